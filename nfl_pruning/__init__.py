@@ -1,0 +1,1 @@
+"""Exact limits, simulation and practice of score-based data pruning."""

@@ -1,0 +1,1 @@
+"""Quadrature, root finding and status codes; nothing here knows any statistics."""

@@ -1,0 +1,32 @@
+"""How a computation ended, in words that a user can act on."""
+
+from enum import Enum
+
+
+class Status(Enum):
+    """Outcome of a solve; ``value`` is the name in tables and JSON, ``sentence`` the explanation."""
+
+    CERTIFIED = "certified"
+    NOT_CERTIFIED = "not-certified"
+    SEPARABLE = "separable"
+    NO_SOLUTION = "no-solution"
+    UNSUPPORTED = "unsupported"
+
+    @property
+    def sentence(self) -> str:
+        return _SENTENCES[self]
+
+    @property
+    def has_estimate(self) -> bool:
+        """Whether the numbers that come with this status describe a fitted model."""
+        return self in (Status.CERTIFIED, Status.NOT_CERTIFIED)
+
+
+_SENTENCES = {
+    Status.CERTIFIED: "Solved; a finer quadrature agrees to the error estimate, at most 1e-6.",
+    Status.NOT_CERTIFIED: "Solved, but a finer quadrature differs by the error estimate.",
+    Status.SEPARABLE: "The kept samples are linearly separable, so no finite ridge-free fit exists; "
+    "use ridge > 0, or more samples per feature.",
+    Status.NO_SOLUTION: "No solution of the limit equations was found, so no numbers are given.",
+    Status.UNSUPPORTED: "The theory does not cover this problem.",
+}

@@ -1,0 +1,133 @@
+"""The one description of a pruning problem that theory and simulation share."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from nfl_pruning.links import LINKS, Link, parse_link
+from nfl_pruning.losses import LOSSES, Loss
+from nfl_pruning.probes import FixedProbe, Probe, parse_probe
+from nfl_pruning.scores.base import SCORES, Score
+from nfl_pruning.selections import PropensitySelection, Random, Selection, Threshold, make_selection
+from nfl_pruning.validation import check_choice, check_number
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """How labels arise: x is standard normal, P(y = 1 | x) = link(signal * <x, e_1>).
+
+    Attributes:
+        link: a :class:`Link` or its text form.
+        signal: size of the teacher's parameter, finite and >= 0.
+    """
+
+    link: Link = LINKS["logistic"]
+    signal: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "link", parse_link(self.link))
+        object.__setattr__(self, "signal", check_number("signal", self.signal, "[0, inf)"))
+
+    @property
+    def scale(self) -> float:
+        """Teacher margin per unit of z = <x, e_1>: the signal, or 1 for a scale-free link."""
+        return 1.0 if self.link.scale_free else self.signal
+
+
+@dataclass(frozen=True)
+class Student:
+    """What is fitted to the kept samples.
+
+    Minimises ``(1/n) sum_i w_i loss(y_i <x_i, theta>) + (ridge/2) ||theta||^2`` with n counted
+    before pruning and w_i = 0 for dropped samples; scikit-learn's C is 1 / (ridge * n).
+
+    Attributes:
+        loss: registered name or :class:`Loss`.
+        ridge: penalty, >= 0; 0 is the ridge-free limit.
+    """
+
+    loss: Loss = LOSSES["logistic"]
+    ridge: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.loss, Loss):
+            object.__setattr__(self, "loss", LOSSES[check_choice("loss", self.loss, LOSSES)])
+        object.__setattr__(self, "ridge", check_number("ridge", self.ridge, "[0, inf)"))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Teacher, probe, score, selection and student, at n = samples_per_feature * d samples.
+
+    Attributes:
+        samples_per_feature: n / d before pruning, > 0.
+        keep_fraction: share of samples kept, in (0, 1].
+        score: registered name or :class:`Score`; ignored by selections that do not use it.
+        keep: ``"hardest"`` or ``"easiest"``: which end of the score has priority.
+        selection: protocol, object or text form (``"threshold"``, ``"soft:0.5"`` ...).
+        teacher, probe, student: see their classes; the probe also as text.
+
+    Raises:
+        InvalidArgumentError: an entry is out of range or unknown.
+    """
+
+    samples_per_feature: float = 5.0
+    keep_fraction: float = 1.0
+    score: Score = SCORES["el2n"]
+    keep: str = "hardest"
+    selection: Selection = field(default_factory=Threshold)
+    teacher: Teacher = field(default_factory=Teacher)
+    probe: Probe = field(default_factory=FixedProbe)
+    student: Student = field(default_factory=Student)
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+        spf = check_number("samples_per_feature", self.samples_per_feature, "(0, inf)")
+        put("samples_per_feature", spf)
+        put("keep_fraction", check_number("keep_fraction", self.keep_fraction, "(0, 1]"))
+        check_choice("keep", self.keep, ("hardest", "easiest"))
+        if not isinstance(self.score, Score):
+            put("score", SCORES[check_choice("score", self.score, SCORES)])
+        put("selection", make_selection(self.selection))
+        put("probe", parse_probe(self.probe))
+
+    @property
+    def probe_norm(self) -> float:
+        """Norm of the probe's parameter, with its default filled in."""
+        return self.teacher.scale if self.probe.norm is None else self.probe.norm
+
+    @property
+    def ranking_score(self) -> Score:
+        """The score whose rank key the selection reads."""
+        if isinstance(self.selection, PropensitySelection):
+            return self.selection.base
+        return SCORES["random"] if isinstance(self.selection, Random) else self.score
+
+    def replace(self, **changes: Any) -> Problem:
+        """A copy with fields changed; ``signal``, ``link``, ``ridge`` and ``loss`` reach inside."""
+        teacher = {k: changes.pop(k) for k in ("signal", "link") if k in changes}
+        student = {k: changes.pop(k) for k in ("ridge", "loss") if k in changes}
+        if teacher:
+            changes["teacher"] = replace(changes.get("teacher", self.teacher), **teacher)
+        if student:
+            changes["student"] = replace(changes.get("student", self.student), **student)
+        return replace(self, **changes)
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values that rebuild the problem, for records and ``--json``."""
+        return {
+            "link": self.teacher.link.name,
+            "signal": self.teacher.signal,
+            "samples_per_feature": self.samples_per_feature,
+            "ridge": self.student.ridge,
+            "loss": self.student.loss.name,
+            "probe": self.probe.label,
+            "score": self.score.name,
+            "keep": self.keep,
+            "keep_fraction": self.keep_fraction,
+            "protocol": self.selection.label,
+            "exploit": asdict(self.selection).get("exploit"),
+        }

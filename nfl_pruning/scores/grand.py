@@ -1,0 +1,17 @@
+"""GraNd (Paul, Ganguli and Dziugaite 2021): the norm of the per-sample loss gradient."""
+
+import jax.numpy as jnp
+
+from nfl_pruning.scores.base import register_score
+from nfl_pruning.scores.el2n import SQRT2, log_error
+
+
+@register_score(
+    "grand",
+    label_aware=True,
+    needs=("input_norm",),
+    publish=lambda log_value: SQRT2 * jnp.exp(log_value),
+)
+def grand(logits, labels, context):
+    """Gradient norm of a linear probe's loss: EL2N times the input norm (over sqrt d)."""
+    return log_error(logits, labels) + jnp.log(context.input_norm)

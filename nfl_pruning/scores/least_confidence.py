@@ -1,0 +1,13 @@
+"""Least confidence of the probe's prediction."""
+
+import jax.numpy as jnp
+from jax.nn import sigmoid
+
+from nfl_pruning.scores.base import register_score
+from nfl_pruning.scores.log_odds import class_log_odds
+
+
+@register_score("least-confidence", label_aware=False)
+def least_confidence(logits, labels, context):
+    """One minus the largest class probability."""
+    return sigmoid(-jnp.max(class_log_odds(logits), axis=-1))

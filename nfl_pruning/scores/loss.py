@@ -1,0 +1,12 @@
+"""Cross-entropy of the probe."""
+
+from jax.nn import softplus
+
+from nfl_pruning.scores.base import register_score
+from nfl_pruning.scores.log_odds import class_log_odds, of_label
+
+
+@register_score("loss", label_aware=True)
+def loss(logits, labels, context):
+    """Cross-entropy -log p_label of the probe."""
+    return softplus(-of_label(class_log_odds(logits), labels))

@@ -1,0 +1,118 @@
+"""What a selection is. Theory, simulation and real data all read the same description.
+
+Two kinds exist. A *rank selection* cuts the samples, ordered by priority (hardest first for
+``keep="hardest"``), into strata and keeps a share of each. A *propensity selection* keeps each
+sample with a probability proportional, up to clipping at 1, to a function of the probe's output.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from nfl_pruning.registry import Registry
+from nfl_pruning.scores.base import Score
+from nfl_pruning.validation import InvalidArgumentError, format_number
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """A band of the priority order.
+
+    Attributes:
+        share: fraction of all samples in the band, in [0, 1].
+        keep_probability: chance that a sample of the band is kept, in [0, 1].
+        weight_exponent: kept samples weigh ``(1 / keep_probability) ** weight_exponent``: 0 is
+            unweighted, 1 inverse-probability weighted (unbiased). Finite samples use realised counts.
+    """
+
+    share: float
+    keep_probability: float
+    weight_exponent: float = 0.0
+
+    @property
+    def weight(self) -> float:
+        """Weight of a kept sample in the limit; 0 where nothing is kept."""
+        if self.keep_probability == 0:
+            return 0.0
+        return self.keep_probability**-self.weight_exponent
+
+
+@dataclass(frozen=True)
+class Selection(abc.ABC):
+    """A pruning protocol; ``uses`` tells which of score, keep and exploit matter to it."""
+
+    name: ClassVar[str]
+    uses: ClassVar[frozenset[str]]
+
+    @property
+    def label(self) -> str:
+        """Name with parameters, as the command line takes it (``soft:0.5``)."""
+        values = [format_number(getattr(self, f.name)) for f in fields(self) if f.name != "exploit"]
+        return ":".join([self.name, *values])
+
+
+@dataclass(frozen=True)
+class RankSelection(Selection):
+    """A selection that looks at ranks alone: monotone transforms of a score change nothing."""
+
+    @abc.abstractmethod
+    def strata(self, keep_fraction: float) -> tuple[Stratum, ...]:
+        """Bands from first priority to last; shares sum to 1, share * keep to ``keep_fraction``."""
+
+
+@dataclass(frozen=True)
+class PropensitySelection(Selection):
+    """Bernoulli selection with keep probability ``min(1, c * exp(log_propensity))``.
+
+    ``c`` is set so that the mean keep probability is the keep fraction; kept samples weigh 1.
+    """
+
+    base: ClassVar[Score]
+
+    @abc.abstractmethod
+    def log_propensity(self, rank_key: Any) -> Any:
+        """Unnormalised log keep probability from ``base.rank_key``; shape is kept."""
+
+
+SELECTIONS: Registry[type[Selection]] = Registry("protocol")
+
+
+def register_selection(name: str, *, uses: tuple[str, ...] = ("score", "keep")) -> Callable:
+    """Register the decorated frozen dataclass (a selection's subclass) under ``name``.
+
+    Its fields are the protocol's parameters: a field ``exploit`` is filled from ``--exploit``,
+    others are given after the name and colons, as in ``soft:0.5``.
+    """
+
+    def wrap(cls: type[Selection]) -> type[Selection]:
+        cls.name, cls.uses = name, frozenset(uses)
+        return SELECTIONS.add(name, cls)
+
+    return wrap
+
+
+def make_selection(text: str | Selection, *, exploit: float = 0.5) -> Selection:
+    """A selection from its text form: ``threshold``, ``exact``, ``soft:0.5``, ``power:1`` ...
+
+    Args:
+        text: a registered name, with its own parameters after colons, or a selection.
+        exploit: exploitation share for the protocols that have one.
+    """
+    if isinstance(text, Selection):
+        return text
+    name, *parts = text.split(":")
+    cls = SELECTIONS[name]
+    own = [f.name for f in fields(cls) if f.name != "exploit"]
+    form = ":".join([name, *(part.upper() for part in own)])
+    if len(parts) != len(own):
+        raise InvalidArgumentError(f"protocol {name} is written {form}; got {text!r}.")
+    try:
+        arguments = {key: float(part) for key, part in zip(own, parts, strict=True)}
+    except ValueError:
+        raise InvalidArgumentError(f"protocol {name} is written {form}; got {text!r}.") from None
+    if any(f.name == "exploit" for f in fields(cls)):
+        arguments["exploit"] = exploit
+    return cls(**arguments)

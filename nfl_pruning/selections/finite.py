@@ -1,0 +1,181 @@
+"""Selections on a finite sample: which rows stay, with which weights, decided by a key."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from nfl_pruning.selections.base import (
+    PropensitySelection,
+    RankSelection,
+    Selection,
+    Stratum,
+    make_selection,
+)
+from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+
+
+class Counts(NamedTuple):
+    """A stratum in whole numbers: ``size`` samples, of which ``kept`` stay with ``weight``."""
+
+    size: int
+    kept: int
+    weight: float
+
+
+class Selected(NamedTuple):
+    """The outcome for n samples.
+
+    Attributes:
+        indices: rows that stay, increasing, shape (kept,).
+        weights: one entry a sample, 0 for dropped rows, shape (n,).
+        keep_probabilities: chance that each row had to stay, given the scores, shape (n,).
+    """
+
+    indices: np.ndarray
+    weights: np.ndarray
+    keep_probabilities: np.ndarray
+
+
+def _round(value: float) -> int:
+    """floor(value + 1/2), the rounding of every count; robust to the last bit of r * n."""
+    return int(np.floor(value + 0.5 + 1e-9))
+
+
+def realised_counts(strata: tuple[Stratum, ...], n_samples: int) -> tuple[Counts, ...]:
+    """Whole-number strata: cumulative sizes and cumulative kept counts are each rounded once.
+
+    Hence the total kept is floor(r n + 1/2) exactly, and a weight uses what was really kept.
+
+    Raises:
+        InvalidArgumentError: nothing would be kept, or a band to explore would yield no sample.
+    """
+    counts, edge, kept_edge, share, kept_share = [], 0, 0, 0.0, 0.0
+    for stratum in strata:
+        share += stratum.share
+        kept_share += stratum.share * stratum.keep_probability
+        size = min(_round(share * n_samples), n_samples) - edge
+        kept = min(max(_round(kept_share * n_samples) - kept_edge, 0), size)
+        if kept == 0 and size and stratum.keep_probability and stratum.weight_exponent:
+            raise InvalidArgumentError(
+                f"no sample is left to explore: {kept_share * n_samples:.3g} of {n_samples} samples "
+                "are kept; lower exploit or raise keep_fraction."
+            )
+        ratio = size / kept if kept else 0.0
+        counts.append(Counts(size, kept, ratio**stratum.weight_exponent if kept else 0.0))
+        edge, kept_edge = edge + size, kept_edge + kept
+    if kept_edge < 1:
+        raise InvalidArgumentError(
+            f"keep_fraction {kept_share:g} of {n_samples} samples keeps fewer than one sample."
+        )
+    return tuple(counts)
+
+
+def rank_order(key: Array, rank_key: Array, keep: str) -> Array:
+    """Rows in priority order, ties broken at random by the key; shape (n,)."""
+    priority = -rank_key if keep == "hardest" else rank_key
+    return jnp.lexsort((jax.random.uniform(key, priority.shape, priority.dtype), priority))
+
+
+@partial(jax.jit, static_argnames=("counts", "keep"))
+def rank_weights(
+    key: Array, rank_key: Array, counts: tuple[Counts, ...], keep: str
+) -> tuple[Array, Array]:
+    """Weights and keep probabilities of a rank selection, each of shape (n,).
+
+    Args:
+        key: PRNG key; split between tie-breaking and exploration.
+        rank_key: difficulty, shape (n,), larger = harder.
+        counts: from :func:`realised_counts`.
+        keep: ``"hardest"`` or ``"easiest"``: which end comes first.
+    """
+    key_ties, key_explore = jax.random.split(key)
+    order = rank_order(key_ties, rank_key, keep)
+    weights, probabilities, start = [], [], 0
+    for i, (size, kept, weight) in enumerate(counts):
+        chosen = jnp.arange(size) < kept
+        if 0 < kept < size:
+            chosen = jax.random.permutation(jax.random.fold_in(key_explore, i), chosen)
+        weights.append(jnp.where(chosen, weight, 0.0))
+        probabilities.append(jnp.full(size, kept / size if size else 0.0))
+        start += size
+    flat = [jnp.concatenate(part).astype(rank_key.dtype) for part in (weights, probabilities)]
+    return tuple(jnp.zeros_like(part).at[order].set(part) for part in flat)
+
+
+def propensity_probabilities(log_propensity: Array, keep_fraction: float) -> Array:
+    """min(1, c exp(log_propensity)) with c set so that the mean is ``keep_fraction``; shape (n,).
+
+    The clipped sum is piecewise linear in c: with the k largest clipped, c is
+    (r n - k) / (sum of the others), and the smallest k for which the next one stays below 1 is it.
+    """
+    n = log_propensity.shape[0]
+    scaled = jnp.exp(log_propensity - jnp.max(log_propensity))
+    descending = jnp.sort(scaled)[::-1]
+    tails = jnp.cumsum(descending[::-1])[::-1]
+    factors = (keep_fraction * n - jnp.arange(n)) / tails
+    clipped = jnp.argmax(factors * descending <= 1 + 1e-6)
+    return jnp.minimum(1.0, factors[clipped] * scaled)
+
+
+@jax.jit
+def propensity_weights(
+    key: Array, log_propensity: Array, keep_fraction: float
+) -> tuple[Array, Array]:
+    """Weights (1 or 0) and keep probabilities of a propensity selection, each of shape (n,)."""
+    probabilities = propensity_probabilities(log_propensity, keep_fraction)
+    draws = jax.random.uniform(key, probabilities.shape, probabilities.dtype)
+    return (draws < probabilities).astype(probabilities.dtype), probabilities
+
+
+def select(
+    key: Array,
+    rank_key: ArrayLike,
+    keep_fraction: float,
+    *,
+    keep: str = "hardest",
+    selection: str | Selection = "threshold",
+    exploit: float = 0.5,
+) -> Selected:
+    """Choose which of n scored samples to keep, and with which weights.
+
+    Args:
+        key: a ``jax.random.key``; the same key gives the same subset.
+        rank_key: difficulty of each sample, shape (n,), larger = harder: ``score.rank_key(...)``,
+            or any increasing function of it. A propensity selection takes its own base's.
+        keep_fraction: share of samples to keep, in (0, 1]; exactly floor(r n + 1/2) stay under a
+            rank selection, that many on average under a propensity selection.
+        keep: which end of the order comes first, ``"hardest"`` or ``"easiest"``.
+        selection: a protocol's text form or object.
+        exploit: exploitation share of the calibrated protocols, in [0, 1].
+
+    Raises:
+        InvalidArgumentError: a value is out of range, scores are not finite, or nothing is kept.
+    """
+    keep_fraction = check_number("keep_fraction", keep_fraction, "(0, 1]")
+    check_choice("keep", keep, ("hardest", "easiest"))
+    selection = make_selection(selection, exploit=exploit)
+    host = np.asarray(rank_key)
+    if host.ndim != 1 or not len(host):
+        raise InvalidArgumentError(f"scores must be a vector of n numbers; got shape {host.shape}.")
+    bad = int(np.size(host) - np.isfinite(host).sum())
+    if bad:
+        raise InvalidArgumentError(f"scores must be finite; {bad} of {len(host)} are not.")
+    with jax.enable_x64(True):
+        values = jnp.asarray(host.astype(np.float64))
+        if isinstance(selection, RankSelection):
+            counts = realised_counts(selection.strata(keep_fraction), len(host))
+            weights, probabilities = rank_weights(key, values, counts, keep)
+        elif isinstance(selection, PropensitySelection):
+            values = jnp.asarray(selection.log_propensity(values))
+            weights, probabilities = propensity_weights(key, values, keep_fraction)
+        else:
+            raise InvalidArgumentError(f"protocol {selection.name!r} has no rule for finite samples.")
+    weights, probabilities = np.asarray(weights), np.asarray(probabilities)
+    return Selected(np.flatnonzero(weights), weights, probabilities)

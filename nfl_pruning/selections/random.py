@@ -1,0 +1,14 @@
+"""The baseline that any score has to beat."""
+
+from dataclasses import dataclass
+
+from nfl_pruning.selections.base import RankSelection, Stratum, register_selection
+
+
+@register_selection("random", uses=())
+@dataclass(frozen=True)
+class Random(RankSelection):
+    """Keep a uniformly random subset, all with weight 1."""
+
+    def strata(self, keep_fraction: float) -> tuple[Stratum, ...]:
+        return (Stratum(1.0, keep_fraction),)

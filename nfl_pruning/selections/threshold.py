@@ -1,0 +1,14 @@
+"""The rule that practice means by pruning: keep the first r n samples of the priority order."""
+
+from dataclasses import dataclass
+
+from nfl_pruning.selections.base import RankSelection, Stratum, register_selection
+
+
+@register_selection("threshold")
+@dataclass(frozen=True)
+class Threshold(RankSelection):
+    """Keep the hardest (or easiest) fraction, all with weight 1."""
+
+    def strata(self, keep_fraction: float) -> tuple[Stratum, ...]:
+        return (Stratum(keep_fraction, 1.0), Stratum(1 - keep_fraction, 0.0))

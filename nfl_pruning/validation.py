@@ -1,0 +1,64 @@
+"""Argument checks whose failures are one sentence with the offending value."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+
+class InvalidArgumentError(ValueError):
+    """An argument is outside its documented range; the message is one sentence."""
+
+
+def check_number(name: str, value: Any, interval: str) -> float:
+    """Return ``value`` as a float when it lies in ``interval``, else raise.
+
+    Args:
+        name: the argument's public name, used in the message.
+        value: what the caller passed.
+        interval: the range in the usual notation, such as ``"(0, 1]"`` or ``"[0, inf)"``.
+
+    Raises:
+        InvalidArgumentError: ``value`` is no finite real number or lies outside the interval.
+    """
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    above = operator.ge if interval[0] == "[" else operator.gt
+    below = operator.le if interval[-1] == "]" else operator.lt
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, bool) or not (
+        math.isfinite(number) and above(number, low) and below(number, high)
+    ):
+        raise InvalidArgumentError(f"{name} must be a number in {interval}; got {value!r}.")
+    return number
+
+
+def check_integer(name: str, value: Any, low: int) -> int:
+    """Return ``value`` as an int when it is a whole number of at least ``low``, else raise."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or number < low:
+        raise InvalidArgumentError(f"{name} must be a whole number of at least {low}; got {value!r}.")
+    return number
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
+    """Return ``value`` when it is one of ``choices``, else raise and name the nearest one."""
+    known = list(choices)
+    if isinstance(value, str) and value in known:
+        return value
+    near = get_close_matches(str(value), known, n=1, cutoff=0.0)
+    hint = f" (nearest: {near[0]})" if near else ""
+    raise InvalidArgumentError(f"{name} must be one of {', '.join(known)}; got {value!r}{hint}.")
+
+
+def format_number(value: float) -> str:
+    """The shortest text that reads back as the same number (``0.1``, ``5``, ``1e-07``)."""
+    return repr(float(value)).removesuffix(".0")
