@@ -138,5 +138,6 @@ def parse_link(text: str | Link) -> Link:
         raise
     except ValueError:
         raise InvalidArgumentError(
-            f"link must have the form steps:BREAKS:VALUES with comma-separated numbers; got {text!r}."
+            "link must have the form steps:BREAKS:VALUES with comma-separated numbers; "
+            f"got {text!r}."
         ) from None

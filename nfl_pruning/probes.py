@@ -1,4 +1,4 @@
-"""Probes: the models that score. A probe is a direction at some cosine to the teacher, and a norm."""
+"""Probes: the models that score. A probe is a direction, at a cosine to the teacher, and a norm."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class FixedProbe:
 
     Attributes:
         alignment: cosine between probe and teacher, in [-1, 1].
-        norm: size of the probe's parameter, >= 0; its margin is ``norm * u`` with u standard normal.
+        norm: size of the probe's parameter, >= 0; its margin is ``norm * u``, u standard normal.
             None means the teacher's signal (1 for a scale-free link).
     """
 

@@ -45,7 +45,9 @@ def check_integer(name: str, value: Any, low: int) -> int:
     except TypeError:
         number = None
     if number is None or isinstance(value, bool) or number < low:
-        raise InvalidArgumentError(f"{name} must be a whole number of at least {low}; got {value!r}.")
+        raise InvalidArgumentError(
+            f"{name} must be a whole number of at least {low}; got {value!r}."
+        )
     return number
 
 

@@ -4,7 +4,7 @@ from enum import Enum
 
 
 class Status(Enum):
-    """Outcome of a solve; ``value`` is the name in tables and JSON, ``sentence`` the explanation."""
+    """Outcome of a solve; ``value`` is its name in tables and JSON, ``sentence`` explains it."""
 
     CERTIFIED = "certified"
     NOT_CERTIFIED = "not-certified"
@@ -25,8 +25,8 @@ class Status(Enum):
 _SENTENCES = {
     Status.CERTIFIED: "Solved; a finer quadrature agrees to the error estimate, at most 1e-6.",
     Status.NOT_CERTIFIED: "Solved, but a finer quadrature differs by the error estimate.",
-    Status.SEPARABLE: "The kept samples are linearly separable, so no finite ridge-free fit exists; "
-    "use ridge > 0, or more samples per feature.",
+    Status.SEPARABLE: "The kept samples are linearly separable, so no finite ridge-free fit "
+    "exists; use ridge > 0, or more samples per feature.",
     Status.NO_SOLUTION: "No solution of the limit equations was found, so no numbers are given.",
     Status.UNSUPPORTED: "The theory does not cover this problem.",
 }

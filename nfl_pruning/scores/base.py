@@ -59,7 +59,9 @@ class Score:
     publish: Callable[[Array], Array] = field(default=lambda value: value, repr=False)
     summary: str = ""
 
-    def rank_key(self, logits: ArrayLike, labels: ArrayLike, context: Context | None = None) -> Array:
+    def rank_key(
+        self, logits: ArrayLike, labels: ArrayLike, context: Context | None = None
+    ) -> Array:
         """The number that samples are ranked by, shape (...,); larger = harder.
 
         Raises:
@@ -76,7 +78,9 @@ class Score:
             self.difficulty(logits, jnp.asarray(labels), context), logits.shape[:-1]
         )
 
-    def __call__(self, logits: ArrayLike, labels: ArrayLike, context: Context | None = None) -> Array:
+    def __call__(
+        self, logits: ArrayLike, labels: ArrayLike, context: Context | None = None
+    ) -> Array:
         """The score in the units of the literature, shape (...,); larger = harder."""
         return self.publish(self.rank_key(logits, labels, context))
 

@@ -25,7 +25,7 @@ class Stratum:
         share: fraction of all samples in the band, in [0, 1].
         keep_probability: chance that a sample of the band is kept, in [0, 1].
         weight_exponent: kept samples weigh ``(1 / keep_probability) ** weight_exponent``: 0 is
-            unweighted, 1 inverse-probability weighted (unbiased). Finite samples use realised counts.
+            unweighted, 1 inverse-probability weighted (unbiased). Finite samples use real counts.
     """
 
     share: float

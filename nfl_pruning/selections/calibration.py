@@ -1,4 +1,4 @@
-"""Calibration (Ayed and Hayou 2023): part of the budget by score, the rest at random, reweighted."""
+"""Calibration (Ayed and Hayou 2023): part of the budget by score, the rest random, reweighted."""
 
 from dataclasses import dataclass
 

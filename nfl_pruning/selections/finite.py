@@ -64,8 +64,8 @@ def realised_counts(strata: tuple[Stratum, ...], n_samples: int) -> tuple[Counts
         kept = min(max(_round(kept_share * n_samples) - kept_edge, 0), size)
         if kept == 0 and size and stratum.keep_probability and stratum.weight_exponent:
             raise InvalidArgumentError(
-                f"no sample is left to explore: {kept_share * n_samples:.3g} of {n_samples} samples "
-                "are kept; lower exploit or raise keep_fraction."
+                f"no sample is left to explore: {kept_share * n_samples:.3g} of {n_samples} "
+                "samples are kept; lower exploit or raise keep_fraction."
             )
         ratio = size / kept if kept else 0.0
         counts.append(Counts(size, kept, ratio**stratum.weight_exponent if kept else 0.0))
@@ -106,7 +106,8 @@ def rank_weights(
         probabilities.append(jnp.full(size, kept / size if size else 0.0))
         start += size
     flat = [jnp.concatenate(part).astype(rank_key.dtype) for part in (weights, probabilities)]
-    return tuple(jnp.zeros_like(part).at[order].set(part) for part in flat)
+    in_place, chances = (jnp.zeros_like(part).at[order].set(part) for part in flat)
+    return in_place, chances
 
 
 def propensity_probabilities(log_propensity: Array, keep_fraction: float) -> Array:
@@ -176,6 +177,8 @@ def select(
             values = jnp.asarray(selection.log_propensity(values))
             weights, probabilities = propensity_weights(key, values, keep_fraction)
         else:
-            raise InvalidArgumentError(f"protocol {selection.name!r} has no rule for finite samples.")
+            raise InvalidArgumentError(
+                f"protocol {selection.name!r} has no rule for finite samples."
+            )
     weights, probabilities = np.asarray(weights), np.asarray(probabilities)
     return Selected(np.flatnonzero(weights), weights, probabilities)

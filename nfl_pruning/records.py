@@ -1,0 +1,177 @@
+"""Results on disk: one JSON file a configuration, written atomically, so that runs can resume.
+
+A record is ``{"config": ..., "result": ..., "provenance": ...}``. Its file name is a hash of the
+configuration alone, so a run that meets a finished configuration finds the record and skips it,
+and two processes that write the same record replace it with the same content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Mapping
+from enum import Enum
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nfl_pruning.validation import InvalidArgumentError
+
+Record = dict[str, Any]
+
+
+def plain(value: Any) -> Any:
+    """``value`` as strict JSON's types: numbers that are not finite become None.
+
+    Takes numbers, texts, booleans, None, enumerations, paths, arrays (numpy's or JAX's) and any
+    nesting of mappings and sequences of these.
+
+    Raises:
+        InvalidArgumentError: something else is inside.
+    """
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, Path):
+        return value.as_posix()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if hasattr(value, "dtype") and np.asarray(value).dtype.kind in "biufU":
+        return plain(np.asarray(value).tolist())
+    raise InvalidArgumentError(
+        f"records hold numbers, texts, lists and mappings; got {type(value).__name__}."
+    )
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """``value`` as strict JSON text: null for what does not exist, never NaN or Infinity."""
+    return json.dumps(plain(value), indent=indent, allow_nan=False, ensure_ascii=False)
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits that name a configuration, whatever its key order; 1.0 is 1."""
+
+    def whole(value: Any) -> Any:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if isinstance(value, dict):
+            return {key: whole(item) for key, item in value.items()}
+        return [whole(item) for item in value] if isinstance(value, list) else value
+
+    text = json.dumps(whole(plain(config)), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def _software() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("nfl-pruning", "jax", "numpy", "scikit-learn"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def provenance() -> dict[str, Any]:
+    """When, with which software and on what kind of machine a result was computed."""
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "software": dict(_software()),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+class RecordStore:
+    """The records in one folder, which is made when the first one is written.
+
+    Safe for several processes at once: a record appears whole or not at all.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    def path(self, config: Mapping[str, Any]) -> Path:
+        """Where the record of ``config`` is or will be."""
+        return self.folder / f"{config_hash(config)}.json"
+
+    def get(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The *result* recorded for ``config``, or None where there is none that can be read.
+
+        A damaged file counts as none: the run computes the result again and replaces the file.
+        """
+        try:
+            record = _read(self.path(config))
+        except (FileNotFoundError, InvalidArgumentError):
+            return None
+        return record["result"] if config_hash(record["config"]) == config_hash(config) else None
+
+    def put(self, config: Mapping[str, Any], result: Mapping[str, Any]) -> Path:
+        """Write the record of ``config`` atomically, replacing an older one; returns its path.
+
+        Raises:
+            InvalidArgumentError: config or result is not made of plain values (see :func:`plain`).
+        """
+        record = {"config": config, "result": result, "provenance": provenance()}
+        text = to_json(record, indent=1) + "\n"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return write_atomically(self.path(config), text)
+
+    def all(self) -> list[Record]:
+        """Every record in the folder, in the order of file names.
+
+        Raises:
+            InvalidArgumentError: a file is no record; the sentence names it.
+        """
+        return [_read(path) for path in sorted(self.folder.glob("*.json"))]
+
+    def select(self, **entries: Any) -> list[Record]:
+        """The records whose configuration has all these entries."""
+        wanted = plain(entries)
+        return [
+            record
+            for record in self.all()
+            if all(record["config"].get(key, ...) == value for key, value in wanted.items())
+        ]
+
+
+def write_atomically(path: Path, text: str) -> Path:
+    """Write ``text`` to ``path`` so that readers see the old file or the new one, never a part."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _read(path: Path) -> Record:
+    """The record in ``path``; raises where the file is missing or no record."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not all(isinstance(record[key], dict) for key in ("config", "result", "provenance")):
+            raise TypeError
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+        raise InvalidArgumentError(f"{path} is not a record; delete it and run again.") from None
+    return record
