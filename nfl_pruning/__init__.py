@@ -1,1 +1,59 @@
-"""Exact limits, simulation and practice of score-based data pruning."""
+"""Score-based data pruning, solved, simulated and applied: one problem, three faces.
+
+The names below are the public interface. They load on first use, so that importing the package
+is quick, starts no device and changes no global setting.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nfl_pruning.links import LINKS as LINKS
+    from nfl_pruning.losses import LOSSES as LOSSES
+    from nfl_pruning.montecarlo import simulate as simulate
+    from nfl_pruning.numerics.status import Status as Status
+    from nfl_pruning.probes import FixedProbe as FixedProbe
+    from nfl_pruning.problem import Problem as Problem
+    from nfl_pruning.problem import Student as Student
+    from nfl_pruning.problem import Teacher as Teacher
+    from nfl_pruning.scores import SCORES as SCORES
+    from nfl_pruning.scores import Context as Context
+    from nfl_pruning.scores import Score as Score
+    from nfl_pruning.scores import register_score as register_score
+    from nfl_pruning.selections import SELECTIONS as SELECTIONS
+    from nfl_pruning.selections import make_selection as make_selection
+    from nfl_pruning.selections import register_selection as register_selection
+    from nfl_pruning.selections import select as select
+    from nfl_pruning.theory.proportional import solve as solve
+    from nfl_pruning.validation import InvalidArgumentError as InvalidArgumentError
+
+_HOMES = {
+    "nfl_pruning.links": ("LINKS",),
+    "nfl_pruning.losses": ("LOSSES",),
+    "nfl_pruning.montecarlo": ("simulate",),
+    "nfl_pruning.numerics.status": ("Status",),
+    "nfl_pruning.probes": ("FixedProbe",),
+    "nfl_pruning.problem": ("Problem", "Student", "Teacher"),
+    "nfl_pruning.scores": ("SCORES", "Context", "Score", "register_score"),
+    "nfl_pruning.selections": ("SELECTIONS", "make_selection", "register_selection", "select"),
+    "nfl_pruning.theory.proportional": ("solve",),
+    "nfl_pruning.validation": ("InvalidArgumentError",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

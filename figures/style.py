@@ -1,0 +1,121 @@
+"""One look for every figure: theory as lines, simulation as points with error bars.
+
+The colours are Okabe and Ito's, which people with colour-blindness can tell apart. A rule has the
+same colour, marker and name in every figure; a second visual cue (marker, dash) says the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one rule is drawn."""
+
+    label: str
+    colour: str
+    marker: str
+    dash: str | tuple = "-"
+
+
+RULES: dict[str, Look] = {
+    "random": Look("random", "#000000", "o", (0, (4, 2))),
+    "aware-hardest": Look("keep hardest, label-aware", "#D55E00", "v"),
+    "aware-easiest": Look("keep easiest, label-aware", "#0072B2", "^"),
+    "agnostic-hardest": Look("keep hardest, label-agnostic", "#E69F00", "<"),
+    "agnostic-easiest": Look("keep easiest, label-agnostic", "#56B4E9", ">"),
+    "exact": Look("exact calibration", "#009E73", "s"),
+    "soft": Look("soft calibration", "#CC79A7", "D"),
+    "full": Look("all data", "#7F7F7F", "", (0, (1, 1.5))),
+}
+
+COLUMN = 3.4  # inches: one column of a two-column paper
+PAGE = 7.0
+
+_SETTINGS = {
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "axes.grid": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "nfl-pruning",
+}
+
+
+def canvas(rows: int, columns: int, *, width: float = PAGE, panel_height: float = 2.2) -> tuple:
+    """A figure with a grid of axes; returns (figure, array of axes of shape (rows, columns))."""
+    plt.rcParams.update(_SETTINGS)
+    return plt.subplots(
+        rows,
+        columns,
+        figsize=(width, rows * panel_height),
+        squeeze=False,
+        layout="constrained",
+    )
+
+
+def line(axes: Axes, rule: str, x, y, **changes) -> None:
+    """A theory curve; entries that are None are gaps."""
+    look = RULES[rule]
+    drawn = {"color": look.colour, "linestyle": look.dash, "label": look.label} | changes
+    axes.plot(_numbers(x), _numbers(y), **drawn)
+
+
+def points(axes: Axes, rule: str, x, y, error, **changes) -> None:
+    """Simulated means with one standard error; entries that are None are left out."""
+    look = RULES[rule]
+    drawn = {"color": look.colour, "fmt": look.marker, "capsize": 1.5, "elinewidth": 0.8} | changes
+    axes.errorbar(_numbers(x), _numbers(y), yerr=_numbers(error), **drawn)
+
+
+def keep_axis(axes: Axes, *, ticks=(0.05, 0.1, 0.2, 0.3, 0.5, 1.0)) -> None:
+    """A logarithmic axis of keep fractions, in per cent."""
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [f"{100 * tick:g} %" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("kept share of the data")
+
+
+def legend_below(figure: Figure, axes: Axes, *, columns: int = 3) -> None:
+    """One legend for all panels, under them."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def save(figure: Figure, out: Path, name: str) -> list[Path]:
+    """Write NAME.pdf and NAME.png into ``out``; returns the paths."""
+    out.mkdir(parents=True, exist_ok=True)
+    paths = [out / f"{name}.pdf", out / f"{name}.png"]
+    for path in paths:
+        stamp = {"CreationDate": None} if path.suffix == ".pdf" else {"Software": None}
+        figure.savefig(path, metadata=stamp)
+    plt.close(figure)
+    return paths
+
+
+def _numbers(values) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values], float)
