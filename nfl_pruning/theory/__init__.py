@@ -1,0 +1,1 @@
+"""Exact limits of score-based pruning."""

@@ -1,0 +1,180 @@
+"""Population quantities of a fitted direction: functions of its cosine and norm alone.
+
+For x ~ N(0, I), a student at cosine c to the teacher and norm b has margin v = b w, with w
+standard normal, and z = c w + sqrt(1 - c^2) * noise. A link is a sum of Gaussian-smoothed steps,
+so P(y = 1 | w) is one too, with the noise added to its squared widths.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+from scipy.special import ndtr as scipy_ndtr
+from scipy.special import owens_t
+
+from nfl_pruning.links import Steps
+from nfl_pruning.losses import LOSSES, Loss
+from nfl_pruning.numerics.quadrature import (
+    graded_edges,
+    merge_edges,
+    normal_cdf,
+    normal_density,
+    panel_nodes,
+)
+from nfl_pruning.problem import Teacher
+
+TINY_WIDTH = 1e-9  # stands for an exact step in mesh grading and divisions
+
+
+def positive_probability(steps: Steps, scale: float, cosine: Array, w: Array) -> Array:
+    """P(y = 1 | w) for the student's standardised margin w; shapes broadcast."""
+    noise = scale * jnp.sqrt(jnp.maximum(1 - cosine**2, 0.0))
+    centre = scale * cosine * w
+
+    def add(total, step):
+        location, width, jump = step
+        spread = jnp.maximum(jnp.sqrt(width**2 + noise**2), TINY_WIDTH)
+        return total + jump * normal_cdf((centre - location) / spread), None
+
+    rows = tuple(jnp.asarray(part, centre.dtype) for part in steps[1:])
+    return jax.lax.scan(add, jnp.full_like(centre, steps.base), rows)[0]
+
+
+def zero_one_error(teacher: Teacher, cosine: ArrayLike) -> np.ndarray:
+    """P(sign of the margin differs from a fresh noisy label), by Owen's T function.
+
+    A smoothed step contributes P(X <= h, V <= 0) = Phi(h) / 2 + T(h, r / sqrt(1 - r^2)) for a
+    bivariate normal pair at correlation r (Owen 1956).
+    """
+    cosine = np.asarray(cosine, float)
+    steps, scale = teacher.link.steps, teacher.scale
+    negative_agrees = 0.5 * (1 - steps.base) * np.ones_like(cosine)  # P(y = -1, v < 0)
+    positive = steps.base * np.ones_like(cosine)  # P(y = 1)
+    for location, width, jump in zip(*steps[1:], strict=True):
+        spread = np.hypot(scale, width)
+        if spread == 0:  # no signal and a sharp step: y does not depend on x
+            negative_agrees -= 0.5 * jump * (location < 0)
+            positive += jump * (location < 0)
+            continue
+        h, r = location / spread, scale * cosine / spread
+        with np.errstate(divide="ignore"):
+            slope = r / np.sqrt(np.maximum(1 - r**2, 0.0))
+        both_low = 0.5 * scipy_ndtr(h) + owens_t(h, slope)  # P(step not reached, v < 0)
+        negative_agrees -= jump * (0.5 - both_low)
+        positive += jump * scipy_ndtr(-h)
+    # P(error) = P(y=1, v<0) + P(y=-1, v>0), with P(v<0) = 1/2
+    positive_low = 0.5 - negative_agrees
+    return positive_low + (1 - positive) - negative_agrees
+
+
+def _nodes(teacher: Teacher, cosine: Array, norm: Array) -> tuple[Array, Array]:
+    """Nodes and normal weights in w, shape (..., nodes), for margins up to the given norms."""
+    steps, scale = teacher.link.steps, teacher.scale
+    lean = jnp.maximum(scale * jnp.abs(cosine), TINY_WIDTH)[..., None]
+    noise = scale * jnp.sqrt(jnp.maximum(1 - cosine**2, 0.0))[..., None]
+    sharpest = min(steps.widths) if teacher.link.name != "logistic" else 1.0
+    places = jnp.asarray(sorted(set(steps.locations)))
+    where = jnp.clip(jnp.sign(cosine)[..., None] * places / lean, -50.0, 50.0)
+    centres = jnp.concatenate([jnp.zeros_like(lean), where], axis=-1)
+    bend = 1 / jnp.maximum(norm, TINY_WIDTH)[..., None]
+    rise = jnp.clip(jnp.sqrt(sharpest**2 + noise**2) / lean, 1e-6, 1e3)
+    widths = jnp.concatenate([bend, jnp.broadcast_to(rise, where.shape)], axis=-1)
+    edges = graded_edges(centres, widths, n_panels=40 + 16 * len(places))
+    w, weights = panel_nodes(merge_edges(edges, centres), 10)
+    return w, weights * normal_density(w)
+
+
+@partial(jax.jit, static_argnames=("teacher", "loss"))
+def _expected_loss(teacher: Teacher, loss: Loss, cosine: Array, norm: Array) -> Array:
+    w, weights = _nodes(teacher, cosine, norm)
+    positive = positive_probability(teacher.link.steps, teacher.scale, cosine[..., None], w)
+    v = norm[..., None] * w
+    return jnp.sum(weights * (positive * loss.value(v) + (1 - positive) * loss.value(-v)), axis=-1)
+
+
+@partial(jax.jit, static_argnames=("teacher", "loss"))
+def best_norm(teacher: Teacher, loss: Loss, cosine: Array) -> Array:
+    """The signed norm of least expected loss at a given cosine; infinite where none is finite.
+
+    The loss is convex in the norm and falls towards the side of the derivative's sign at 0; the
+    minimiser is bracketed by doubling (up to 2^30) and bisected.
+    """
+    w, weights = _nodes(teacher, cosine, jnp.full_like(cosine, 1e4))
+    positive = positive_probability(teacher.link.steps, teacher.scale, cosine[..., None], w)
+
+    def slope(norm):
+        v = norm[..., None] * w
+        up, down = loss.derivative(v), loss.derivative(-v)
+        return jnp.sum(weights * w * (positive * up - (1 - positive) * down), axis=-1)
+
+    sign = -jnp.sign(slope(jnp.zeros_like(cosine)))
+
+    def double(_, high):
+        return jnp.where(sign * slope(sign * high) >= 0, high, 2 * high)
+
+    high = jax.lax.fori_loop(0, 30, double, jnp.ones_like(cosine))
+    bounded = sign * slope(sign * high) >= 0
+
+    def halve(_, bracket):
+        low, high = bracket
+        middle = 0.5 * (low + high)
+        past = sign * slope(sign * middle) >= 0
+        return jnp.where(past, low, middle), jnp.where(past, middle, high)
+
+    low, high = jax.lax.fori_loop(0, 55, halve, (jnp.zeros_like(cosine), high))
+    size = jnp.where(bounded, 0.5 * (low + high), jnp.inf)
+    return jnp.where(sign == 0, 0.0, sign * size)
+
+
+@lru_cache(maxsize=256)
+def best_loss(teacher: Teacher, loss: Loss) -> float:
+    """The least population loss over all parameters.
+
+    By symmetry around the teacher axis and convexity the minimiser lies on that axis. Where the
+    axis separates the labels, a loss with its infimum at infinite margins reaches it: 0.
+    """
+    with jax.enable_x64(True):
+        best = best_norm(teacher, loss, jnp.ones(()))
+        if not np.isfinite(best):
+            return 0.0
+        return float(_expected_loss(teacher, loss, jnp.where(best < 0, -1.0, 1.0), jnp.abs(best)))
+
+
+def observables(
+    teacher: Teacher, loss: Loss, *, cosine: ArrayLike, norm: ArrayLike
+) -> dict[str, np.ndarray]:
+    """Exact population values for students of given cosine and norm.
+
+    Args:
+        teacher: the law of the labels.
+        loss: the student's loss.
+        cosine: cosine to the teacher, in [-1, 1], any shape.
+        norm: Euclidean norm, >= 0, the same shape.
+
+    Returns:
+        float64 arrays of that shape: ``test_error`` (0-1 error against a fresh noisy label),
+        ``test_loss``, ``excess_risk`` (test_loss minus the least population loss) and
+        ``calibration_slope`` (the factor by which the margin must be multiplied to minimise the
+        logistic loss: 1 is calibrated, below 1 overconfident; infinite where margins separate the labels).
+        NaN where the input is NaN.
+    """
+    cosine, norm = np.broadcast_arrays(np.asarray(cosine, float), np.asarray(norm, float))
+    cosine = np.clip(cosine, -1.0, 1.0)
+    with jax.enable_x64(True):
+        known = np.isfinite(cosine) & np.isfinite(norm)
+        c, b = jnp.where(known, cosine, 0.0), jnp.where(known, norm, 1.0)
+        loss_value = np.where(known, _expected_loss(teacher, loss, c, b), np.nan)
+        scale = np.where(known, best_norm(teacher, LOSSES["logistic"], c), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = np.where(norm > 0, scale / norm, np.nan)
+    return {
+        "test_error": zero_one_error(teacher, cosine),
+        "test_loss": loss_value,
+        "excess_risk": loss_value - best_loss(teacher, loss),
+        "calibration_slope": slope,
+    }
