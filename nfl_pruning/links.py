@@ -22,7 +22,7 @@ from jax.scipy.special import ndtr
 from jax.typing import ArrayLike
 
 from nfl_pruning.registry import Registry
-from nfl_pruning.validation import InvalidArgumentError, format_number
+from nfl_pruning.validation import InvalidArgumentError, check_choice, format_number
 
 
 class Steps(NamedTuple):
@@ -123,11 +123,7 @@ def parse_link(text: str | Link) -> Link:
     if isinstance(text, Link):
         return text
     if not text.startswith("steps:"):
-        if text not in LINKS:
-            raise InvalidArgumentError(
-                f"link must be one of {', '.join(LINKS)} or steps:BREAKS:VALUES; got {text!r}."
-            )
-        return LINKS[text]
+        return LINKS[check_choice("link", text, [*LINKS, "steps:BREAKS:VALUES"])]
     parts = text.split(":")
     try:
         _, breaks, values = parts

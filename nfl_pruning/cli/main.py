@@ -1,0 +1,99 @@
+"""The ``nfl-pruning`` application: finds commands lazily and says every error in one sentence."""
+
+from __future__ import annotations
+
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from nfl_pruning import __version__
+from nfl_pruning.cli.cache import use_compilation_cache
+from nfl_pruning.validation import InvalidArgumentError
+
+COMMANDS = {
+    "solve": "nfl_pruning.cli.solve",
+    "simulate": "nfl_pruning.cli.simulate",
+    "prune": "nfl_pruning.cli.prune",
+    "reproduce": "nfl_pruning.cli.reproduce",
+    "list": "nfl_pruning.cli.list",
+}
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def fail(sentence: str) -> NoReturn:
+    """Print one line on standard error and leave with the exit code of bad input."""
+    text = " ".join(sentence.split())
+    click.echo(f"Error: {text if text.endswith('.') else text + '.'}", err=True)
+    sys.exit(BAD_INPUT)
+
+
+def _sentence(error: click.ClickException) -> str:
+    """Click's complaint in our form."""
+    if isinstance(error, click.NoSuchOption):
+        known = [] if error.ctx is None else _option_names(error.ctx)
+        return f"no option {error.option_name}{_nearest(error.option_name, known)}"
+    return error.format_message()
+
+
+def _option_names(context: click.Context) -> list[str]:
+    return [name for parameter in context.command.get_params(context) for name in parameter.opts]
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=0.0)
+    return f" (nearest: {near[0]})" if near else ""
+
+
+class Application(click.Group):
+    """A group whose commands load on first use and whose errors are single sentences."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return import_module(COMMANDS[cmd_name]).command if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"no command {args[0]!r}{_nearest(args[0], list(COMMANDS))}")
+        return super().resolve_command(ctx, args)
+
+    def main(self, args: Any = None, prog_name: str | None = None, **settings: Any) -> NoReturn:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Run, then leave with 0 for success, 2 for bad input, 130 when interrupted."""
+        try:
+            settings["standalone_mode"] = False
+            outcome = super().main(args, prog_name or "nfl-pruning", **settings)
+        except InvalidArgumentError as error:
+            fail(str(error))
+        except click.ClickException as error:
+            fail(_sentence(error))
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("Interrupted.", err=True)
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:  # the reader of a pipe, such as head, has left
+            sys.stderr.close()
+            sys.exit(0)
+        except OSError as error:
+            fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+        sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+@click.group(
+    cls=Application,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Every command explains itself: nfl-pruning solve --help.",
+)
+@click.version_option(__version__, prog_name="nfl-pruning")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Score-based data pruning: exact theory, simulation, and pruning of real data."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+        return
+    use_compilation_cache()

@@ -1,0 +1,102 @@
+"""Options that describe a pruning problem, shared by the commands, and their sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from nfl_pruning.problem import Problem
+
+Number = float | str
+
+SWEEPS = ("signal", "samples_per_feature", "ridge", "keep_fraction", "exploit")
+"""Options that take comma lists, in the order of the loops: the last one varies fastest."""
+
+_OPTIONS = (
+    ("--link", "logistic", "Label law: logistic, sign, probit or steps:BREAKS:VALUES."),
+    ("--signal", "1", "Norm of the teacher's parameter, >= 0."),
+    ("--samples-per-feature", "5", "n / d before pruning, > 0."),
+    ("--ridge", "0.01", "Penalty, >= 0, normalised by n before pruning; 0: none."),
+    ("--loss", "logistic", "Loss of the fit: logistic or squared."),
+    ("--probe", "fixed:1", "Model that scores: fixed:COSINE[:NORM]."),
+    ("--score", "el2n", "Difficulty score; nfl-pruning list names them."),
+    ("--keep", "hardest", "End of the score that stays: hardest or easiest."),
+    ("--keep-fraction", "1", "Share of the samples kept, in (0, 1]."),
+    ("--protocol", "threshold", "threshold, random, exact, soft:S or power:A."),
+    ("--exploit", "0.5", "Budget share by score for exact and soft, in [0, 1]."),
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Strict JSON on stdout only.")
+
+
+def problem_options(function: Callable) -> Callable:
+    """Add the options of a problem, all optional, to a command."""
+    for name, default, text in reversed(_OPTIONS):
+        add = click.option(name, default=default, show_default=True, metavar="X", help=text)
+        function = add(function)
+    return function
+
+
+def numbers(text: str, kind: type = float) -> list[Number]:
+    """The entries of a comma list; what is no number stays text, for the range check to name."""
+
+    def number(part: str) -> Number:
+        try:
+            return kind(part)
+        except ValueError:
+            return part
+
+    return [number(part.strip()) for part in text.split(",")]
+
+
+def is_sweep(options: dict[str, Any], names: tuple[str, ...] = SWEEPS) -> bool:
+    """Whether any option that can sweep was given a list."""
+    return any("," in options[name] for name in names)
+
+
+def swept(options: dict[str, Any], names: tuple[str, ...] = SWEEPS) -> list[str]:
+    """The names that were given lists."""
+    return [name for name in names if "," in options[name]]
+
+
+def problems(options: dict[str, Any]) -> list[tuple[dict[str, Any], Problem]]:
+    """Every problem that the options describe, each with the values that it takes of a sweep.
+
+    All of them are built, and so checked, before the first is computed.
+    """
+    return [(point, build(options | point)) for point in grid(options, SWEEPS)]
+
+
+def grid(
+    options: dict[str, Any], names: tuple[str, ...], kind: type = float
+) -> Iterator[dict[str, Any]]:
+    """The combinations of the lists under ``names``, as nested loops in that order."""
+    for values in product(*(numbers(options[name], kind) for name in names)):
+        yield dict(zip(names, values, strict=True))
+
+
+def build(values: dict[str, Any]) -> Problem:
+    """One problem from the options' values; raises InvalidArgumentError."""
+    from nfl_pruning.links import parse_link
+    from nfl_pruning.losses import LOSSES
+    from nfl_pruning.probes import parse_probe
+    from nfl_pruning.problem import Problem, Student, Teacher
+    from nfl_pruning.scores import SCORES
+    from nfl_pruning.selections import make_selection
+    from nfl_pruning.validation import check_number
+
+    exploit = check_number("exploit", values["exploit"], "[0, 1]")  # even where it is not used
+    return Problem(
+        samples_per_feature=values["samples_per_feature"],
+        keep_fraction=values["keep_fraction"],
+        score=SCORES[values["score"]],
+        keep=values["keep"],
+        selection=make_selection(values["protocol"], exploit=exploit),
+        teacher=Teacher(parse_link(values["link"]), values["signal"]),
+        probe=parse_probe(values["probe"]),
+        student=Student(LOSSES[values["loss"]], values["ridge"]),
+    )

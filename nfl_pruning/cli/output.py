@@ -1,0 +1,140 @@
+"""Tables that fit a terminal of 80 columns, and progress on standard error."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from nfl_pruning.problem import Problem
+
+WIDTH = 80
+
+HEADERS = {
+    "samples_per_feature": "samples\nper feature",
+    "keep_fraction": "keep\nfraction",
+    "n_features": "features",
+    "n_trials": "trials",
+    "test_error": "test\nerror",
+    "test_loss": "test\nloss",
+    "excess_risk": "excess\nrisk",
+    "calibration_slope": "calibration\nslope",
+}
+
+
+def number(value: Any, digits: int = 6) -> str:
+    """A number with that many significant digits; a dash where there is none."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def with_error(mean: Any, error: Any) -> str:
+    """Mean and standard error, both to the error's second digit: ``0.6432 ± 0.0048``."""
+    if mean is None or error is None or not math.isfinite(mean):
+        return number(mean, 4)
+    places = 4 if error <= 0 else max(0, min(8, 1 - math.floor(math.log10(error))))
+    return f"{mean:.{places}f} ± {error:.{places}f}"
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    title: str = "",
+    note: str = "",
+    left: Sequence[str] = (),
+    fixed: Sequence[str] = (),
+) -> None:
+    """A table on standard output.
+
+    Columns named in ``left`` hold text and may wrap, unless ``fixed`` names them too.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="")
+    for name in columns:
+        text = name in left
+        header = HEADERS.get(name, name.replace("_", " "))
+        table.add_column(
+            header, justify="left" if text else "right", no_wrap=not text or name in fixed
+        )
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=min(WIDTH, Console().width), highlight=False, markup=False)
+    if title:
+        console.print(title)
+    console.print(table)
+    if note:
+        console.print(note)
+
+
+def headline(problem: Problem, without: Sequence[str] = ()) -> str:
+    """The problem in three short lines, leaving out what a sweep shows in its columns."""
+    said = {key: value for key, value in problem.describe().items() if key not in without}
+    uses = problem.selection.uses
+
+    def parts(**texts: str) -> str:
+        return ", ".join(text for key, text in texts.items() if key in said)
+
+    rule = [f"{said['protocol']} protocol"]
+    if "score" in uses:
+        rule.append(f"score {said['score']}, keep {said['keep']}")
+    if "keep_fraction" in said:
+        rule.append(f"keep fraction {number(problem.keep_fraction)}")
+    if "exploit" in uses and "exploit" in said:
+        rule.append(f"exploit {number(said['exploit'])}")
+    teacher = parts(link=f"link {said['link']}", signal=f"signal {number(problem.teacher.signal)}")
+    size = parts(samples_per_feature=f"{number(problem.samples_per_feature)} samples per feature")
+    student = parts(loss=f"{said['loss']} loss", ridge=f"ridge {number(problem.student.ridge)}")
+    lines = (
+        f"Data     {', '.join(filter(None, (teacher, size)))}",
+        f"Pruning  {', '.join(rule)}",
+        f"Models   probe {said['probe']}, {student}",
+    )
+    return "\n".join(lines)
+
+
+@contextmanager
+def progress(total: int, text: str) -> Iterator[Any]:
+    """A bar on standard error, shown on a terminal only.
+
+    Yields ``advance(steps=1, **changes)``, where changes may set ``completed`` and ``total``.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    shown = sys.stderr.isatty() and total > 1
+    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
+        task = bar.add_task(text, total=total)
+
+        def advance(steps: int = 1, **changes: Any) -> None:
+            bar.update(task, **(changes or {"advance": steps}))
+
+        yield advance
+
+
+@contextmanager
+def steps(text: str) -> Iterator[Any]:
+    """Progress of an experiment; yields ``report(done, total)``.
+
+    A bar on a terminal; elsewhere one line when it starts and one at each quarter.
+    """
+    if sys.stderr.isatty():
+        with progress(2, text) as advance:
+            yield lambda done, total: advance(completed=done, total=total)
+        return
+    said = {-1}
+
+    def report(done: int, total: int) -> None:
+        quarter = 4 * done // max(total, 1)
+        if quarter not in said:
+            said.add(quarter)
+            print(f"{text}: {done} of {total}", file=sys.stderr, flush=True)
+
+    yield report

@@ -1,0 +1,176 @@
+"""``nfl-pruning simulate``: Monte Carlo of a finite system next to the exact limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nfl_pruning.cli.options import (
+    SWEEPS,
+    grid,
+    is_sweep,
+    json_option,
+    problem_options,
+    problems,
+    swept,
+)
+
+if TYPE_CHECKING:
+    from nfl_pruning.montecarlo import Simulation
+    from nfl_pruning.theory.proportional import Solution
+
+HELP = """Simulate a pruning problem at finite size and compare with the exact limit.
+
+z is (simulated mean - theory) / standard error. The limit is approached like 1 / features, so
+very many trials of a small system show a difference.
+
+Numeric options take comma lists and then sweep, as nested loops in the order signal,
+samples-per-feature, ridge, keep-fraction, exploit, n-features, n-trials, seed.
+
+\b
+Examples:
+  nfl-pruning simulate --signal 2 --probe fixed:0.8 --keep-fraction 0.3
+  nfl-pruning simulate --keep-fraction 0.1,0.3,1 --n-features 200 --n-trials 64
+  nfl-pruning simulate --protocol exact --keep-fraction 0.3 --seed 7 --json
+"""
+
+LEAST = {"n_features": 2, "n_trials": 1, "seed": 0}
+SIZES = tuple(LEAST)
+OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "calibration_slope")
+
+
+@click.command("simulate", help=HELP)
+@problem_options
+@click.option(
+    "--n-features", default="400", show_default=True, metavar="D", help="Dimension, >= 2."
+)
+@click.option("--n-trials", default="32", show_default=True, metavar="N", help="Repeats, >= 1.")
+@click.option("--seed", default="0", show_default=True, metavar="N", help="Whole number, >= 0.")
+@json_option
+def command(as_json: bool, **options: str) -> None:
+    """Simulate and solve, then print one object, a list, or a table."""
+    from nfl_pruning.cli.output import progress
+    from nfl_pruning.montecarlo import simulate
+    from nfl_pruning.theory.proportional import solve
+    from nfl_pruning.validation import check_integer
+
+    sizes = list(grid(options, SIZES, int))
+    for size in sizes:
+        for name, low in LEAST.items():
+            check_integer(name, size[name], low)
+    described = {key: value for key, value in options.items() if key not in SIZES}
+    cases = [(point, problem, size) for point, problem in problems(described) for size in sizes]
+    found, solved, done = [], {}, 0
+    with progress(sum(size["n_trials"] for *_, size in cases), "trials") as advance:
+        for point, problem, size in cases:
+            simulation = simulate(problem, **size, progress=_shifted(advance, done))
+            done += size["n_trials"]
+            if problem not in solved:
+                solved[problem] = solve(problem)
+            found.append((point | size, simulation, solved[problem]))
+    names = (*SWEEPS, *SIZES)
+    if as_json:
+        from nfl_pruning.records import to_json
+
+        objects = [as_object(simulation, solution) for _, simulation, solution in found]
+        click.echo(to_json(objects if is_sweep(options, names) else objects[0], indent=2))
+    elif is_sweep(options, names):
+        _print_sweep(swept(options, names), found)
+    else:
+        _print_one(*found[0][1:])
+
+
+def _shifted(advance: Callable[..., Any], before: int) -> Callable[[int, int], Any]:
+    """Progress of one simulation on the bar of them all."""
+    return lambda done, total: advance(completed=before + done)
+
+
+def comparison(simulation: Simulation, solution: Solution) -> dict[str, dict[str, Any]]:
+    """For each observable the simulated mean, its standard error, the theory and the z-score."""
+    rows = {}
+    for name in OBSERVABLES:
+        theory = getattr(solution, name)
+        rows[name] = {
+            "mean": simulation.mean(name),
+            "standard_error": simulation.standard_error(name),
+            "theory": theory,
+            "z": None if theory is None else simulation.z_score(name, theory),
+        }
+    return rows
+
+
+def as_object(simulation: Simulation, solution: Solution) -> dict[str, Any]:
+    """The JSON object of one simulation beside its theory."""
+    return {
+        "problem": simulation.problem.describe(),
+        "n_features": simulation.n_features,
+        "n_trials": simulation.n_trials,
+        "seed": simulation.seed,
+        "status": solution.status,
+        "error_estimate": solution.error_estimate,
+        "failed": simulation.failed,
+        **comparison(simulation, solution),
+    }
+
+
+def _note(simulation: Simulation, solution: Solution) -> str:
+    theory = f"Theory {solution.status.value}: {solution.message or solution.status.sentence}"
+    return f"{theory}{_failures(simulation.failed, simulation.n_trials)}"
+
+
+def _failures(failed: int, n_trials: int) -> str:
+    """A mean over the trials that happen to have a fit would mislead, so there is none."""
+    return f"\n{failed} of {n_trials} trials have no fit, so no mean is given." if failed else ""
+
+
+def _print_one(simulation: Simulation, solution: Solution) -> None:
+    from nfl_pruning.cli.output import headline, number, print_table, with_error
+
+    rows = [
+        (
+            name.replace("_", " "),
+            number(row["theory"]),
+            with_error(row["mean"], row["standard_error"]),
+            "–" if row["z"] is None else f"{row['z']:+.2f}",
+        )
+        for name, row in comparison(simulation, solution).items()
+    ]
+    size = (
+        f"\nTrials   {simulation.n_trials} of {simulation.n_features} features, "
+        f"seed {simulation.seed}"
+    )
+    print_table(
+        ("observable", "theory", "simulation", "z"),
+        rows,
+        title=headline(simulation.problem) + size,
+        note=_note(simulation, solution),
+        left=("observable",),
+    )
+
+
+def _print_sweep(
+    names: list[str], found: list[tuple[dict[str, Any], Simulation, Solution]]
+) -> None:
+    from nfl_pruning.cli.output import headline, number, print_table, with_error
+
+    shown = ("cosine", "test_error") if len(names) <= 2 else ("cosine",)
+    rows, failed, trials = [], 0, 0
+    for point, simulation, solution in found:
+        compared = comparison(simulation, solution)
+        row = [number(point[name]) for name in names]
+        for name in shown:
+            value = compared[name]
+            row += [
+                number(value["theory"], 4),
+                with_error(value["mean"], value["standard_error"]),
+                "–" if value["z"] is None else f"{value['z']:+.1f}",
+            ]
+        rows.append(row)
+        failed += simulation.failed
+        trials += simulation.n_trials
+    columns = [f"{name}\n{part}" for name in shown for part in ("theory", "simulated", "z")]
+    note = _failures(failed, trials).lstrip()
+    title = headline(found[0][1].problem, names)
+    print_table((*names, *columns), rows, title=title, note=note)

@@ -1,0 +1,95 @@
+"""``nfl-pruning solve``: the exact answer in the proportional limit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nfl_pruning.cli.options import is_sweep, json_option, problem_options, problems, swept
+
+if TYPE_CHECKING:
+    from nfl_pruning.theory.proportional import Solution
+
+HELP = """Solve a pruning problem exactly in the limit of many samples and features.
+
+Numeric options take comma lists and then sweep, as nested loops in the order signal,
+samples-per-feature, ridge, keep-fraction, exploit (the last varies fastest).
+
+\b
+Examples:
+  nfl-pruning solve --signal 2 --probe fixed:0.8 --keep-fraction 0.3
+  nfl-pruning solve --keep easiest --keep-fraction 0.1,0.3,1 --json
+  nfl-pruning solve --protocol exact --exploit 0,0.5,0.9 --keep-fraction 0.2
+  nfl-pruning solve --link steps:0:0.05,0.95 --protocol power:1 --keep-fraction 0.4
+
+test_error is P(sign <x, theta> differs from a fresh noisy label), excess_risk is test_loss minus
+the least population loss, cosine is to the teacher.
+"""
+
+OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "calibration_slope")
+
+
+@click.command("solve", help=HELP)
+@problem_options
+@json_option
+def command(as_json: bool, **options: str) -> None:
+    """Solve, then print one object, a list, a summary or a table."""
+    cases = problems(options)
+    from nfl_pruning.cli.output import progress
+    from nfl_pruning.theory.proportional import solve
+
+    with progress(len(cases), "solving") as advance:
+        solutions = []
+        for _, problem in cases:
+            solutions.append(solve(problem))
+            advance()
+    if as_json:
+        from nfl_pruning.records import to_json
+
+        found = [as_object(solution) for solution in solutions]
+        click.echo(to_json(found if is_sweep(options) else found[0], indent=2))
+    elif is_sweep(options):
+        _print_sweep(swept(options), [point for point, _ in cases], solutions)
+    else:
+        _print_one(solutions[0])
+
+
+def as_object(solution: Solution) -> dict[str, Any]:
+    """The JSON object: the problem in plain values, then what was found."""
+    return {"problem": solution.problem.describe()} | solution.to_dict()
+
+
+def _print_one(solution: Solution) -> None:
+    from nfl_pruning.cli.output import headline, number, print_table
+
+    values = {name: getattr(solution, name) for name in OBSERVABLES}
+    if solution.direction_cosine is not None:
+        values["max-margin direction's cosine"] = solution.direction_cosine
+    values |= {"residual": solution.residual, "error estimate": solution.error_estimate}
+    rows = [(name.replace("_", " "), number(value, 8)) for name, value in values.items()]
+    rows.append(("status", solution.status.value))
+    note = solution.message or solution.status.sentence
+    print_table(
+        ("observable", "value"),
+        rows,
+        title=headline(solution.problem),
+        note=note,
+        left=("observable",),
+    )
+
+
+def _print_sweep(names: list[str], points: list[dict[str, Any]], solutions: list[Solution]) -> None:
+    from nfl_pruning.cli.output import headline, number, print_table
+
+    shown = OBSERVABLES[: 6 - max(len(names), 1)]
+    rows = [
+        [number(point[name]) for name in names]
+        + [number(getattr(solution, name)) for name in shown]
+        + [solution.status.value]
+        for point, solution in zip(points, solutions, strict=True)
+    ]
+    title = headline(solutions[0].problem, names)
+    sentences = {s.status: s.status.sentence for s in solutions}
+    note = "\n".join(f"{status.value}: {text}" for status, text in sentences.items())
+    print_table((*names, *shown, "status"), rows, title=title, note=note)
