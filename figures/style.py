@@ -19,6 +19,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nfl_pruning.records import Record, RecordStore
+
 
 @dataclass(frozen=True)
 class Look:
@@ -91,6 +93,21 @@ def points(axes: Axes, rule: str, x, y, error, **changes) -> None:
     look = RULES[rule]
     drawn = {"color": look.colour, "fmt": look.marker, "capsize": 1.5, "elinewidth": 0.8} | changes
     axes.errorbar(_numbers(x), _numbers(y), yerr=_numbers(error), **drawn)
+
+
+def curve(axes: Axes, look: str, store: RecordStore, name: str, **labels) -> None:
+    """An observable against the keep fraction: the limit as a line, trials as points."""
+    theory = _by_keep_fraction(store.select(kind="theory", **labels))
+    kept = [record["config"]["problem"]["keep_fraction"] for record in theory]
+    line(axes, look, kept, [record["result"][name] for record in theory])
+    trials = _by_keep_fraction(store.select(kind="trials", **labels))
+    kept = [record["config"]["problem"]["keep_fraction"] for record in trials]
+    found = [record["result"][name] for record in trials]
+    points(axes, look, kept, [f["mean"] for f in found], [f["standard_error"] for f in found])
+
+
+def _by_keep_fraction(records: list[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: record["config"]["problem"]["keep_fraction"])
 
 
 def keep_axis(axes: Axes, *, ticks=(0.05, 0.1, 0.2, 0.3, 0.5, 1.0)) -> None:

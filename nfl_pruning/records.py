@@ -14,7 +14,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -148,6 +148,13 @@ class RecordStore:
             for record in self.all()
             if all(record["config"].get(key, ...) == value for key, value in wanted.items())
         ]
+
+    def forget_others(self, configs: Iterable[Mapping[str, Any]]) -> None:
+        """Delete the records of all other configurations, such as those of a former grid."""
+        wanted = {self.path(config) for config in configs}
+        for path in self.folder.glob("*.json"):
+            if path not in wanted:
+                path.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, text: str) -> Path:

@@ -54,6 +54,14 @@ def test_select_filters_by_config(tmp_path):
     assert store.select(rule="neither") == [] and len(store.all()) == 2
 
 
+def test_forget_others_leaves_the_grid_alone(tmp_path):
+    store = RecordStore(tmp_path)
+    for rule in ("hardest", "easiest", "random"):
+        store.put(CONFIG | {"rule": rule}, {"rule": rule})
+    store.forget_others([CONFIG, CONFIG | {"rule": "random"}])
+    assert sorted(r["config"]["rule"] for r in store.all()) == ["hardest", "random"]
+
+
 def test_a_damaged_file_is_computed_again_and_named(tmp_path):
     store = RecordStore(tmp_path)
     path = store.put(CONFIG, {"cosine": 0.5})

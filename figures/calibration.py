@@ -1,0 +1,49 @@
+"""Draw exact and soft calibration against the hard rule that they repair, and against random."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import style
+from nfl_pruning.cli.scripts import draw_alone
+from nfl_pruning.records import RecordStore
+
+NAME = "calibration"
+
+CASES = {
+    "aware-hardest, plentiful": "keep hardest, label-aware",
+    "agnostic-hardest, plentiful": "keep hardest, label-agnostic",
+    "aware-hardest, little": "keep hardest, label-aware",
+    "aware-easiest, little": "keep easiest, label-aware",
+}
+OBSERVABLES = {"cosine": "cosine to the teacher", "test_error": "test error"}
+
+
+def draw(store: RecordStore, out: Path) -> list[Path]:
+    """Write the figure; returns its paths."""
+    figure, grid = style.canvas(2, len(CASES), panel_height=2.1)
+    for column, (case, title) in zip(grid.T, CASES.items(), strict=True):
+        rule = case.split(",")[0]
+        looks = {"random": "random", "threshold": rule, "exact": "exact", "soft": "soft"}
+        for axes, name in zip(column, OBSERVABLES, strict=True):
+            for protocol, look in looks.items():
+                style.curve(axes, look, store, name, case=case, protocol=protocol)
+            style.keep_axis(axes, ticks=(0.05, 0.1, 0.3, 1.0))
+        (size, *_) = (record["config"]["problem"] for record in store.select(case=case))
+        column[0].set_title(f"{title}\n{size['samples_per_feature']:g} samples per feature")
+        column[0].set_xlabel("")
+    for row, label in zip(grid, OBSERVABLES.values(), strict=True):
+        row[0].set_ylabel(label)
+        for axes in row[1:]:
+            axes.sharey(row[0])
+            axes.tick_params(labelleft=False)
+    entries = {}
+    for axes in grid[0]:
+        handles, labels = axes.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=3)
+    return style.save(figure, out, NAME)
+
+
+if __name__ == "__main__":
+    draw_alone(__file__, draw)
