@@ -83,11 +83,13 @@ def rank_order(key: Array, rank_key: Array, keep: str) -> Array:
     return jnp.lexsort((jax.random.uniform(key, priority.shape, priority.dtype), priority))
 
 
-@partial(jax.jit, static_argnames=("counts", "keep"))
+@partial(jax.jit, static_argnames="keep")
 def rank_weights(
     key: Array, rank_key: Array, counts: tuple[Counts, ...], keep: str
 ) -> tuple[Array, Array]:
     """Weights and keep probabilities of a rank selection, each of shape (n,).
+
+    Sizes are data here, not shapes, so that one compiled program serves every keep fraction.
 
     Args:
         key: PRNG key; split between tie-breaking and exploration.
@@ -97,17 +99,16 @@ def rank_weights(
     """
     key_ties, key_explore = jax.random.split(key)
     order = rank_order(key_ties, rank_key, keep)
-    weights, probabilities, start = [], [], 0
-    for i, (size, kept, weight) in enumerate(counts):
-        chosen = jnp.arange(size) < kept
-        if 0 < kept < size:
-            chosen = jax.random.permutation(jax.random.fold_in(key_explore, i), chosen)
-        weights.append(jnp.where(chosen, weight, 0.0))
-        probabilities.append(jnp.full(size, kept / size if size else 0.0))
-        start += size
-    flat = [jnp.concatenate(part).astype(rank_key.dtype) for part in (weights, probabilities)]
-    in_place, chances = (jnp.zeros_like(part).at[order].set(part) for part in flat)
-    return in_place, chances
+    size, kept, weight = (jnp.asarray(column) for column in zip(*counts, strict=True))
+    edges, places = jnp.cumsum(size), jnp.arange(len(rank_key))
+    band = jnp.searchsorted(edges, places, side="right")  # of each place in the priority order
+    shuffled = jnp.lexsort((jax.random.bits(key_explore, places.shape), band))
+    first_kept = places - (edges - size)[band] < kept[band]
+    chosen = jnp.zeros_like(first_kept).at[shuffled].set(first_kept)
+    by_place = (jnp.where(chosen, weight[band], 0.0), (kept / jnp.maximum(size, 1))[band])
+    return tuple(
+        jnp.zeros_like(rank_key).at[order].set(part.astype(rank_key.dtype)) for part in by_place
+    )
 
 
 def propensity_probabilities(log_propensity: Array, keep_fraction: float) -> Array:
