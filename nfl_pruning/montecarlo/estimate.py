@@ -1,0 +1,122 @@
+"""What trials say: means, standard errors and differences, with failures counted."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nfl_pruning.problem import Problem
+from nfl_pruning.validation import InvalidArgumentError, check_choice
+
+OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "calibration_slope")
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """Trials of a problem at a finite number of features.
+
+    Attributes:
+        problem, n_features, n_trials, seed: what was asked.
+        trials: one float64 array of shape (n_trials,) for each of ``OBSERVABLES`` and for ``kept``
+            (samples kept), ``gradient_norm``, ``steps`` and ``passes`` of the fit. Observables are
+            exact population values of the fitted student; they are NaN where a fit failed.
+        failures: for each failed trial its number and the reason's name.
+    """
+
+    problem: Problem
+    n_features: int
+    n_trials: int
+    seed: int
+    trials: dict[str, np.ndarray] = field(repr=False)
+    failures: dict[int, str]
+
+    @property
+    def failed(self) -> int:
+        """Number of trials without a fit."""
+        return len(self.failures)
+
+    def values(self, name: str, *, skip_failed: bool = False) -> np.ndarray:
+        """The trials of one observable; failed ones are NaN, or left out on request."""
+        values = self.trials[check_choice("observable", name, self.trials)]
+        return values[np.isfinite(values)] if skip_failed else values
+
+    def mean(self, name: str, *, skip_failed: bool = False) -> float:
+        """Mean over trials. NaN when a trial failed, unless ``skip_failed`` leaves those out.
+
+        The mean over successes alone is a mean under the condition of success: report
+        ``failed`` beside it.
+        """
+        values = self.values(name, skip_failed=skip_failed)
+        return float(np.mean(values)) if len(values) else math.nan
+
+    def standard_error(self, name: str, *, skip_failed: bool = False) -> float:
+        """Standard error of the mean from the spread of trials; NaN below two trials."""
+        values = self.values(name, skip_failed=skip_failed)
+        if len(values) < 2:
+            return math.nan
+        return float(np.std(values, ddof=1) / np.sqrt(len(values)))
+
+    def z_score(self, name: str, value: float, *, skip_failed: bool = False) -> float:
+        """(mean - value) in standard errors: how far a theory's value is from the simulation."""
+        difference = self.mean(name, skip_failed=skip_failed) - value
+        error = self.standard_error(name, skip_failed=skip_failed)
+        return float(np.divide(difference, error)) if error else math.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: problem, sizes, mean and standard error of each observable.
+
+        None stands for what does not exist, as after a failed trial.
+        """
+
+        def known(value: float) -> float | None:
+            return value if math.isfinite(value) else None
+
+        table = {name: known(self.mean(name)) for name in OBSERVABLES}
+        errors = {name: known(self.standard_error(name)) for name in OBSERVABLES}
+        return {
+            "problem": self.problem.describe(),
+            "n_features": self.n_features,
+            "n_trials": self.n_trials,
+            "seed": self.seed,
+            "failed": self.failed,
+            "failures": dict(Counter(self.failures.values())),
+            "kept": known(float(np.mean(self.trials["kept"]))),
+            "mean": table,
+            "standard_error": errors,
+        }
+
+
+def paired(simulation: Simulation, baseline: Simulation, name: str) -> tuple[float, float]:
+    """Mean difference of two rules on the same samples, and its standard error.
+
+    Trials share data when seed, number of features and number of samples agree; then what they
+    have in common cancels. A trial that failed under either rule makes the difference NaN.
+
+    Raises:
+        InvalidArgumentError: the two simulations do not share their samples.
+    """
+    for what in ("n_features", "n_trials", "seed"):
+        ours, theirs = getattr(simulation, what), getattr(baseline, what)
+        if ours != theirs:
+            raise InvalidArgumentError(
+                f"paired simulations must agree in {what}; got {ours} and {theirs}."
+            )
+    ours, theirs = (_data_law(s.problem) for s in (simulation, baseline))
+    if ours != theirs:
+        raise InvalidArgumentError(
+            f"paired simulations must share link, signal and samples_per_feature; got {ours} and "
+            f"{theirs}."
+        )
+    difference = simulation.values(name) - baseline.values(name)
+    if len(difference) < 2:
+        raise InvalidArgumentError("a paired difference needs at least 2 trials; got 1.")
+    error = np.std(difference, ddof=1) / np.sqrt(len(difference))
+    return float(np.mean(difference)), float(error)
+
+
+def _data_law(problem: Problem) -> tuple[str, float, float]:
+    return problem.teacher.link.name, problem.teacher.signal, problem.samples_per_feature

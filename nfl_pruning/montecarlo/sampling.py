@@ -1,0 +1,202 @@
+"""Draw a training set and prune it, without drawing what the pruning throws away.
+
+In a basis whose first vector is the teacher and whose second is the probe's part orthogonal to it,
+labels and scores depend on two coordinates of a sample (and on its norm, for scores that ask). So
+those are drawn for all n samples, the selection is made, and the other d - 2 coordinates are drawn
+for the kept samples alone, from counters that contain the row number: rival rules on the same seed
+see the same rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nfl_pruning.links import Link
+from nfl_pruning.montecarlo.normals import normal_rows
+from nfl_pruning.problem import Problem
+from nfl_pruning.scores.base import Context, Score, binary_logits
+from nfl_pruning.selections import PropensitySelection, RankSelection
+from nfl_pruning.selections.finite import (
+    Counts,
+    propensity_weights,
+    rank_weights,
+    realised_counts,
+)
+from nfl_pruning.validation import InvalidArgumentError
+
+SUPPLIED = frozenset({"input_norm"})  # of the things that a score may need
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is fixed when the simulation is compiled: shapes and functions.
+
+    Attributes:
+        n_samples, n_features: size of the data before pruning.
+        capacity: number of rows that the kept samples are given; the rest of them is padding.
+        link, score: the problem's.
+        counts: whole-number strata of a rank selection, or None for a propensity selection.
+        selection: a propensity selection, or None.
+        keep: which end of the order stays.
+    """
+
+    n_samples: int
+    n_features: int
+    capacity: int
+    link: Link
+    score: Score
+    counts: tuple[Counts, ...] | None
+    selection: PropensitySelection | None
+    keep: str
+
+
+class Parameters(NamedTuple):
+    """The problem's numbers, which may change without recompiling; float64 scalars."""
+
+    scale: Array
+    alignment: Array
+    probe_norm: Array
+    keep_fraction: Array
+    ridge: Array
+
+
+class Kept(NamedTuple):
+    """The kept rows, padded to the plan's capacity with rows of weight 0.
+
+    Attributes:
+        rows: row numbers in the full sample, shape (capacity,).
+        plane: coordinates along the teacher and across it, shape (capacity, 2), float64.
+        radius: norm of the other coordinates, shape (capacity,), or None when it was not drawn.
+        labels: -1 or 1, shape (capacity,), float64.
+        weights: 0 for padding, shape (capacity,), float64.
+        kept: number of samples that the selection kept; above the capacity some are missing.
+    """
+
+    rows: Array
+    plane: Array
+    radius: Array | None
+    labels: Array
+    weights: Array
+    kept: Array
+
+
+class TrialKeys(NamedTuple):
+    """One key a purpose, all from (seed, trial) alone, so rival rules share their data."""
+
+    plane: Array
+    radius: Array
+    rest: Array
+    labels: Array
+    select: Array
+
+
+def trial_keys(root: Array, trial: Array) -> TrialKeys:
+    """The keys of one trial."""
+    return TrialKeys(*jax.random.split(jax.random.fold_in(root, trial), 5))
+
+
+def make_plan(problem: Problem, n_features: int) -> Plan:
+    """Shapes and functions for a problem at a finite number of features.
+
+    Raises:
+        InvalidArgumentError: nothing would be kept, or the score needs what is not simulated.
+    """
+    missing = sorted(problem.ranking_score.needs - SUPPLIED)
+    if missing:
+        raise InvalidArgumentError(
+            f"score {problem.ranking_score.name!r} needs {' and '.join(missing)}, which a linear "
+            "probe on simulated samples does not have; use one of logits, labels and input norm."
+        )
+    n = int(np.floor(problem.samples_per_feature * n_features + 0.5))
+    selection, counts = problem.selection, None
+    if isinstance(selection, RankSelection):
+        counts = realised_counts(selection.strata(problem.keep_fraction), max(n, 1))
+        capacity = sum(stratum.kept for stratum in counts)
+        selection = None
+    elif isinstance(selection, PropensitySelection):
+        r = problem.keep_fraction
+        if r * n < 1:
+            raise InvalidArgumentError(
+                f"keep_fraction {r:g} of {n} samples keeps fewer than one sample."
+            )
+        spread = 8 * np.sqrt(n * r * (1 - r)) + 8  # beyond it the trial is reported as failed
+        capacity = min(n, int(np.ceil(r * n + spread)))
+    else:
+        raise InvalidArgumentError(f"protocol {selection.name!r} has no rule for finite samples.")
+    return Plan(
+        n, n_features, capacity, problem.teacher.link, problem.ranking_score, counts, selection,
+        problem.keep,
+    )  # fmt: skip
+
+
+def make_parameters(problem: Problem) -> Parameters:
+    """The problem's numbers as float64 scalars (call inside a float64 scope)."""
+    values = (
+        problem.teacher.scale,
+        problem.probe.alignment,
+        problem.probe_norm,
+        problem.keep_fraction,
+        problem.student.ridge,
+    )
+    return Parameters(*(jnp.asarray(value, jnp.float64) for value in values))
+
+
+def draw_kept(keys: TrialKeys, plan: Plan, parameters: Parameters) -> Kept:
+    """Draw what labels and scores depend on, for all samples, and select."""
+    n, d = plan.n_samples, plan.n_features
+    plane = jax.random.normal(keys.plane, (n, 2), jnp.float64)
+    z, across = plane[:, 0], plane[:, 1]
+    positive = jax.random.uniform(keys.labels, (n,), jnp.float64) < plan.link(parameters.scale * z)
+    radius = None
+    context = Context()
+    if plan.score.needs:
+        square = (
+            2 * jax.random.gamma(keys.radius, 0.5 * (d - 2), (n,), jnp.float64)
+            if d > 2
+            else jnp.zeros(n)
+        )
+        radius = jnp.sqrt(square)
+        context = Context(input_norm=jnp.sqrt((z**2 + across**2 + square) / d))
+    rho = parameters.alignment
+    margin = parameters.probe_norm * (rho * z + jnp.sqrt(1 - rho**2) * across)
+    rank_key = plan.score.rank_key(binary_logits(margin), positive.astype(jnp.int32), context)
+    if plan.counts is not None:
+        weights, _ = rank_weights(keys.select, rank_key, plan.counts, plan.keep)
+    else:
+        assert plan.selection is not None
+        log_propensity = plan.selection.log_propensity(rank_key)
+        weights, _ = propensity_weights(keys.select, log_propensity, parameters.keep_fraction)
+    rows = jnp.nonzero(weights, size=plan.capacity, fill_value=n)[0]
+    inside = jnp.minimum(rows, n - 1)
+    return Kept(
+        rows=rows,
+        plane=plane[inside],
+        radius=None if radius is None else radius[inside],
+        labels=jnp.where(positive[inside], 1.0, -1.0),
+        weights=jnp.where(rows < n, weights[inside], 0.0),
+        kept=jnp.sum(weights > 0),
+    )
+
+
+def draw_rows(key: Array, rows: Array, plane: Array, radius: Array | None, *, width: int) -> Array:
+    """Full rows in the plane's basis, shape (rows, width), float32.
+
+    Args:
+        key: the trial's ``rest`` key.
+        rows: row numbers, shape (rows,).
+        plane: the first two coordinates, shape (rows, 2).
+        radius: norm that the other coordinates must have, shape (rows,), or None.
+        width: number of features, >= 2.
+    """
+    rest = normal_rows(key, rows, width - 2)
+    if radius is not None:
+        size = jnp.sqrt(jnp.sum(rest * rest, axis=1))
+        scale = radius.astype(jnp.float32) / jnp.where(size > 0, size, 1)
+        rest = rest * scale[:, None]
+    return jnp.concatenate([plane.astype(jnp.float32), rest], axis=1)
