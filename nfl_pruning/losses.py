@@ -17,6 +17,10 @@ from jax.scipy.special import expit
 from nfl_pruning.registry import Registry
 
 
+def _no_kinks(step: Array) -> tuple[Array, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Loss:
     """A convex loss of the margin ``t = y h``.
@@ -24,19 +28,21 @@ class Loss:
     Attributes:
         name: public name.
         value: loss at t, elementwise.
-        derivative: d loss / d t, elementwise.
-        prox: (v, step) -> t solving ``t + step * derivative(t) = v``, elementwise; differentiable.
+        derivative: d loss / d t, elementwise (a subgradient at kinks).
+        prox: (v, step) -> t, the proximal point, elementwise; differentiable almost everywhere.
+        pull: (v, step) -> v - prox(v, step), in a form that loses no digits.
+        kinks: step -> the v at which ``pull`` bends.
         separates: whether the infimum lies at t = infinity, so that a ridge-free fit to linearly
             separable samples does not exist.
-        curvature_bound: largest second derivative.
     """
 
     name: str
     value: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
     prox: Callable[[Array, Array], Array]
+    pull: Callable[[Array, Array], Array]
     separates: bool
-    curvature_bound: float
+    kinks: Callable[[Array], tuple[Array, ...]] = _no_kinks
 
 
 @jax.custom_jvp
@@ -79,8 +85,8 @@ LOSSES.add(
         value=lambda t: jax.nn.softplus(-t),
         derivative=lambda t: -expit(-t),
         prox=logistic_prox,
+        pull=lambda v, step: -step * expit(-logistic_prox(v, step)),
         separates=True,
-        curvature_bound=0.25,
     ),
 )
 LOSSES.add(
@@ -90,7 +96,27 @@ LOSSES.add(
         value=lambda t: 0.5 * (1 - t) ** 2,
         derivative=lambda t: t - 1,
         prox=lambda v, step: (v + step) / (1 + step),
+        pull=lambda v, step: (v - 1) * step / (1 + step),
         separates=False,
-        curvature_bound=1.0,
     ),
+)
+
+# Two hard constraints as losses: 0 where they hold, infinite elsewhere. Their fits are the limits of
+# vanishing ridge where no finite ridge-free fit exists, and do not depend on the ridge's size.
+MAX_MARGIN = Loss(
+    "max-margin",
+    value=lambda t: jnp.where(t >= 1, 0.0, jnp.inf),
+    derivative=lambda t: jnp.where(t >= 1, 0.0, -jnp.inf),
+    prox=lambda v, step: jnp.maximum(v, 1.0),
+    pull=lambda v, step: -jnp.maximum(1 - v, 0.0) + 0 * step,
+    separates=True,
+    kinks=lambda step: (jnp.ones_like(step),),
+)
+INTERPOLATION = Loss(
+    "interpolation",
+    value=lambda t: jnp.where(t == 1, 0.0, jnp.inf),
+    derivative=lambda t: jnp.where(t == 1, 0.0, jnp.where(t < 1, -jnp.inf, jnp.inf)),
+    prox=lambda v, step: jnp.ones_like(v),
+    pull=lambda v, step: v - 1 + 0 * step,
+    separates=False,
 )

@@ -47,28 +47,41 @@ def graded_edges(
         limit: half the length of the interval.
 
     Returns:
-        Edges of shape (..., n_panels + 1), increasing.
+        Edges of shape (..., n_panels + 1), increasing; numpy for numpy input, else JAX.
     """
-    centres, widths = (jax.lax.stop_gradient(jnp.asarray(a)) for a in (centres, widths))
-    centres, widths = (a[..., None, :] for a in jnp.broadcast_arrays(centres, widths))
+    host = isinstance(centres, np.ndarray)
+    xp = np if host else jnp
+    if not host:
+        centres, widths = (jax.lax.stop_gradient(jnp.asarray(a)) for a in (centres, widths))
+    centres, widths = (a[..., None, :] for a in xp.broadcast_arrays(centres, widths))
 
-    def cumulative(x: Array) -> Array:
-        return x / base + jnp.sum(jnp.arcsinh((x[..., None] - centres) / widths), axis=-1)
+    def cumulative(x):
+        return x / base + xp.sum(xp.arcsinh((x[..., None] - centres) / widths), axis=-1)
 
     shape = (*centres.shape[:-2], n_panels + 1)
-    low, high = jnp.full(shape, -limit), jnp.full(shape, limit)
+    low, high = xp.full(shape, -limit), xp.full(shape, limit)
     first, last = cumulative(low), cumulative(high)
-    target = first + (last - first) * jnp.linspace(0.0, 1.0, n_panels + 1)
+    target = first + (last - first) * np.linspace(0.0, 1.0, n_panels + 1)
 
     def halve(_, bracket):
         low, high = bracket
         middle = 0.5 * (low + high)
         below = cumulative(middle) < target
-        return jnp.where(below, middle, low), jnp.where(below, high, middle)
+        return xp.where(below, middle, low), xp.where(below, high, middle)
 
-    low, high = jax.lax.fori_loop(0, 30, halve, (low, high))
-    middle = 0.5 * (low + high)
-    return middle.at[..., 0].set(-limit).at[..., -1].set(limit)
+    low, high = _repeat(30, halve, (low, high), host=host)
+    inner = 0.5 * (low + high)[..., 1:-1]
+    ends = xp.full((*inner.shape[:-1], 1), limit)
+    return xp.concatenate([-ends, inner, ends], axis=-1)
+
+
+def _repeat(count: int, body, state, *, host: bool):
+    """``lax.fori_loop`` for JAX arrays, a plain loop (nothing to compile) for numpy arrays."""
+    if not host:
+        return jax.lax.fori_loop(0, count, body, state)
+    for i in range(count):
+        state = body(i, state)
+    return state
 
 
 def panel_nodes(edges: ArrayLike, n_nodes: int) -> tuple[Array, Array]:
@@ -81,7 +94,7 @@ def panel_nodes(edges: ArrayLike, n_nodes: int) -> tuple[Array, Array]:
     Returns:
         Nodes and weights, each of shape (..., panels * n_nodes).
     """
-    edges = jnp.asarray(edges)
+    edges = edges if isinstance(edges, np.ndarray) else jnp.asarray(edges)
     x, w = gauss_legendre(n_nodes)
     half = 0.5 * (edges[..., 1:] - edges[..., :-1])[..., None]
     middle = 0.5 * (edges[..., 1:] + edges[..., :-1])[..., None]
@@ -91,15 +104,16 @@ def panel_nodes(edges: ArrayLike, n_nodes: int) -> tuple[Array, Array]:
 
 def merge_edges(edges: Array, jumps: ArrayLike) -> Array:
     """Edges with the jump points added, sorted; jumps outside the range are moved to its ends."""
-    jumps = jnp.clip(jnp.asarray(jumps, edges.dtype), edges[..., :1], edges[..., -1:])
-    jumps = jnp.broadcast_to(jumps, (*edges.shape[:-1], jumps.shape[-1]))
-    return jnp.sort(jnp.concatenate([edges, jumps], axis=-1), axis=-1)
+    xp = np if isinstance(edges, np.ndarray) else jnp
+    jumps = xp.clip(xp.asarray(jumps), edges[..., :1], edges[..., -1:])
+    jumps = xp.broadcast_to(jumps, (*edges.shape[:-1], jumps.shape[-1]))
+    return xp.sort(xp.concatenate([edges, jumps], axis=-1), axis=-1)
 
 
-def normal_density(x: ArrayLike) -> Array:
-    """Standard normal density."""
-    x = jnp.asarray(x)
-    return jnp.exp(-0.5 * x * x) / np.sqrt(2 * np.pi)
+def normal_density(x):
+    """Standard normal density, numpy for numpy input."""
+    xp = np if isinstance(x, np.ndarray | float) else jnp
+    return xp.exp(-0.5 * x * x) / np.sqrt(2 * np.pi)
 
 
 def normal_cdf(x: ArrayLike) -> Array:

@@ -1,0 +1,149 @@
+"""The four equations of the proportional limit for a fixed probe.
+
+Notation in this file: the student is theta = a_u e_u + a_p e_perp + tau g, where e_u is the probe's
+direction, e_perp the rest of the teacher's, g an independent Gaussian direction. A fresh sample has
+margin v = a_u u + s xi with s^2 = a_p^2 + tau^2; in the fit it becomes the proximal point
+h = argmin omega loss(y h) + (h - v)^2 / (2 kappa). With D = S (v - h), S the indicator of being kept,
+
+    E[u D]      + ridge kappa a_u = 0        delta E[G D]  = tau (1 - delta ridge kappa)
+    E[u_perp D] + ridge kappa a_p = 0        delta E[D^2]  = tau^2
+
+(stationarity of the scalar min-max problem that Gordon's comparison gives). Given (u, xi), the pair
+(u_perp, G) is ((a_p xi + tau eta), (tau xi - a_p eta)) / s with eta an independent normal that
+enters through the label alone; it is integrated in closed form because links are smoothed steps.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from nfl_pruning.losses import Loss
+from nfl_pruning.numerics.quadrature import normal_cdf, normal_density
+
+TINY_WIDTH = 1e-9
+
+
+class Terms(NamedTuple):
+    """What the equations need besides the nodes.
+
+    Attributes:
+        delta: samples per feature. ridge: penalty. rho: probe's cosine to the teacher.
+        size: kept (weighted) fraction, the natural scale of the first two equations.
+        scale: teacher margin per unit of z. base, locations, widths, jumps: the link's steps in
+            the teacher margin, of shape (steps,).
+        labels: labels that are summed over, shape (labels,): (1, -1), or (1,) when folded.
+    """
+
+    delta: Array
+    ridge: Array
+    rho: Array
+    size: Array
+    scale: Array
+    base: Array
+    locations: Array
+    widths: Array
+    jumps: Array
+    labels: Array
+
+
+class Rows(NamedTuple):
+    """Quadrature nodes: a row is one u with a run of xi.
+
+    Attributes:
+        u: shape (rows,). keep: weight of the node in u times density times keep probability, and
+        omega: weight of a kept sample, both of shape (layers, labels, rows).
+        xi, xi_weight: nodes in xi and their weights times density, shape (rows, nodes).
+    """
+
+    u: Array
+    keep: Array
+    omega: Array
+    xi: Array
+    xi_weight: Array
+
+
+def unpack(x: Array) -> tuple[Array, Array, Array, Array]:
+    """(a_u, a_p, tau, kappa) from the unknowns (a_u, a_p, log tau, log kappa)."""
+    return x[0], x[1], jnp.exp(x[2]), jnp.exp(x[3])
+
+
+def smoothed_label(x: Array, terms: Terms, rows: Rows) -> tuple[Array, Array]:
+    """P(y = 1 | u, xi) and E[eta 1{y = 1} | u, xi] (Stein's identity), each of shape (rows, nodes)."""
+    _, a_p, tau, _ = unpack(x)
+    s = jnp.hypot(a_p, tau)
+    perp = terms.scale * jnp.sqrt(jnp.maximum(1 - terms.rho**2, 0.0))
+    centre = terms.scale * terms.rho * rows.u[:, None] + perp * (a_p / s) * rows.xi
+    noise = perp * tau / s
+
+    def add(total, step):
+        location, width, jump = step
+        spread = jnp.sqrt(width**2 + noise**2 + TINY_WIDTH**2)
+        edge = (centre - location) / spread
+        rise, slope = normal_cdf(edge), normal_density(edge)
+        return (total[0] + jump * rise, total[1] + jump * (noise / spread) * slope), None
+
+    start = (jnp.full_like(centre, terms.base), jnp.zeros_like(centre))
+    return jax.lax.scan(add, start, (terms.locations, terms.widths, terms.jumps))[0]
+
+
+def moments(x: Array, terms: Terms, rows: Rows, loss: Loss) -> Array:
+    """Contribution of the rows to (E[u D], E[xi D], E[eta D], E[D^2]), shape (4,)."""
+    a_u, a_p, tau, kappa = unpack(x)
+    v = a_u * rows.u[:, None] + jnp.hypot(a_p, tau) * rows.xi
+    positive, tilt = smoothed_label(x, terms, rows)
+    total = jnp.zeros(4)
+    for i in range(terms.labels.shape[0]):
+        y = terms.labels[i]
+        chance = jnp.where(y > 0, positive, 1 - positive) * rows.xi_weight
+        lean = y * tilt * rows.xi_weight
+        for keep, omega in zip(rows.keep[:, i], rows.omega[:, i], strict=True):
+            d = y * loss.pull(y * v, kappa * omega[:, None])
+            sums = [jnp.sum(chance * d, axis=1), jnp.sum(chance * d * rows.xi, axis=1)]
+            sums += [jnp.sum(lean * d, axis=1), jnp.sum(chance * d * d, axis=1)]
+            sums[0] = sums[0] * rows.u
+            total = total + jnp.stack([jnp.sum(keep * part) for part in sums])
+    return total
+
+
+def residual(x: Array, moment: Array, terms: Terms) -> Array:
+    """The four equations, scaled to order one, from the four moments; shape (4,)."""
+    a_u, a_p, tau, kappa = unpack(x)
+    s = jnp.hypot(a_p, tau)
+    u_d, xi_d, eta_d, d_squared = moment
+    perp_d = (a_p * xi_d + tau * eta_d) / s
+    noise_d = (tau * xi_d - a_p * eta_d) / s
+    return jnp.stack(
+        [
+            (u_d / kappa + terms.ridge * a_u) / terms.size,
+            (perp_d / kappa + terms.ridge * a_p) / terms.size,
+            terms.delta * noise_d / tau - (1 - terms.delta * terms.ridge * kappa),
+            terms.delta * d_squared / tau**2 - 1,
+        ]
+    )
+
+
+@partial(jax.jit, static_argnames="loss")
+def moments_and_slopes(x: Array, terms: Terms, rows: Rows, loss: Loss) -> tuple[Array, Array]:
+    """:func:`moments` and their Jacobian in the unknowns, shapes (4,) and (4, 4)."""
+
+    def twice(x: Array) -> tuple[Array, Array]:
+        value = moments(x, terms, rows, loss)
+        return value, value
+
+    slopes, value = jax.jacfwd(twice, has_aux=True)(x)
+    return value, slopes
+
+
+@jax.jit
+def residual_and_slopes(
+    x: Array, moment: Array, slopes: Array, terms: Terms
+) -> tuple[Array, Array]:
+    """:func:`residual` and its Jacobian, from the moments and theirs."""
+    value = residual(x, moment, terms)
+    direct, through = jax.jacfwd(residual, argnums=(0, 1))(x, moment, terms)
+    return value, direct + through @ slopes

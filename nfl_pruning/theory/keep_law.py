@@ -1,0 +1,158 @@
+"""The limiting selection: keep probability and weight as functions of (u, y).
+
+Rank selections give functions that are constant between break points in u; where samples tie at a
+stratum's boundary, several (probability, weight) layers share a region. Propensity selections give
+a smooth keep probability with weight 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+
+from nfl_pruning.numerics.quadrature import NORMAL_RANGE
+from nfl_pruning.problem import Problem
+from nfl_pruning.selections import PropensitySelection, RankSelection, Stratum
+from nfl_pruning.theory.label_law import LABELS, LabelLaw
+from nfl_pruning.theory.ordering import (
+    Cut,
+    GeneralOrder,
+    Order,
+    UnsupportedProblem,
+    order_of,
+    score_on_margins,
+)
+
+
+@dataclass(frozen=True)
+class KeepLaw:
+    """Keep probability and weight in the (u, y) plane.
+
+    Attributes:
+        label_law: the law of (u, y).
+        breaks: increasing places in u where either may jump or bend, shape (breaks,).
+        evaluate: u of shape (k,), away from breaks -> (keep probability, weight), each of shape
+            (layers, 2, k); the second axis is y = +1, -1. Layers add up.
+        constant: whether both are constant between breaks.
+    """
+
+    label_law: LabelLaw
+    breaks: np.ndarray
+    evaluate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    constant: bool
+
+    def mean(self, power: int = 1, moment: int = 0) -> float:
+        """E[keep * weight^power * (y u)^moment]; power 0 gives the kept fraction."""
+        total = 0.0
+        for i, label in enumerate(LABELS):
+
+            def integrand(u: np.ndarray, i: int = i, label: int = label) -> np.ndarray:
+                keep, weight = (part[:, i] for part in self.evaluate(u.ravel()))
+                value = np.sum(keep * weight**power, axis=0).reshape(u.shape)
+                return value * (label * u) ** moment
+
+            total += self.label_law.integral(label, self.breaks, integrand)
+        return total
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether (u, y) -> (-u, -y) changes nothing about the selection."""
+        edges = np.concatenate([[-NORMAL_RANGE], self.breaks, [NORMAL_RANGE]])
+        probe = np.concatenate([a + (b - a) * np.array([0.2113, 0.5, 0.877]) for a, b in zip(edges[:-1], edges[1:], strict=True)])
+        if not np.allclose(self.breaks, -self.breaks[::-1], atol=1e-12):
+            return False
+        here, there = self.evaluate(probe), self.evaluate(-probe)
+        return all(np.allclose(a, b[:, ::-1], rtol=1e-12) for a, b in zip(here, there, strict=True))
+
+
+def keep_law(problem: Problem) -> KeepLaw:
+    """The limiting selection of a problem.
+
+    Raises:
+        UnsupportedProblem: the score or the selection is outside what the limit describes.
+    """
+    label_law = LabelLaw(problem)
+    if isinstance(problem.selection, PropensitySelection):
+        return _propensity_law(problem, label_law)
+    if not isinstance(problem.selection, RankSelection):
+        raise UnsupportedProblem(f"The protocol {problem.selection.name!r} has no known limit.")
+    strata = problem.selection.strata(problem.keep_fraction)
+    if len(strata) == 1:
+        return _uniform_law(label_law, strata[0])
+    return _rank_law(label_law, order_of(problem, label_law), strata)
+
+
+def _uniform_law(label_law: LabelLaw, stratum: Stratum) -> KeepLaw:
+    def evaluate(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shape = (1, 2, len(u))
+        return np.full(shape, stratum.keep_probability), np.full(shape, stratum.weight)
+
+    return KeepLaw(label_law, label_law.jumps, evaluate, constant=True)
+
+
+def _rank_law(label_law: LabelLaw, order: Order, strata: tuple[Stratum, ...]) -> KeepLaw:
+    shares = np.cumsum([stratum.share for stratum in strata])[:-1]
+    edge = 1e-13  # a stratum of no mass has its boundary at infinity
+    cuts = [Cut(np.inf, np.inf) if s < edge else Cut(-np.inf, -np.inf) if s > 1 - edge else order.cut(s) for s in shares]
+    levels = {level for cut in cuts for level in (cut.high, cut.low) if np.isfinite(level)}
+    places = [order.crossings(y, level) for level in levels for y in LABELS]
+    breaks = np.unique(np.concatenate([label_law.jumps, *places]))
+    breaks = breaks[np.abs(breaks) < NORMAL_RANGE]
+
+    def shares_inside(u: np.ndarray) -> np.ndarray:
+        """Chance of lying in each stratum, shape (strata, 2, len(u)): 0 or 1 but for ties."""
+        priority = np.stack([order.priority(y, u) for y in LABELS])
+        within = [np.where(priority > c.high, 1.0, np.where(priority > c.low, c.fraction, 0.0)) for c in cuts]
+        full = [np.zeros_like(priority), *within, np.ones_like(priority)]
+        return np.diff(np.stack(full), axis=0)
+
+    keep_values = np.array([s.keep_probability for s in strata])[:, None, None]
+    weight_values = np.array([s.weight for s in strata])[:, None, None]
+    ties = any(cut.fraction > 0 for cut in cuts)
+
+    def evaluate(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        inside = shares_inside(np.asarray(u, float))
+        if ties:
+            return inside * keep_values, np.broadcast_to(weight_values, inside.shape)
+        return tuple(np.sum(inside * v, axis=0, keepdims=True) for v in (keep_values, weight_values))
+
+    return KeepLaw(label_law, breaks, evaluate, constant=True)
+
+
+def _propensity_law(problem: Problem, label_law: LabelLaw) -> KeepLaw:
+    selection, fraction = problem.selection, problem.keep_fraction
+    raw = score_on_margins(selection.base, problem.probe_norm)
+
+    def log_propensity(label: int, u: np.ndarray) -> np.ndarray:
+        return np.asarray(selection.log_propensity(raw(label, u)), float)
+
+    order = GeneralOrder(label_law, log_propensity, 1)
+
+    def kinks(log_c: float) -> np.ndarray:
+        return np.unique(np.concatenate([order.crossings(y, -log_c) for y in LABELS]))
+
+    def excess(log_c: float) -> float:
+        cuts = np.concatenate([label_law.jumps, kinks(log_c), [0.0]])
+        kept = sum(
+            label_law.integral(y, cuts, lambda u, y=y: np.exp(np.minimum(0, log_c + log_propensity(y, u))))
+            for y in LABELS
+        )
+        return kept - fraction
+
+    values = np.concatenate([order.priority(y, np.linspace(-8, 8, 161)) for y in LABELS])
+    low, high = -values.max() + np.log(fraction) - 1, -values.min() + 1
+    if excess(high) <= 0:
+        log_c = high
+    else:
+        log_c = brentq(excess, low, high, xtol=1e-14, rtol=1e-14)
+    breaks = np.unique(np.concatenate([label_law.jumps, kinks(log_c), [0.0]]))
+
+    def evaluate(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        logs = np.stack([log_propensity(y, u) for y in LABELS])[None]
+        keep = np.exp(np.minimum(0.0, log_c + logs))
+        return keep, np.ones_like(keep)
+
+    return KeepLaw(label_law, breaks, evaluate, constant=False)

@@ -1,0 +1,82 @@
+"""The law of (u, y): the probe's standardised margin and the label.
+
+With z = rho u + sqrt(1 - rho^2) * noise, P(y = 1 | u) is the link smoothed by that noise. All
+functions here are plain float64 numpy: they run once, before a solve.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import ndtr
+
+from nfl_pruning.numerics.quadrature import NORMAL_RANGE, gauss_legendre
+from nfl_pruning.problem import Problem
+
+LABELS = (1, -1)
+_X, _W = gauss_legendre(12)
+
+
+class LabelLaw:
+    """P(y, u) for a problem, with masses of half-lines to about 1e-14.
+
+    Attributes:
+        jumps: places in u where P(y = 1 | u) jumps (only for a perfect probe and a stepped link).
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        steps, scale = problem.teacher.link.steps, problem.teacher.scale
+        rho = problem.probe.alignment
+        self._slope = scale * rho
+        self._noise = scale * np.sqrt(max(1 - rho**2, 0.0))
+        self._steps = steps
+        locations, widths = np.asarray(steps.locations), np.asarray(steps.widths)
+        spread = np.hypot(widths, self._noise)
+        lean = max(abs(self._slope), 1e-300)
+        inside = np.abs(locations) < NORMAL_RANGE * lean
+        centres = locations[inside] / (lean if self._slope >= 0 else -lean)
+        self.jumps = np.unique(centres[spread[inside] == 0])
+        layers = {(c, max(w / lean, 1e-9)) for c, w in zip(centres, spread[inside], strict=True)}
+        narrow = min((w for _, w in layers), default=1.0)
+        reach = narrow * 2.0 ** np.arange(-1, 60)
+        offsets = np.concatenate([-reach, reach])[np.tile(reach, 2) < 2 * NORMAL_RANGE]
+        grid = np.concatenate(
+            [np.linspace(-NORMAL_RANGE, NORMAL_RANGE, 77), *(c + offsets for c, _ in layers), centres]
+        )
+        self._edges = np.unique(grid[np.abs(grid) <= NORMAL_RANGE])
+        panels = np.stack([self._panel(y, self._edges[:-1], self._edges[1:]) for y in LABELS])
+        self._cumulative = np.concatenate([np.zeros((2, 1)), np.cumsum(panels, axis=1)], axis=1)
+        self.label_mass = self._cumulative[:, -1]
+
+    def probability(self, label: int, u: np.ndarray) -> np.ndarray:
+        """P(y = label | u), shape of u."""
+        u = np.asarray(u, float)[..., None]
+        locations, widths, jumps = (np.asarray(part) for part in self._steps[1:])
+        spread = np.hypot(widths, self._noise)
+        edge = self._slope * u - locations
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rise = np.where(spread > 0, ndtr(edge / spread), edge > 0)
+        positive = self._steps.base + rise @ jumps
+        return positive if label == 1 else 1 - positive
+
+    def density(self, label: int, u: np.ndarray) -> np.ndarray:
+        """Joint density of u and P(y = label | u)."""
+        return self.probability(label, u) * np.exp(-0.5 * u**2) / np.sqrt(2 * np.pi)
+
+    def integral(self, label: int, edges: np.ndarray, function) -> float:
+        """E[function(u) 1{y = label}] by Gauss-Legendre on panels refined to the given edges."""
+        cuts = np.unique(np.concatenate([self._edges, np.clip(edges, *self._edges[[0, -1]])]))
+        half, middle = 0.5 * np.diff(cuts), 0.5 * (cuts[1:] + cuts[:-1])
+        u = middle[:, None] + half[:, None] * _X
+        return float(np.sum(half[:, None] * _W * self.density(label, u) * function(u)))
+
+    def _panel(self, label: int, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        half, middle = 0.5 * (high - low), 0.5 * (high + low)
+        u = middle[..., None] + half[..., None] * _X
+        return half * (self.density(label, u) @ _W)
+
+    def below(self, label: int, u: np.ndarray) -> np.ndarray:
+        """P(U < u, y = label), shape of u."""
+        u = np.clip(np.asarray(u, float), -NORMAL_RANGE, NORMAL_RANGE)
+        panel = np.clip(np.searchsorted(self._edges, u, side="right") - 1, 0, len(self._edges) - 2)
+        start = self._cumulative[LABELS.index(label)][panel]
+        return start + self._panel(label, self._edges[panel], u)

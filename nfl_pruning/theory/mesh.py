@@ -1,0 +1,183 @@
+"""From a problem to quadrature rows: where the integrands of the four equations vary, and how fast.
+
+The (u, xi) plane has three kinds of features: the link rises along the line where the teacher's
+margin crosses a step, the proximal map bends along lines of constant margin v, and the selection
+jumps at fixed u. Panels end on the jumps and shrink towards the lines down to their width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+from nfl_pruning.losses import Loss
+from nfl_pruning.numerics.quadrature import (
+    NORMAL_RANGE,
+    gauss_legendre,
+    graded_edges,
+    merge_edges,
+    normal_density,
+    panel_nodes,
+)
+from nfl_pruning.problem import Problem
+from nfl_pruning.theory.equations import Rows, Terms
+from nfl_pruning.theory.keep_law import KeepLaw
+
+BLOCK_ROWS, BLOCK_NODES = 64, 96  # one compiled shape serves every level of refinement
+NODES = 8  # a panel in xi
+
+
+@dataclass(frozen=True)
+class Level:
+    """A resolution: panels in u, nodes on each, and runs of ``BLOCK_NODES`` nodes in xi."""
+
+    u_panels: int
+    u_nodes: int
+    xi_runs: int
+
+
+LEVELS = (Level(8, 8, 1), Level(14, 9, 2), Level(24, 10, 3), Level(40, 12, 5), Level(72, 14, 9))
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Link rises in z: ``places`` and ``widths`` of shape (rises,), in units of the teacher axis."""
+
+    places: np.ndarray
+    widths: np.ndarray
+
+
+def link_layers(problem: Problem) -> Layers:
+    """The link's steps in z (one for the logistic link, whose steps share a place)."""
+    link, scale = problem.teacher.link, problem.teacher.scale
+    if scale == 0:
+        return Layers(np.zeros(0), np.zeros(0))
+    if link.name == "logistic":
+        return Layers(np.zeros(1), np.ones(1) / scale)
+    return Layers(np.asarray(link.steps.locations) / scale, np.asarray(link.steps.widths) / scale)
+
+
+def equation_terms(problem: Problem, law: KeepLaw, *, ridge: float, folded: bool) -> Terms:
+    """The scalars and link arrays of a problem, as float64 JAX arrays."""
+    steps = problem.teacher.link.steps
+    values = (
+        problem.samples_per_feature,
+        ridge,
+        problem.probe.alignment,
+        max(law.mean(1), problem.keep_fraction),
+        problem.teacher.scale,
+        *steps,
+        (1.0,) if folded else (1.0, -1.0),
+    )
+    return Terms(*(jnp.asarray(value, jnp.float64) for value in values))
+
+
+def kept_intervals(law: KeepLaw, n_labels: int) -> list[tuple[float, float]]:
+    """Pieces between breaks on which some of the first ``n_labels`` labels (+1, -1) is kept."""
+    edges = np.unique(np.concatenate([[-NORMAL_RANGE], law.breaks, [NORMAL_RANGE]]))
+    keep = law.evaluate(0.5 * (edges[1:] + edges[:-1]))[0][:, :n_labels]
+    kept = keep.max(axis=(0, 1)) > 0
+    return [(a, b) for a, b, k in zip(edges[:-1], edges[1:], kept, strict=True) if k]
+
+
+def _u_features(layers: Layers, rho: float, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centres and widths in u of what is left of the lines once xi is integrated out."""
+    lean = max(abs(rho), 1e-9)
+    rise_at = np.sign(rho or 1.0) * layers.places / lean
+    rise = np.sqrt(layers.widths**2 + 1 - rho**2) / lean
+    bend = np.hypot(1.0, np.hypot(x[1], np.exp(x[2]))) / max(abs(x[0]), 1e-9)
+    centres = np.concatenate([rise_at, [0.0, 0.0]])
+    widths = np.concatenate([rise, [bend, 0.5]])
+    return np.clip(centres, -30, 30), np.clip(widths, 1e-4, 1e3)
+
+
+def u_panels(
+    intervals: list[tuple[float, float]], features: tuple[np.ndarray, np.ndarray], n_panels: int
+) -> np.ndarray:
+    """Panels over the intervals, shape (panels, 2); at least one each, the rest by need."""
+    fine = graded_edges(*features, n_panels=n_panels * 16)
+    measure = lambda u: np.interp(u, fine, np.arange(len(fine)) / 16.0)  # noqa: E731
+    lengths = np.array([measure(b) - measure(a) for a, b in intervals])
+    counts = np.maximum(1, np.ceil(n_panels * lengths / lengths.sum() - 1e-9)).astype(int)
+    panels = []
+    for (a, b), count in zip(intervals, counts, strict=True):
+        marks = np.linspace(measure(a), measure(b), count + 1)
+        edges = np.interp(marks, np.arange(len(fine)) / 16.0, fine)
+        edges[[0, -1]] = a, b
+        panels.append(np.stack([edges[:-1], edges[1:]], axis=1))
+    return np.concatenate(panels)
+
+
+def _xi_nodes(
+    u: np.ndarray, omegas: np.ndarray, x: np.ndarray, *, problem: Problem, loss: Loss, runs: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes in xi and their normal weights for every u, each of shape (len(u), runs * BLOCK_NODES)."""
+    a_u, a_p, tau, kappa = x[0], x[1], np.exp(x[2]), np.exp(x[3])
+    s, rho = np.hypot(a_p, tau), problem.probe.alignment
+    perp = np.sqrt(max(1 - rho**2, 0.0))
+    layers = link_layers(problem)
+    lean = max(perp * abs(a_p) / s, 1e-9)
+    rise_at = np.where(a_p < 0, -1.0, 1.0) * (layers.places - rho * u[:, None]) / lean
+    rise = np.hypot(layers.widths, perp * tau / s) / lean
+    # A sample bends where its margin is 0 and where it lies one full step on the wrong side.
+    step = kappa * omegas.max(initial=1e-12)
+    bends = np.array([0.0, step, -step])
+    bend_at = (bends - a_u * u[:, None]) / s
+    bend = np.full(3, (1 + np.log1p(step)) / s)
+    kinks = [np.asarray(k) for omega in omegas for k in loss.kinks(kappa * omega)]
+    exact = np.array([sign * k for k in kinks for sign in (1.0, -1.0)])
+    exact_at = (exact - a_u * u[:, None]) / s
+    centres = np.clip(np.concatenate([rise_at, bend_at], axis=1), -30.0, 30.0)
+    widths = np.clip(np.concatenate([rise, bend]), 1e-5, 1e3)
+    n_panels = runs * BLOCK_NODES // NODES - len(exact)
+    edges = graded_edges(centres, np.broadcast_to(widths, centres.shape), n_panels=n_panels)
+    xi, weight = panel_nodes(merge_edges(edges, exact_at), NODES)
+    return xi, weight * normal_density(xi)
+
+
+def build_rows(
+    problem: Problem, law: KeepLaw, x: np.ndarray, *, loss: Loss, level: Level, folded: bool
+) -> list[Rows]:
+    """Quadrature rows for a problem, graded by the current unknowns, in blocks of one shape.
+
+    Args:
+        problem, law: the problem and its limiting selection.
+        x: current unknowns (a_u, a_p, log tau, log kappa).
+        loss: the loss that is solved for (its bends matter).
+        level: resolution.
+        folded: whether y = +1 stands for both labels.
+    """
+    n_labels = 1 if folded else 2
+    features = _u_features(link_layers(problem), problem.probe.alignment, x)
+    panels = u_panels(kept_intervals(law, n_labels), features, level.u_panels)
+    nodes, weights = gauss_legendre(level.u_nodes)
+    half, middle = 0.5 * np.diff(panels, axis=1), panels.mean(axis=1, keepdims=True)
+    u, weight = (middle + half * nodes).ravel(), (half * weights).ravel()
+    keep, omega = (part[:, :n_labels] for part in law.evaluate(u))
+    density = weight * normal_density(u) * (2.0 if folded else 1.0)
+    omegas = np.unique(np.round(omega[keep > 0], 12))
+    if len(omegas) > 8:
+        omegas = omegas[[0, -1]]
+    xi, xi_weight = _xi_nodes(u, omegas, x, problem=problem, loss=loss, runs=level.xi_runs)
+    shape = (len(u) * level.xi_runs, BLOCK_NODES)
+    repeat = lambda part: np.repeat(part, level.xi_runs, axis=-1)  # noqa: E731
+    parts = (repeat(u), repeat(keep * density), repeat(omega), xi.reshape(shape), xi_weight.reshape(shape))
+    return _blocks(parts)
+
+
+def _blocks(parts: tuple[np.ndarray, ...]) -> list[Rows]:
+    """Cut into blocks of ``BLOCK_ROWS`` rows, the last one padded with rows of no weight."""
+    axes = (0, 2, 2, 0, 0)
+    n_rows = len(parts[0])
+    short = -n_rows % BLOCK_ROWS
+    blocks = []
+    padded = []
+    for part, axis in zip(parts, axes, strict=True):
+        widths = [(0, short if i == axis else 0) for i in range(part.ndim)]
+        padded.append(np.pad(part, widths))
+    for start in range(0, n_rows + short, BLOCK_ROWS):
+        pick = range(start, start + BLOCK_ROWS)
+        blocks.append(Rows(*(np.take(p, pick, axis=a) for p, a in zip(padded, axes, strict=True))))
+    return blocks
