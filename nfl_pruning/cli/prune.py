@@ -1,0 +1,180 @@
+"""``nfl-pruning prune``: choose which samples of a real data set to keep."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nfl_pruning.cli.options import json_option
+
+if TYPE_CHECKING:
+    from nfl_pruning.pruning import Pruned
+
+
+@click.command("prune")
+@click.argument("data", default="digits")
+@click.option(
+    "--score", default="el2n", show_default=True, metavar="NAME", help="Difficulty score."
+)
+@click.option(
+    "--keep", default="hardest", show_default=True, metavar="END", help="hardest or easiest."
+)
+@click.option("--keep-fraction", default="0.3", show_default=True, metavar="R", help="In (0, 1].")
+@click.option(
+    "--protocol",
+    default="threshold",
+    show_default=True,
+    metavar="RULE",
+    help="threshold, random, exact, soft:S or power:A.",
+)
+@click.option(
+    "--exploit",
+    default="0.5",
+    show_default=True,
+    metavar="SHARE",
+    help="Share of the budget spent by score, in [0, 1]; for exact and soft.",
+)
+@click.option(
+    "--probe",
+    default="pilot",
+    show_default=True,
+    metavar="HOW",
+    help="The model that scores: pilot[:FRACTION] (fraction 0.2 by default) or in-sample.",
+)
+@click.option(
+    "--probe-ridge", default="0.01", show_default=True, metavar="X", help="Its penalty, > 0."
+)
+@click.option(
+    "--scale",
+    default="auto",
+    show_default=True,
+    metavar="HOW",
+    help="Feature scaling before the probe: auto, common, per-feature or none.",
+)
+@click.option(
+    "--scores",
+    "scores_file",
+    metavar="FILE",
+    help="Take these scores (.npz with scores, .npy, .csv; larger = harder) instead of a probe.",
+)
+@click.option("--seed", default="0", show_default=True, metavar="N", help="Whole number >= 0.")
+@click.option("--out", metavar="FILE", help="Where to write the subset (.npz); nowhere by default.")
+@click.option("--force", is_flag=True, help="Replace an existing output.")
+@click.option("--data-dir", metavar="DIR", help="Folder of the files of fashion-mnist or mnist.")
+@json_option
+def command(as_json: bool, **options: Any) -> None:
+    """Prune DATA: digits (the default), fashion-mnist, mnist, a .npz with x and y, or a .csv.
+
+    A .csv has a header, a column named label, and numbers elsewhere. The labels may be text, and
+    there may be any number of classes.
+
+    The probe is a multinomial logistic regression. With --probe pilot:FRACTION it is fitted on that
+    share of each class. Pilot rows stay part of the data and may be kept: they are scored by a
+    second probe, fitted on another split of the same size, so that no sample is scored by a model
+    that has seen it. With --probe in-sample one probe is fitted on all samples and scores them.
+
+    Features are centred and scaled with moments of all rows, never labels: images by one common
+    number, tables by each column's standard deviation (--scale).
+
+    The output holds indices (rows kept, in the order of the data), weights (one a row, 0 where
+    dropped; refit with weights[indices]), scores, keep_probabilities, data_hash (SHA-256 of the
+    content) and config (JSON text).
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a fit that stops early is said in the output's own words
+        pruned, written = _run(**options)
+    if as_json:
+        from nfl_pruning.records import to_json
+
+        click.echo(to_json({**pruned.summary(), "out": written}))
+    else:
+        _show(pruned, written)
+
+
+def _run(
+    *,
+    data: str,
+    data_dir: str | None,
+    scores_file: str | None,
+    out: str | None,
+    force: bool,
+    seed: str,
+    probe: str,
+    probe_ridge: str,
+    scale: str,
+    protocol: str,
+    **rule: Any,
+) -> tuple[Pruned, str | None]:
+    """Check everything that needs no data first, prune, and write at the very end."""
+    from nfl_pruning.data import load_dataset
+    from nfl_pruning.data.files import load_scores
+    from nfl_pruning.probing import parse_data_probe
+    from nfl_pruning.pruning import check_output, check_rule, prune
+
+    if out is not None:
+        check_output(out, force=force)
+    model = parse_data_probe(probe, ridge=_number(probe_ridge), scale=scale)
+    rule = {name: _number(value) for name, value in rule.items()}
+    whole: Any = int(seed) if seed.isdecimal() else seed
+    check_rule(seed=whole, selection=protocol, given=scores_file is not None, **rule)
+    dataset = load_dataset(data, data_dir=data_dir)
+    scores = None
+    if scores_file is not None:
+        scores = load_scores(Path(scores_file), dataset.hash, len(dataset))
+    pruned = prune(
+        dataset,
+        seed=whole,
+        selection=protocol,
+        probe=model,
+        scores=scores,
+        **rule,
+    )
+    written = None if out is None else str(pruned.save(out, force=force))
+    return pruned, written
+
+
+def _number(text: str) -> Any:
+    """A float where the text is one, else the text, for the range check to name."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _show(pruned: Pruned, written: str | None) -> None:
+    """Tables and sentences for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    config, n = pruned.config, len(pruned.weights)
+    console = Console(highlight=False)
+    rule = (
+        config["protocol"] if config["keep"] is None else f"{config['protocol']}, {config['keep']}"
+    )
+    table = Table(title=f"{config['data']}: {rule} by {config['score']}", title_justify="left")
+    table.add_column("class")
+    for name in ("samples", "kept", "kept share"):
+        table.add_column(name, justify="right")
+    rows = [(name, *counts) for name, counts in pruned.class_counts.items()]
+    for name, total, kept in [*rows, ("all", n, len(pruned.indices))]:
+        share = f"{100 * kept / total:.2f} %" if total else "-"
+        table.add_row(name, str(total), str(kept), share, end_section=name == rows[-1][0])
+    console.print(table)
+    console.print(
+        f"Effective sample size of the weights: {pruned.effective_sample_size:.1f} of "
+        f"{len(pruned.indices)} kept."
+    )
+    times = pruned.seconds
+    console.print(f"Scoring took {times['scoring']:.2f} s, selecting {times['selecting']:.2f} s.")
+    if config["score"] == "given":
+        console.print("Scores: from the given file, larger = harder.")
+    elif config["probe"]:
+        console.print(f"Probe: {config['probe_note']}")
+    else:
+        console.print("Probe: none, the rule does not need one.")
+    for sentence in pruned.warnings:
+        console.print(f"Note: {sentence}", style="yellow")
+    console.print(f"Written to {written}." if written else "Nothing written; --out FILE.npz does.")

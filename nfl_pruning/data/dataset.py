@@ -1,0 +1,156 @@
+"""A labelled data set in memory: checked once, with a hash of its content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from nfl_pruning.validation import InvalidArgumentError
+
+ROWS_PER_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """n labelled samples with d features; build one with :func:`make_dataset`.
+
+    Attributes:
+        name: what the data are called in listings and records.
+        x: features, shape (n, d), float32 or float64, all finite.
+        y: class codes 0 .. C - 1, int64, shape (n,); every class occurs in the original data.
+        classes: the original name of each class, length C.
+        shape: shape of one input before flattening: (28, 28) for an image, (d,) for a table.
+    """
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    classes: tuple[str, ...]
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the features are pixels, which share one unit."""
+        return len(self.shape) > 1
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the content: n, d, features as little-endian float64, class names, by row.
+
+        It does not depend on the file format, on the stored precision of numbers that float32
+        holds exactly, or on the data set's name.
+        """
+        digest = hashlib.sha256(f"{self.x.shape[0]} {self.x.shape[1]}\n".encode())
+        for start in range(0, len(self), ROWS_PER_CHUNK):
+            chunk = self.x[start : start + ROWS_PER_CHUNK]
+            digest.update(np.ascontiguousarray(chunk, dtype="<f8").tobytes())
+        digest.update("\0".join(self.classes[code] for code in self.y).encode())
+        return digest.hexdigest()
+
+    def take(self, rows: np.ndarray) -> Dataset:
+        """The samples in ``rows``, in that order, with the same class codes."""
+        return replace(self, x=self.x[rows], y=self.y[rows])
+
+    def class_counts(self) -> np.ndarray:
+        """Samples of each class, shape (C,)."""
+        return np.bincount(self.y, minlength=len(self.classes))
+
+
+def make_dataset(
+    name: str, x: Any, y: Any, *, classes: Sequence[str] | None = None, where: str = ""
+) -> Dataset:
+    """Check features and labels and code the labels as 0 .. C - 1.
+
+    Args:
+        name: what the data are called.
+        x: real numbers, shape (n, ...); trailing axes are flattened.
+        y: labels, shape (n,): whole numbers or text. Codes follow the order of the numbers, or
+            of the text where a label is not a whole number.
+        classes: names for the labels 0 .. C - 1, in place of the labels themselves.
+        where: the source, used in messages; the name by default.
+
+    Raises:
+        InvalidArgumentError: features are not finite numbers, labels are constant, missing or of
+            another length, or fewer than two samples are given.
+    """
+    where = where or name
+    features, labels = np.asarray(x), np.asarray(y)
+    if features.ndim < 2 or labels.ndim != 1:
+        raise InvalidArgumentError(
+            f"x must have shape (n, features...) and y shape (n,) in {where}; got shapes "
+            f"{features.shape} and {labels.shape}."
+        )
+    if len(features) != len(labels):
+        raise InvalidArgumentError(
+            f"x and y must have as many rows as each other in {where}; got {len(features)} and "
+            f"{len(labels)}."
+        )
+    flat = _real_features(features.reshape(len(features), -1), where)
+    codes, names = code_labels(labels, where)
+    if classes is not None:
+        names = tuple(classes[int(label)] for label in names)
+    return Dataset(name, flat, codes, names, tuple(features.shape[1:]))
+
+
+def _real_features(x: np.ndarray, where: str) -> np.ndarray:
+    """Features as float32 (small integers, float32) or float64, all finite; shape is kept."""
+    if x.dtype.kind not in "biuf" or not x.shape[1]:
+        raise InvalidArgumentError(
+            f"x must hold real numbers, at least one a sample, in {where}; got type {x.dtype} and "
+            f"shape {x.shape}."
+        )
+    exact_in_float32 = x.dtype.kind == "b" or x.dtype.itemsize <= (4 if x.dtype.kind == "f" else 2)
+    values = x.astype(np.float32 if exact_in_float32 else np.float64)
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(bad):
+        raise InvalidArgumentError(
+            f"features must be finite numbers in {where}; {len(bad)} of {len(x)} rows are not, the "
+            f"first is row {bad[0]}."
+        )
+    return values
+
+
+def code_labels(labels: np.ndarray, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Class codes 0 .. C - 1, shape (n,), and the names of the C classes."""
+    if len(labels) < 2:
+        raise InvalidArgumentError(
+            f"a data set must have at least 2 samples; {where} has {len(labels)}."
+        )
+    if labels.dtype.kind == "f":
+        if not np.isfinite(labels).all() or (labels != np.round(labels)).any():
+            raise InvalidArgumentError(
+                f"labels must be whole numbers or text in {where}; some are not."
+            )
+        labels = labels.astype(np.int64)
+    if labels.dtype.kind not in "biuU":
+        raise InvalidArgumentError(
+            f"labels must be whole numbers or text in {where}; got type {labels.dtype}."
+        )
+    found, codes = np.unique(labels, return_inverse=True)
+    names = [str(name) for name in found]
+    if labels.dtype.kind == "U":
+        if "" in names:
+            raise InvalidArgumentError(f"every sample needs a label in {where}; some are empty.")
+        order = _number_order(names)
+        codes, names = np.argsort(order)[codes], [names[i] for i in order]
+    if len(names) < 2:
+        raise InvalidArgumentError(
+            f"labels must take at least 2 values in {where}; all {len(labels)} are {names[0]!r}."
+        )
+    return codes.astype(np.int64), tuple(names)
+
+
+def _number_order(names: list[str]) -> np.ndarray:
+    """Order of class names: by value when all are whole numbers (2 before 10), else as text."""
+    try:
+        return np.argsort([int(name) for name in names], kind="stable")
+    except ValueError:
+        return np.arange(len(names))

@@ -1,0 +1,164 @@
+"""Scoring real data: which model scores, what it has seen, and the scores that come of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nfl_pruning.data.dataset import Dataset
+from nfl_pruning.multinomial import SCALES, fit_multinomial, fit_scaling, stratified_rows
+from nfl_pruning.scores.base import SCORES, Context, Score
+from nfl_pruning.validation import (
+    InvalidArgumentError,
+    check_choice,
+    check_number,
+    format_number,
+)
+
+PROBE_FORM = "probe must be in-sample, pilot or pilot:FRACTION with FRACTION in (0, 0.5]"
+SUPPLIED = frozenset({"input_norm", "features", "gradient_norm"})
+
+
+@dataclass(frozen=True)
+class DataProbe:
+    """How the model that scores real data is fitted: multinomial logistic regression either way.
+
+    Attributes:
+        fraction: share of each class in the pilot split, in (0, 0.5]. Pilot rows stay part of the
+            data and may be kept: they are scored by a second probe, fitted on another split of
+            the same size, so no sample is scored by a model that has seen it. None: in-sample, one
+            probe fitted on all samples, which then scores those same samples.
+        ridge: penalty of the probe (see :func:`nfl_pruning.multinomial.fit_multinomial`), > 0.
+        scale: how features are scaled before the fit, with moments of all rows and no label
+            (see :func:`nfl_pruning.multinomial.fit_scaling`).
+    """
+
+    fraction: float | None = 0.2
+    ridge: float = 0.01
+    scale: str = "auto"
+
+    @property
+    def label(self) -> str:
+        """The command line's form."""
+        return "in-sample" if self.fraction is None else f"pilot:{format_number(self.fraction)}"
+
+    @property
+    def sentence(self) -> str:
+        """What was done, for people."""
+        model = f"multinomial logistic regression, ridge {format_number(self.ridge)}"
+        if self.fraction is None:
+            return f"{model}, fitted on all samples and scoring those same samples (in-sample)."
+        share = format_number(round(100 * self.fraction, 10))
+        return (
+            f"{model}, fitted on a pilot split of {share} % of each class. Pilot rows may be "
+            "kept: a second probe, from another split of that size, scores them, so that no sample "
+            "is scored by a model that has seen it."
+        )
+
+
+def parse_data_probe(text: str, *, ridge: float = 0.01, scale: str = "auto") -> DataProbe:
+    """A probe from its text form: ``in-sample``, ``pilot`` or ``pilot:FRACTION``."""
+    ridge = check_number("probe ridge", ridge, "(0, inf)")
+    check_choice("scale", scale, SCALES)
+    kind, *parts = text.split(":")
+    if text == "in-sample":
+        return DataProbe(None, ridge, scale)
+    if kind != "pilot" or len(parts) > 1:
+        raise InvalidArgumentError(f"{PROBE_FORM}; got {text!r}.")
+    try:
+        fraction = check_number("fraction", parts[0], "(0, 0.5]") if parts else 0.2
+    except InvalidArgumentError:
+        raise InvalidArgumentError(f"{PROBE_FORM}; got {text!r}.") from None
+    return DataProbe(fraction, ridge, scale)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of n samples.
+
+    Attributes:
+        rank_key: what samples are ranked by, float64, shape (n,); larger = harder.
+        values: the same in the units of the literature, float64, shape (n,).
+        converged: whether every probe's optimiser reached its tolerance.
+    """
+
+    rank_key: np.ndarray
+    values: np.ndarray
+    converged: bool = True
+
+
+def probe_logits(
+    rng: np.random.Generator, x: np.ndarray, dataset: Dataset, *, probe: DataProbe
+) -> tuple[np.ndarray, bool]:
+    """Logits of every sample, shape (n, C), and whether the fits converged.
+
+    Args:
+        rng: chooses the pilot splits.
+        x: scaled features of the data set, shape (n, d).
+        dataset: gives the labels.
+        probe: how to fit.
+    """
+    n_classes, y = len(dataset.classes), dataset.y
+    if probe.fraction is None:
+        model = fit_multinomial(x, y, n_classes=n_classes, ridge=probe.ridge)
+        return model.logits(x), model.converged
+    first, second = stratified_rows(rng, y, probe.fraction, 2)
+    models = [
+        fit_multinomial(x[rows], y[rows], n_classes=n_classes, ridge=probe.ridge)
+        for rows in (first, second)
+    ]
+    logits = models[0].logits(x)
+    logits[first] = models[1].logits(x[first])
+    return logits, all(model.converged for model in models)
+
+
+def check_needs(score: Score) -> None:
+    """Raise when a linear probe cannot supply what the score needs."""
+    missing = sorted(score.needs - SUPPLIED)
+    if missing:
+        raise InvalidArgumentError(
+            f"score {score.name!r} needs {' and '.join(missing)}, which a linear probe does not "
+            "have; compute it elsewhere and prune by those scores."
+        )
+
+
+def score_dataset(key: jax.Array, dataset: Dataset, *, score: Score, probe: DataProbe) -> Scored:
+    """Score every sample of a data set through a linear probe.
+
+    The context holds the scaled features, their norm over sqrt(d), and the norm of the probe's
+    gradient, intercept included: EL2N times ``sqrt(||x||^2 + 1)``.
+
+    Args:
+        key: PRNG key that chooses the pilot splits.
+        dataset: n samples.
+        score: what to compute.
+        probe: how to fit the model that scores.
+
+    Raises:
+        InvalidArgumentError: the score needs what a linear probe lacks, or is not finite.
+    """
+    check_needs(score)
+    n = len(dataset)
+    if score is SCORES["random"]:
+        return Scored(np.zeros(n), np.zeros(n))
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    scaling = fit_scaling(dataset.x, probe.scale, is_image=dataset.is_image)
+    x = scaling(dataset.x)
+    logits, converged = probe_logits(rng, x, dataset, probe=probe)
+    squared_norm = np.einsum("ij,ij->i", x, x, dtype=np.float64)
+    with jax.enable_x64(True):
+        device_logits, labels = jnp.asarray(logits), jnp.asarray(dataset.y)
+        context = Context(
+            input_norm=jnp.asarray(np.sqrt(squared_norm / x.shape[1])),
+            features=jnp.asarray(x) if "features" in score.needs else None,
+            gradient_norm=SCORES["el2n"](device_logits, labels) * jnp.sqrt(squared_norm + 1),
+        )
+        rank_key = np.asarray(score.rank_key(device_logits, labels, context), dtype=np.float64)
+        values = np.asarray(score.publish(jnp.asarray(rank_key)), dtype=np.float64)
+    bad = int(n - np.isfinite(rank_key).sum())
+    if bad:
+        raise InvalidArgumentError(f"score {score.name!r} is not finite for {bad} of {n} samples.")
+    return Scored(rank_key, values, converged)

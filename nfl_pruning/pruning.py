@@ -1,0 +1,274 @@
+"""Pruning a real data set: score every sample, select, and keep the evidence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from nfl_pruning.data.dataset import Dataset
+from nfl_pruning.probing import DataProbe, Scored, check_needs, parse_data_probe, score_dataset
+from nfl_pruning.scores.base import SCORES, Score
+from nfl_pruning.selections import (
+    PropensitySelection,
+    Selection,
+    make_selection,
+    select,
+)
+from nfl_pruning.validation import (
+    InvalidArgumentError,
+    check_choice,
+    check_integer,
+    check_number,
+)
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The outcome of pruning n samples with C classes.
+
+    Attributes:
+        indices: kept rows in data-set order, increasing, shape (kept,).
+        weights: one entry a sample, 0 for dropped rows, shape (n,); use ``weights[indices]`` as
+            sample weights when refitting.
+        scores: in the units of the literature, larger = harder, shape (n,).
+        keep_probabilities: chance that each row had to stay, given the scores, shape (n,).
+        data_hash: of the data set that was pruned (see :attr:`Dataset.hash`).
+        config: everything that decided the outcome, as plain values.
+        class_counts: name of each class -> (samples, kept samples).
+        seconds: time spent ``scoring`` and ``selecting``.
+        warnings: sentences that the user should read.
+    """
+
+    indices: np.ndarray
+    weights: np.ndarray
+    scores: np.ndarray
+    keep_probabilities: np.ndarray
+    data_hash: str
+    config: Mapping[str, Any]
+    class_counts: Mapping[str, tuple[int, int]]
+    seconds: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def effective_sample_size(self) -> float:
+        """(sum of weights)^2 / (sum of squared weights): equals the kept count without weights."""
+        return float(self.weights.sum() ** 2 / (self.weights**2).sum())
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values for ``--json`` and records."""
+        return {
+            "n_samples": len(self.weights),
+            "n_kept": len(self.indices),
+            "keep_fraction": len(self.indices) / len(self.weights),
+            "keep_fraction_by_class": {
+                name: kept / total if total else None
+                for name, (total, kept) in self.class_counts.items()
+            },
+            "effective_sample_size": self.effective_sample_size,
+            "seconds": dict(self.seconds),
+            "data_hash": self.data_hash,
+            "warnings": list(self.warnings),
+            "config": dict(self.config),
+        }
+
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> Path:
+        """Write a .npz without pickles: the arrays, ``data_hash`` and ``config`` (JSON text).
+
+        The file appears whole or not at all.
+
+        Raises:
+            InvalidArgumentError: see :func:`check_output`.
+        """
+        target = check_output(path, force=force)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".subset-", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez_compressed(
+                    file,
+                    allow_pickle=False,
+                    indices=self.indices,
+                    weights=self.weights,
+                    scores=self.scores,
+                    keep_probabilities=self.keep_probabilities,
+                    data_hash=np.array(self.data_hash),
+                    config=np.array(json.dumps(self.config, sort_keys=True, allow_nan=False)),
+                )
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return target
+
+
+def check_output(path: str | os.PathLike[str], *, force: bool = False) -> Path:
+    """The path of a .npz file that may be written; raises a sentence otherwise."""
+    target = Path(path)
+    if target.suffix.lower() != ".npz":
+        raise InvalidArgumentError(f"out must be a file name that ends in .npz; got {str(path)!r}.")
+    if not target.parent.is_dir():
+        raise InvalidArgumentError(f"out must lie in a folder that exists; got {str(path)!r}.")
+    if target.is_dir() or (target.exists() and not force):
+        raise InvalidArgumentError(
+            f"out exists already: {str(path)!r}; pass --force to replace it."
+        )
+    return target
+
+
+def prune(
+    dataset: Dataset,
+    *,
+    seed: int,
+    score: str | Score = "el2n",
+    keep: str = "hardest",
+    keep_fraction: float = 0.3,
+    selection: str | Selection = "threshold",
+    exploit: float = 0.5,
+    probe: DataProbe | str = "pilot",
+    scores: np.ndarray | None = None,
+) -> Pruned:
+    """Prune a data set: score it through a linear probe (or take scores), then select.
+
+    Args:
+        dataset: n samples.
+        seed: whole number >= 0; split into one key for the pilot splits and one for the selection.
+        score: registered name or score; ignored by protocols that do not use one.
+        keep: ``"hardest"`` or ``"easiest"``.
+        keep_fraction: share to keep, in (0, 1].
+        selection: protocol, as text or object.
+        exploit: exploitation share of calibrated protocols, in [0, 1].
+        probe: the model that scores; ignored when ``scores`` are given or the rule needs none.
+        scores: n difficulty scores computed elsewhere, larger = harder, in place of a probe.
+
+    Raises:
+        InvalidArgumentError: an argument is out of range, the rule and the scores do not fit each
+            other, or nothing would be kept.
+    """
+    rule, ranking = check_rule(
+        seed=seed,
+        score=score,
+        keep=keep,
+        keep_fraction=keep_fraction,
+        selection=selection,
+        exploit=exploit,
+        given=scores is not None,
+    )
+    probe = parse_data_probe(probe) if isinstance(probe, str) else probe
+    key_probe, key_select = jax.random.split(jax.random.key(seed))
+    start = time.perf_counter()
+    if scores is None:
+        scored = score_dataset(key_probe, dataset, score=ranking, probe=probe)
+    else:
+        scored = _given(scores, len(dataset))
+    scoring = time.perf_counter() - start
+    chosen = select(key_select, scored.rank_key, keep_fraction, keep=keep, selection=rule)
+    selecting = time.perf_counter() - start - scoring
+    kept, totals = dataset.take(chosen.indices).class_counts(), dataset.class_counts()
+    counts = {
+        name: (int(total), int(count))
+        for name, total, count in zip(dataset.classes, totals, kept, strict=True)
+    }
+    return Pruned(
+        chosen.indices,
+        chosen.weights,
+        scored.values,
+        chosen.keep_probabilities,
+        dataset.hash,
+        config={
+            "data": dataset.name,
+            "n_samples": len(dataset),
+            "seed": seed,
+            "keep_fraction": float(keep_fraction),
+            "keep": keep if "keep" in rule.uses else None,
+            "protocol": rule.label,
+            "exploit": getattr(rule, "exploit", None),
+            **_describe_scores(ranking, probe, scored.values, given=scores is not None),
+        },
+        class_counts=counts,
+        seconds={"scoring": scoring, "selecting": selecting},
+        warnings=_warnings(scored, counts),
+    )
+
+
+def check_rule(
+    *,
+    seed: int,
+    score: str | Score,
+    keep: str,
+    keep_fraction: float,
+    selection: str | Selection,
+    exploit: float,
+    given: bool = False,
+) -> tuple[Selection, Score]:
+    """The protocol, and the score whose rank key it reads (the constant one where it reads none).
+
+    The arguments are those of :func:`prune`; ``given`` says that no probe is needed because scores
+    are given.
+
+    Raises:
+        InvalidArgumentError: out of range, unknown, or more than a linear probe can supply.
+    """
+    check_integer("seed", seed, 0)
+    check_number("keep_fraction", keep_fraction, "(0, 1]")
+    check_choice("keep", keep, ("hardest", "easiest"))
+    rule = make_selection(selection, exploit=check_number("exploit", exploit, "[0, 1]"))
+    member = score if isinstance(score, Score) else SCORES[score]
+    if isinstance(rule, PropensitySelection):
+        if given:
+            raise InvalidArgumentError(
+                f"protocol {rule.label} takes probabilities from a probe, not from given scores."
+            )
+        return rule, rule.base
+    ranking = member if "score" in rule.uses else SCORES["random"]
+    if not given:
+        check_needs(ranking)
+    return rule, ranking
+
+
+def _given(scores: np.ndarray, n_samples: int) -> Scored:
+    values = np.asarray(scores)
+    if values.shape != (n_samples,) or values.dtype.kind not in "iuf":
+        raise InvalidArgumentError(
+            f"scores must be {n_samples} real numbers, one a sample; got shape {values.shape} of "
+            f"type {values.dtype}."
+        )
+    values = values.astype(np.float64)
+    return Scored(values, values)
+
+
+def _describe_scores(
+    ranking: Score, probe: DataProbe, values: np.ndarray, *, given: bool
+) -> dict[str, Any]:
+    """Where the scores came from, as plain values."""
+    if given:
+        content = hashlib.sha256(np.ascontiguousarray(values, "<f8").tobytes()).hexdigest()
+        return {"score": "given", "scores_hash": content, "probe": None}
+    if ranking is SCORES["random"]:
+        return {"score": ranking.name, "probe": None}
+    return {
+        "score": ranking.name,
+        "probe": probe.label,
+        "probe_ridge": probe.ridge,
+        "scale": probe.scale,
+        "probe_note": probe.sentence,
+    }
+
+
+def _warnings(scored: Scored, class_counts: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
+    found = []
+    if not scored.converged:
+        found.append("The probe's fit did not reach its tolerance; scores may be rough.")
+    gone = [name for name, (total, kept) in class_counts.items() if total and not kept]
+    if gone:
+        found.append(f"No sample of class {', '.join(gone)} was kept.")
+    return tuple(found)
