@@ -32,16 +32,12 @@ def draw(store: RecordStore, out: Path) -> list[Path]:
         (size, *_) = (record["config"]["problem"] for record in store.select(case=case))
         column[0].set_title(f"{title}\n{size['samples_per_feature']:g} samples per feature")
         column[0].set_xlabel("")
-    for row, label in zip(grid, OBSERVABLES.values(), strict=True):
-        row[0].set_ylabel(label)
-        for axes in row[1:]:
-            axes.sharey(row[0])
-            axes.tick_params(labelleft=False)
-    entries = {}
-    for axes in grid[0]:
-        handles, labels = axes.get_legend_handles_labels()
-        entries |= dict(zip(labels, handles, strict=True))
-    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=3)
+    for axes, label in zip(grid[:, 0], OBSERVABLES.values(), strict=True):
+        axes.set_ylabel(label)
+    style.share_rows(grid)
+    style.legend_below(
+        figure, ("random", "aware-hardest", "agnostic-hardest", "aware-easiest", "exact", "soft")
+    )
     return style.save(figure, out, NAME)
 
 

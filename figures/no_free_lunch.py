@@ -28,7 +28,8 @@ def draw(store: RecordStore, out: Path) -> list[Path]:
         column[0].set_title(f"{amount} data: {size['samples_per_feature']:g} samples per feature")
         column[0].axhline(0, color="#999999", linewidth=0.7)
         column[0].set_xlabel("")
-    style.legend_below(figure, grid[0, 0])
+    style.share_rows(grid)
+    style.legend_below(figure, RULES)
     return style.save(figure, out, NAME)
 
 

@@ -6,6 +6,7 @@ same colour, marker and name in every figure; a second visual cue (marker, dash)
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from nfl_pruning.records import Record, RecordStore
 
@@ -118,10 +120,26 @@ def keep_axis(axes: Axes, *, ticks=(0.05, 0.1, 0.2, 0.3, 0.5, 1.0)) -> None:
     axes.set_xlabel("kept share of the data")
 
 
-def legend_below(figure: Figure, axes: Axes, *, columns: int = 3) -> None:
-    """One legend for all panels, under them."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+def legend_below(figure: Figure, rules: Iterable[str], *, columns: int = 3) -> None:
+    """One legend for all panels, under them: each rule's line and marker."""
+    handles = [
+        Line2D([], [], color=look.colour, linestyle=look.dash, marker=look.marker, label=look.label)
+        for look in (RULES[rule] for rule in rules)
+    ]
+    title = "lines: the exact limit; points: simulation, with one standard error"
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=columns, title=title, title_fontsize=7.5
+    )
+
+
+def share_rows(grid: np.ndarray) -> None:
+    """One vertical scale a row of panels, written at its left end only."""
+    for row in grid:
+        for axes in row[1:]:
+            axes.sharey(row[0])
+            axes.tick_params(labelleft=False)
+            axes.set_ylabel("")
+        row[0].autoscale(axis="y")
 
 
 def save(figure: Figure, out: Path, name: str) -> list[Path]:

@@ -88,9 +88,20 @@ def _software() -> dict[str, str]:
     return found
 
 
+@cache
+def source_hash() -> str:
+    """16 hexadecimal digits that name this package's source code."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def provenance() -> dict[str, Any]:
     """When, with which software and on what kind of machine a result was computed."""
     return {
+        "source": source_hash(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "software": dict(_software()),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",

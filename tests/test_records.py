@@ -24,7 +24,7 @@ def test_a_result_is_read_back(tmp_path):
     record = json.loads(path.read_text())
     assert set(record) == {"config", "result", "provenance"}
     assert record["config"] == CONFIG
-    assert {"time", "software", "machine"} <= set(record["provenance"])
+    assert {"source", "time", "software", "machine"} <= set(record["provenance"])
 
 
 def test_the_name_depends_on_values_not_on_order_or_number_type():

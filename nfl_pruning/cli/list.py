@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 
 def _first_line(thing: object) -> str:
-    return (thing.__doc__ or "").strip().split("\n")[0]
+    return (thing.__doc__ or "").strip().split("\n")[0].replace("``", "")
 
 
 def scores() -> list[Row]:
@@ -103,7 +103,7 @@ KINDS: dict[str, Callable[[], list[Row]]] = {
 }
 
 
-@click.command("list", help=HELP)
+@click.command("list", help=HELP, short_help="Names of scores, protocols, links, figures ...")
 @click.argument("kind", required=False)
 @json_option
 def command(kind: str | None, as_json: bool) -> None:

@@ -58,7 +58,7 @@ def print_table(
 
     Columns named in ``left`` hold text and may wrap, unless ``fixed`` names them too.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
         text = name in left
         header = HEADERS.get(name, name.replace("_", " "))

@@ -14,8 +14,9 @@ from nfl_pruning.cli.scripts import PRESETS, Experiment, checkout, load
 
 HELP = """Run the simulations of a checkout and draw its figures.
 
-Finished records are kept, so an interrupted run continues where it stopped. Figures and
-manifest.json (figure, script, simulation, hashes of the records) go to figures/output.
+Finished records are kept, so an interrupted run continues where it stopped; --fresh computes
+them again, as after a change of the code. Figures and manifest.json (figure, script, simulation,
+hashes of the records) go to figures/output.
 
 \b
 Examples:
@@ -25,7 +26,7 @@ Examples:
 """
 
 
-@click.command("reproduce", help=HELP)
+@click.command("reproduce", help=HELP, short_help="Run the simulations and draw the figures.")
 @click.option(
     "--preset",
     default="quick",
@@ -42,7 +43,8 @@ Examples:
     type=click.Path(path_type=Path),
     help="The checkout.",
 )
-def command(preset: str, only: str, root: Path) -> None:
+@click.option("--fresh", is_flag=True, help="Forget the finished records first.")
+def command(preset: str, only: str, root: Path, fresh: bool) -> None:
     """Compute, draw, and write the manifest after every figure."""
     from nfl_pruning.cli.output import print_table
     from nfl_pruning.validation import check_choice
@@ -57,18 +59,20 @@ def command(preset: str, only: str, root: Path) -> None:
     rows = []
     for name in chosen:
         start = time.monotonic()
-        written = reproduce(found[name], preset)
+        written = reproduce(found[name], preset, fresh=fresh)
         seconds = f"{time.monotonic() - start:.0f}"
         rows.append((name, "\n".join(path.as_posix() for path in written), seconds))
     print_table(("experiment", "written", "seconds"), rows, left=("experiment", "written"))
 
 
-def reproduce(experiment: Experiment, preset: str) -> list[Path]:
+def reproduce(experiment: Experiment, preset: str, *, fresh: bool = False) -> list[Path]:
     """Run one experiment, draw its figure and enter it in the manifest; returns the files."""
     from nfl_pruning.cli.output import steps
     from nfl_pruning.records import RecordStore
 
     store = RecordStore(experiment.records(preset))
+    if fresh:
+        store.forget_others([])
     with steps(experiment.name) as progress:
         load(experiment.simulation).run(preset, store, progress)
     out = experiment.root / "figures" / "output"

@@ -41,7 +41,7 @@ SIZES = tuple(LEAST)
 OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "calibration_slope")
 
 
-@click.command("simulate", help=HELP)
+@click.command("simulate", help=HELP, short_help="Monte Carlo at finite size, beside the limit.")
 @problem_options
 @click.option(
     "--n-features", default="400", show_default=True, metavar="D", help="Dimension, >= 2."
@@ -155,7 +155,7 @@ def _print_sweep(
 ) -> None:
     from nfl_pruning.cli.output import headline, number, print_table, with_error
 
-    shown = ("cosine", "test_error") if len(names) <= 2 else ("cosine",)
+    shown = ("cosine", "test_error") if len(names) <= 1 else ("cosine",)
     rows, failed, trials = [], 0, 0
     for point, simulation, solution in found:
         compared = comparison(simulation, solution)
@@ -170,7 +170,11 @@ def _print_sweep(
         rows.append(row)
         failed += simulation.failed
         trials += simulation.n_trials
-    columns = [f"{name}\n{part}" for name in shown for part in ("theory", "simulated", "z")]
+    columns = [
+        f"{name.removeprefix('test_')}\n{part}"
+        for name in shown
+        for part in ("theory", "simulated", "z")
+    ]
     note = _failures(failed, trials).lstrip()
     title = headline(found[0][1].problem, names)
     print_table((*names, *columns), rows, title=title, note=note)

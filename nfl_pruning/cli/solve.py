@@ -30,7 +30,7 @@ the least population loss, cosine is to the teacher.
 OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "calibration_slope")
 
 
-@click.command("solve", help=HELP)
+@click.command("solve", help=HELP, short_help="Exact answer in the proportional limit.")
 @problem_options
 @json_option
 def command(as_json: bool, **options: str) -> None:
@@ -66,8 +66,9 @@ def _print_one(solution: Solution) -> None:
     values = {name: getattr(solution, name) for name in OBSERVABLES}
     if solution.direction_cosine is not None:
         values["max-margin direction's cosine"] = solution.direction_cosine
-    values |= {"residual": solution.residual, "error estimate": solution.error_estimate}
     rows = [(name.replace("_", " "), number(value, 8)) for name, value in values.items()]
+    rows.append(("residual", number(solution.residual, 2)))
+    rows.append(("error estimate", number(solution.error_estimate, 2)))
     rows.append(("status", solution.status.value))
     note = solution.message or solution.status.sentence
     print_table(
