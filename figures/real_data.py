@@ -65,7 +65,8 @@ def draw(store: RecordStore, out: Path) -> list[Path]:
         for axes in column:
             style.keep_axis(axes, ticks=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0))
         column[0].set_xlabel("")
-    style.legend_below(figure, grid[0, 0], columns=2)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(found))
     return style.save(figure, out, NAME)
 
 
