@@ -18,6 +18,7 @@ from nfl_pruning.selections.base import (
     Stratum,
     make_selection,
 )
+from nfl_pruning.selections.order import ordered_integers, random_integers, take_largest
 from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
 
 
@@ -77,12 +78,6 @@ def realised_counts(strata: tuple[Stratum, ...], n_samples: int) -> tuple[Counts
     return tuple(counts)
 
 
-def rank_order(key: Array, rank_key: Array, keep: str) -> Array:
-    """Rows in priority order, ties broken at random by the key; shape (n,)."""
-    priority = -rank_key if keep == "hardest" else rank_key
-    return jnp.lexsort((jax.random.uniform(key, priority.shape, priority.dtype), priority))
-
-
 @partial(jax.jit, static_argnames="keep")
 def rank_weights(
     key: Array, rank_key: Array, counts: tuple[Counts, ...], keep: str
@@ -98,17 +93,17 @@ def rank_weights(
         keep: ``"hardest"`` or ``"easiest"``: which end comes first.
     """
     key_ties, key_explore = jax.random.split(key)
-    order = rank_order(key_ties, rank_key, keep)
-    size, kept, weight = (jnp.asarray(column) for column in zip(*counts, strict=True))
-    edges, places = jnp.cumsum(size), jnp.arange(len(rank_key))
-    band = jnp.searchsorted(edges, places, side="right")  # of each place in the priority order
-    shuffled = jnp.lexsort((jax.random.bits(key_explore, places.shape), band))
-    first_kept = places - (edges - size)[band] < kept[band]
-    chosen = jnp.zeros_like(first_kept).at[shuffled].set(first_kept)
-    by_place = (jnp.where(chosen, weight[band], 0.0), (kept / jnp.maximum(size, 1))[band])
-    return tuple(
-        jnp.zeros_like(rank_key).at[order].set(part.astype(rank_key.dtype)) for part in by_place
-    )
+    ties, lots = (random_integers(k, rank_key.shape) for k in (key_ties, key_explore))
+    priority = ordered_integers(rank_key if keep == "hardest" else -rank_key)
+    left = jnp.ones(rank_key.shape, bool)
+    weights = probabilities = jnp.zeros_like(rank_key)
+    for size, kept, weight in counts:
+        band = take_largest((priority, ties), jnp.asarray(size), left)
+        chosen = take_largest((lots,), jnp.asarray(kept), band)
+        weights = jnp.where(chosen, weight, weights)
+        probabilities = jnp.where(band, kept / jnp.maximum(size, 1), probabilities)
+        left = left & ~band
+    return weights, probabilities
 
 
 def propensity_probabilities(log_propensity: Array, keep_fraction: float) -> Array:
