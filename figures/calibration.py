@@ -11,10 +11,10 @@ from nfl_pruning.records import RecordStore
 NAME = "calibration"
 
 CASES = {
-    "aware-hardest, plentiful": "keep hardest, label-aware",
-    "agnostic-hardest, plentiful": "keep hardest, label-agnostic",
-    "aware-hardest, little": "keep hardest, label-aware",
-    "aware-easiest, little": "keep easiest, label-aware",
+    "aware-hardest, plentiful": "keep hardest,\nlabel-aware",
+    "agnostic-hardest, plentiful": "keep hardest,\nlabel-agnostic",
+    "aware-hardest, little": "keep hardest,\nlabel-aware",
+    "aware-easiest, little": "keep easiest,\nlabel-aware",
 }
 OBSERVABLES = {"cosine": "cosine to the teacher", "test_error": "test error"}
 

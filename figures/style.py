@@ -31,7 +31,7 @@ class Look:
     label: str
     colour: str
     marker: str
-    dash: str | tuple = "-"
+    dash: Any = "-"
 
 
 RULES: dict[str, Look] = {

@@ -48,6 +48,10 @@ def markdown() -> str:
     """The table as Markdown."""
     header = "| symbol | name in the code | meaning | defined in |\n|---|---|---|---|\n"
     return header + "".join(
-        f"| {row.symbol} | `{row.name}` | {row.meaning} | `nfl_pruning/{row.where}` |\n"
+        f"| {row.symbol} | `{row.name}` | {_cell(row.meaning)} | `nfl_pruning/{row.where}` |\n"
         for row in NOTATION
     )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

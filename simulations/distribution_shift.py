@@ -7,15 +7,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import ndtr
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri
 
 from _cells import ALIGNMENT, RULES, SIGNAL, Job, Progress, problem_of, run_jobs
-from nfl_pruning import Context, select
+from nfl_pruning import LINKS, Context, select
 from nfl_pruning.cli.scripts import run_alone
 from nfl_pruning.problem import Problem
 from nfl_pruning.records import RecordStore
 from nfl_pruning.scores import binary_logits
-from nfl_pruning.theory.keep_law import keep_law
+from nfl_pruning.selections import RankSelection
 
 NAME = "distribution_shift"
 
@@ -28,32 +29,61 @@ EDGES = np.linspace(-3.2, 3.6, 35)
 PRESETS = {"quick": {"n": 4000, "repeats": 25}, "paper": {"n": 20000, "repeats": 100}}
 
 
-def density(problem: Problem) -> dict[str, Any]:
-    """Densities of t = y z for all samples, for kept ones, and for kept ones with their weights.
+FINE = np.linspace(-9, 9, 3601)  # the trapezoidal rule on it is exact to rounding: all is smooth
 
-    Given t, the probe's y u is normal with mean alignment * t and variance 1 - alignment^2, and the
-    keep probability is constant between breaks, so the chance of being kept is a sum of normal
-    probabilities: no quadrature is left.
+
+def data_density(t: np.ndarray) -> np.ndarray:
+    """Density of t = y z for all samples: either z = t and y = 1, or z = -t and y = -1."""
+    link = LINKS["logistic"]
+    chance = np.asarray(link(SIGNAL * t)) + 1 - np.asarray(link(-SIGNAL * t))
+    return chance * np.exp(-0.5 * t**2) / np.sqrt(2 * np.pi)
+
+
+def first_share(problem: Problem, share: float, t: np.ndarray) -> np.ndarray:
+    """Chance that a sample with y z = t is in the first ``share`` of the priority order.
+
+    Given t, the probe's y u is normal with mean alignment * t and variance 1 - alignment^2. A
+    label-aware score is hard where y u is small, a label-agnostic one where |u| is.
     """
-    law = keep_law(problem)
-    edges = np.concatenate([[-np.inf], law.breaks, [np.inf]])
-    inner = np.concatenate([[-9.0], law.breaks, [9.0]])
-    middles = 0.5 * (inner[1:] + inner[:-1])
-    keep, weight = law.evaluate(middles)
-    spread = np.sqrt(1 - ALIGNMENT**2)
-    link = problem.teacher.link
-    normal = np.exp(-0.5 * GRID**2) / np.sqrt(2 * np.pi)
-    found = {name: np.zeros_like(GRID) for name in ("all", "kept", "weighted")}
-    for i, label in enumerate((1, -1)):  # the law's label axis is y = +1, -1
-        z = label * GRID
-        chance = np.asarray(link(SIGNAL * z)) if label == 1 else 1 - np.asarray(link(SIGNAL * z))
-        inside = np.diff(ndtr((edges[None] - ALIGNMENT * z[:, None]) / spread), axis=1)
-        found["all"] += normal * chance
-        found["kept"] += normal * chance * (inside @ keep[:, i].sum(0))
-        found["weighted"] += normal * chance * (inside @ (keep * weight)[:, i].sum(0))
-    found["kept"] /= law.mean(0)
-    found["weighted"] /= law.mean(1)
-    return {"t": GRID} | found
+    if not 0 < share < 1:
+        return np.full_like(t, share)
+    hardest = problem.keep == "hardest"
+    small = share if hardest else 1 - share
+
+    def below(edge: float, at: np.ndarray) -> np.ndarray:
+        return ndtr((edge - ALIGNMENT * at) / np.sqrt(1 - ALIGNMENT**2))
+
+    if problem.score.label_aware:
+        weight = data_density(FINE) * (FINE[1] - FINE[0])
+        edge = brentq(lambda q: float(weight @ below(q, FINE)) - small, -8, 8, xtol=1e-13)
+        inside = below(edge, t)
+    else:
+        edge = ndtri((1 + small) / 2)
+        inside = below(edge, t) - below(-edge, t)
+    return inside if hardest else 1 - inside
+
+
+def density(problem: Problem) -> dict[str, Any]:
+    """Densities of t = y z for all samples, for kept ones, and for kept ones with their weights."""
+    kept, weighted = np.zeros_like(GRID), np.zeros_like(GRID)
+    before, share, total = np.zeros_like(GRID), 0.0, 0.0
+    selection = problem.selection
+    assert isinstance(selection, RankSelection)
+    for stratum in selection.strata(KEEP_FRACTION):
+        share += stratum.share
+        within = first_share(problem, share, GRID)
+        chance = stratum.keep_probability * (within - before)
+        kept += chance
+        weighted += chance * stratum.weight
+        total += stratum.share * stratum.keep_probability * stratum.weight
+        before = within
+    everything = data_density(GRID)
+    return {
+        "t": GRID,
+        "all": everything,
+        "kept": everything * kept / KEEP_FRACTION,
+        "weighted": everything * weighted / total,
+    }
 
 
 def histogram(problem: Problem, n: int, repeats: int) -> dict[str, Any]:

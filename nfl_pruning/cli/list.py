@@ -75,10 +75,11 @@ def losses() -> list[Row]:
     """Losses of the fit."""
     from nfl_pruning.losses import LOSSES
 
-    return [
-        {"name": name, "what": f"curvature at most {loss.curvature_bound:g}"}
-        for name, loss in LOSSES.items()
-    ]
+    what = {
+        True: "without ridge a fit exists only while the kept samples are not separable",
+        False: "a fit exists also without ridge, separable samples or not",
+    }
+    return [{"name": name, "what": what[loss.separates]} for name, loss in LOSSES.items()]
 
 
 def datasets() -> list[Row]:

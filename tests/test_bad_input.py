@@ -1,0 +1,135 @@
+"""Bad input: one sentence that names the argument, the range and the value, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from nfl_pruning import (
+    FixedProbe,
+    InvalidArgumentError,
+    Problem,
+    Student,
+    Teacher,
+    make_selection,
+    select,
+    simulate,
+)
+from shell import shell
+
+CASES = [
+    ("solve --signal -1", "signal", "[0, inf)", "-1"),
+    ("solve --signal inf", "signal", "[0, inf)", "inf"),
+    ("solve --signal nan", "signal", "[0, inf)", "nan"),
+    ("solve --signal 1e999", "signal", "[0, inf)", "inf"),
+    ("solve --signal two", "signal", "[0, inf)", "'two'"),
+    ("solve --signal 1,,2", "signal", "[0, inf)", "''"),
+    ("solve --samples-per-feature 0", "samples_per_feature", "(0, inf)", "0"),
+    ("solve --samples-per-feature=-2", "samples_per_feature", "(0, inf)", "-2"),
+    ("solve --ridge -0.1", "ridge", "[0, inf)", "-0.1"),
+    ("solve --keep-fraction 0", "keep_fraction", "(0, 1]", "0"),
+    ("solve --keep-fraction 1.2", "keep_fraction", "(0, 1]", "1.2"),
+    ("solve --keep-fraction 0.5,1.2", "keep_fraction", "(0, 1]", "1.2"),
+    ("solve --exploit 1.5", "exploit", "[0, 1]", "1.5"),
+    ("solve --protocol exact --exploit -0.5", "exploit", "[0, 1]", "-0.5"),
+    ("solve --probe fixed:1.5", "alignment", "[-1, 1]", "1.5"),
+    ("solve --probe fixed:0.5:-1", "norm", "[0, inf)", "-1"),
+    ("solve --probe fixed:nan", "alignment", "[-1, 1]", "nan"),
+    ("solve --probe fixd:0.5", "probe", "fixed:COSINE[:NORM]", "'fixd:0.5'"),
+    ("solve --probe fixed", "probe", "fixed:COSINE[:NORM]", "'fixed'"),
+    ("solve --link logit", "link", "nearest: logistic", "'logit'"),
+    ("solve --link steps:0:0.1,1.2", "link", "[0, 1]", "1.2"),
+    ("solve --link steps:1,0:0.1,0.2,0.3", "breaks", "increasing", "1.0, 0.0"),
+    ("solve --link steps:0:0.1", "link", "2 values", "1"),
+    ("solve --link steps:zero:0.1,0.2", "link", "steps:BREAKS:VALUES", "zero"),
+    ("solve --loss hing", "loss", "logistic, squared", "'hing'"),
+    ("solve --score eln2", "score", "nearest: el2n", "'eln2'"),
+    ("solve --keep hard", "keep", "nearest: hardest", "'hard'"),
+    ("solve --protocol exat", "protocol", "nearest: exact", "'exat'"),
+    ("solve --protocol soft", "protocol", "soft:EXPONENT", "'soft'"),
+    ("solve --protocol soft:1.5", "exponent", "[0, 1]", "1.5"),
+    ("solve --protocol power:nan", "exponent", "(-inf, inf)", "nan"),
+    ("simulate --n-features 1", "n_features", "at least 2", "1"),
+    ("simulate --n-features 10.5", "n_features", "whole number", "10.5"),
+    ("simulate --n-trials 0", "n_trials", "at least 1", "0"),
+    ("simulate --seed -1", "seed", "at least 0", "-1"),
+    ("simulate --n-features 50 --keep-fraction 0.001", "keep_fraction", "fewer than one", "0.001"),
+    ("simulate --n-features 20 --keep-fraction 0.01 --protocol exact", "explore", "exploit", "100"),
+    ("reproduce --preset quik", "preset", "nearest: quick", "'quik'"),
+    ("list scors", "kind", "nearest: scores", "'scors'"),
+    ("prune no-such-data", "data set", "digits", "no-such-data"),
+    ("prune missing.npz", "missing.npz", "", ""),
+    ("prune digits --keep-fraction 2", "keep_fraction", "(0, 1]", "2"),
+    ("solv", "solv", "nearest: solve", ""),
+    ("solve --keep-fractoin 0.3", "--keep-fractoin", "nearest: --keep-fraction", ""),
+    ("solve --signal", "--signal", "requires an argument", ""),
+    ("solve extra", "extra", "", ""),
+    ("--no-such-option", "--no-such-option", "", ""),
+]
+
+
+@pytest.mark.parametrize(("line", "argument", "allowed", "value"), CASES, ids=lambda text: text)
+def test_one_sentence_and_exit_code_2(
+    capsys, tmp_path, monkeypatch, line, argument, allowed, value
+):
+    monkeypatch.chdir(tmp_path)
+    ran = shell(capsys, *line.split(" "))
+    assert ran.code == 2
+    assert ran.out == ""
+    assert ran.err.startswith("Error: ")
+    assert ran.err.endswith(".\n")
+    assert ran.err.count("\n") == 1
+    for part in (argument, allowed, value):
+        assert part in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_output_stays_empty_on_bad_input(capsys):
+    ran = shell(capsys, "solve", "--ridge", "-1", "--json")
+    assert (ran.code, ran.out) == (2, "")
+
+
+def test_a_sweep_with_one_bad_value_computes_nothing(capsys, monkeypatch):
+    def never(problem):
+        raise AssertionError("solved before all values were checked")
+
+    monkeypatch.setattr("nfl_pruning.theory.proportional.solve", never)
+    assert shell(capsys, "solve", "--keep-fraction", "0.5,0.7,3").code == 2
+
+
+KEY = jax.random.key(0)
+
+BAD: list[Any] = [
+    (lambda: Problem(samples_per_feature=0), "samples_per_feature"),
+    (lambda: Problem(keep_fraction=math.nan), "keep_fraction"),
+    (lambda: Problem(keep_fraction=True), "keep_fraction"),
+    (lambda: Problem(keep="hard"), "keep"),
+    (lambda: Teacher(signal=-1), "signal"),
+    (lambda: Student(ridge=math.inf), "ridge"),
+    (lambda: FixedProbe(1.01), "alignment"),
+    (lambda: FixedProbe(0.5, -1), "norm"),
+    (lambda: make_selection("exact", exploit=2), "exploit"),
+    (lambda: make_selection("soft:x"), "soft"),
+    (lambda: simulate(Problem(), n_features=0, n_trials=1), "n_features"),
+    (lambda: simulate(Problem(), n_features=10, n_trials=1.5), "n_trials"),  # pyright: ignore
+    (lambda: select(KEY, np.array([0.0, np.nan]), 0.5), "1 of 2"),
+    (lambda: select(KEY, np.zeros((1, 1)), 0.5), "shape"),
+    (lambda: select(KEY, np.zeros(0), 0.5), "shape"),
+    (lambda: select(KEY, np.arange(2.0), 0.1), "fewer than one sample"),
+    (lambda: select(KEY, np.arange(2.0), 1.1), "keep_fraction"),
+    (lambda: select(KEY, np.arange(9), 0.12, selection="exact"), "explore"),
+]
+
+
+@pytest.mark.parametrize(("call", "names"), BAD, ids=range(len(BAD)))
+def test_the_library_raises_one_sentence(call, names):
+    with pytest.raises(InvalidArgumentError) as refused:
+        call()
+    sentence = str(refused.value)
+    assert names in sentence
+    assert sentence.endswith(".")
+    assert "\n" not in sentence

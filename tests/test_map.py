@@ -1,0 +1,77 @@
+"""The map, the notation table and the pairs of scripts agree with the code."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from generated import MAP, NOTATION, README, ROOT, notation_page, with_map
+from nfl_pruning import SCORES, SELECTIONS
+from nfl_pruning.cli.scripts import PRESETS, experiments
+from nfl_pruning.notation import NOTATION as SYMBOLS
+
+EXPERIMENTS = experiments(ROOT)
+HINT = "run: python tests/generated.py"
+
+
+def test_the_map_is_fresh():
+    readme = README.read_text(encoding="utf-8")
+    assert with_map(readme) == readme, HINT
+    found = MAP.search(readme)
+    assert found is not None
+    for name in (*SCORES, *SELECTIONS):
+        assert f"[{name}](" in found[0]
+
+
+def test_a_stale_map_would_be_noticed():
+    readme = README.read_text(encoding="utf-8")
+    stale = readme.replace("[el2n](", "[eltwon](", 1)
+    assert stale != readme
+    assert with_map(stale) == readme
+
+
+def test_the_notation_page_is_fresh():
+    assert NOTATION.read_text(encoding="utf-8") == notation_page(), HINT
+
+
+@pytest.mark.parametrize("row", SYMBOLS, ids=lambda row: row.name)
+def test_names_in_the_notation_exist(row):
+    assert row.name in (ROOT / "nfl_pruning" / row.where).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("found", EXPERIMENTS, ids=lambda found: found.name)
+def test_scripts_come_in_pairs(found):
+    """A simulation computes and never draws; its figure draws and never computes."""
+    for path, function in ((found.simulation, "run"), (found.figure, "draw")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        names = {
+            ast.unparse(node.targets[0]): ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        }
+        assert function in functions
+        assert names["NAME"] == found.name
+        imported = {
+            name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in (
+                [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else [alias.name for alias in node.names]
+            )
+        }
+        if function == "run":
+            assert not any(name.startswith("matplotlib") for name in imported)
+        else:
+            package = {name for name in imported if name.startswith("nfl_pruning")}
+            assert package <= {"nfl_pruning.records", "nfl_pruning.cli.scripts"}
+    assert found.summary.endswith(".")
+
+
+def test_every_figure_has_its_simulation():
+    drawn = {path.stem for path in (ROOT / "figures").glob("*.py")} - {"style"}
+    assert drawn == {found.name for found in EXPERIMENTS}
+    assert set(PRESETS) == {"quick", "paper"}
