@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import bisect
 from scipy.special import ndtr, ndtri
 
 from _cells import ALIGNMENT, RULES, SIGNAL, Job, Progress, problem_of, run_jobs
@@ -55,7 +55,7 @@ def first_share(problem: Problem, share: float, t: np.ndarray) -> np.ndarray:
 
     if problem.score.label_aware:
         weight = data_density(FINE) * (FINE[1] - FINE[0])
-        edge = brentq(lambda q: float(weight @ below(q, FINE)) - small, -8, 8, xtol=1e-13)
+        edge = bisect(lambda q: float(weight @ below(q, FINE)) - small, -8, 8)
         inside = below(edge, t)
     else:
         edge = ndtri((1 + small) / 2)
