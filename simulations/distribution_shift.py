@@ -55,7 +55,7 @@ def first_share(problem: Problem, share: float, t: np.ndarray) -> np.ndarray:
 
     if problem.score.label_aware:
         weight = data_density(FINE) * (FINE[1] - FINE[0])
-        edge = bisect(lambda q: float(weight @ below(q, FINE)) - small, -8, 8)
+        edge: Any = bisect(lambda q: float(weight @ below(q, FINE)) - small, -8, 8)
         inside = below(edge, t)
     else:
         edge = ndtri((1 + small) / 2)
