@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from nfl_pruning.data.dataset import Dataset
-from nfl_pruning.multinomial import SCALES, fit_multinomial, fit_scaling, stratified_rows
+from nfl_pruning.multinomial import (
+    SCALES,
+    Multinomial,
+    fit_multinomial,
+    fit_scaling,
+    stratified_rows,
+)
 from nfl_pruning.scores.base import SCORES, Context, Score
 from nfl_pruning.validation import (
     InvalidArgumentError,
@@ -19,7 +28,7 @@ from nfl_pruning.validation import (
 )
 
 PROBE_FORM = "probe must be in-sample, pilot or pilot:FRACTION with FRACTION in (0, 0.5]"
-SUPPLIED = frozenset({"input_norm", "features", "gradient_norm"})
+SUPPLIED = frozenset({"input_norm", "features", "gradient_norm", "gap_gradient", "prototypes"})
 
 
 @dataclass(frozen=True)
@@ -90,10 +99,30 @@ class Scored:
     converged: bool = True
 
 
-def probe_logits(
+class Outputs(NamedTuple):
+    """What the probes say of n samples.
+
+    Attributes:
+        logits: shape (n, C).
+        gaps: norm of the input gradient of (largest logit - logit k), shape (n, C).
+        converged: whether the fits reached their tolerance.
+    """
+
+    logits: np.ndarray
+    gaps: np.ndarray
+    converged: bool
+
+
+def _outputs(model: Multinomial, x: np.ndarray) -> Outputs:
+    logits, columns = model.logits(x), model.coefficients.T.astype(np.float64)
+    between = np.linalg.norm(columns[:, None] - columns, axis=-1)  # classes by classes
+    return Outputs(logits, between[logits.argmax(axis=1)], model.converged)
+
+
+def probe_outputs(
     rng: np.random.Generator, x: np.ndarray, dataset: Dataset, *, probe: DataProbe
-) -> tuple[np.ndarray, bool]:
-    """Logits of every sample, shape (n, C), and whether the fits converged.
+) -> Outputs:
+    """Logits of every sample, by a probe that is fitted as ``probe`` says.
 
     Args:
         rng: chooses the pilot splits.
@@ -101,18 +130,22 @@ def probe_logits(
         dataset: gives the labels.
         probe: how to fit.
     """
-    n_classes, y = len(dataset.classes), dataset.y
+    fit = partial(fit_multinomial, n_classes=len(dataset.classes), ridge=probe.ridge)
     if probe.fraction is None:
-        model = fit_multinomial(x, y, n_classes=n_classes, ridge=probe.ridge)
-        return model.logits(x), model.converged
-    first, second = stratified_rows(rng, y, probe.fraction, 2)
-    models = [
-        fit_multinomial(x[rows], y[rows], n_classes=n_classes, ridge=probe.ridge)
-        for rows in (first, second)
-    ]
-    logits = models[0].logits(x)
-    logits[first] = models[1].logits(x[first])
-    return logits, all(model.converged for model in models)
+        return _outputs(fit(x, dataset.y), x)
+    first, second = stratified_rows(rng, dataset.y, probe.fraction, 2)
+    found = _outputs(fit(x[first], dataset.y[first]), x)
+    other = _outputs(fit(x[second], dataset.y[second]), x[first])
+    found.logits[first], found.gaps[first] = other.logits, other.gaps
+    return found._replace(converged=found.converged and other.converged)
+
+
+def prototypes(features: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """k-means centres of the features, shape (count, width)."""
+    from sklearn.cluster import KMeans
+
+    model = KMeans(count, n_init="auto", random_state=seed).fit(features)
+    return np.asarray(model.cluster_centers_)
 
 
 def check_needs(score: Score) -> None:
@@ -125,11 +158,17 @@ def check_needs(score: Score) -> None:
         )
 
 
+def _centres(rng: np.random.Generator, x: np.ndarray, dataset: Dataset) -> Array:
+    """As many k-means centres of the scaled features as there are classes."""
+    return jnp.asarray(prototypes(x, len(dataset.classes), int(rng.integers(2**31))))
+
+
 def score_dataset(key: jax.Array, dataset: Dataset, *, score: Score, probe: DataProbe) -> Scored:
     """Score every sample of a data set through a linear probe.
 
-    The context holds the scaled features, their norm over sqrt(d), and the norm of the probe's
-    gradient, intercept included: EL2N times ``sqrt(||x||^2 + 1)``.
+    The context holds the scaled features, their norm over sqrt(d), the norm of the probe's
+    gradient, intercept included (EL2N times ``sqrt(||x||^2 + 1)``), the gradients of logit gaps,
+    and k-means centres of the scaled features, one a class.
 
     Args:
         key: PRNG key that chooses the pilot splits.
@@ -147,13 +186,15 @@ def score_dataset(key: jax.Array, dataset: Dataset, *, score: Score, probe: Data
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     scaling = fit_scaling(dataset.x, probe.scale, is_image=dataset.is_image)
     x = scaling(dataset.x)
-    logits, converged = probe_logits(rng, x, dataset, probe=probe)
+    logits, gaps, converged = probe_outputs(rng, x, dataset, probe=probe)
     squared_norm = np.einsum("ij,ij->i", x, x, dtype=np.float64)
     with jax.enable_x64(True):
         device_logits, labels = jnp.asarray(logits), jnp.asarray(dataset.y)
         context = Context(
             input_norm=jnp.asarray(np.sqrt(squared_norm / x.shape[1])),
             features=jnp.asarray(x) if "features" in score.needs else None,
+            prototypes=_centres(rng, x, dataset) if "prototypes" in score.needs else None,
+            gap_gradient=jnp.asarray(gaps),
             gradient_norm=SCORES["el2n"](device_logits, labels) * jnp.sqrt(squared_norm + 1),
         )
         rank_key = np.asarray(score.rank_key(device_logits, labels, context), dtype=np.float64)

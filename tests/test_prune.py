@@ -12,7 +12,7 @@ from scipy.special import log_softmax, softmax
 from nfl_pruning.cli.main import main
 from nfl_pruning.data import load_dataset, make_dataset
 from nfl_pruning.multinomial import fit_multinomial, fit_scaling, stratified_rows
-from nfl_pruning.probing import DataProbe, parse_data_probe, probe_logits, score_dataset
+from nfl_pruning.probing import DataProbe, parse_data_probe, probe_outputs, score_dataset
 from nfl_pruning.pruning import prune
 from nfl_pruning.scores import SCORES, Score, register_score
 from nfl_pruning.validation import InvalidArgumentError
@@ -108,7 +108,7 @@ class TestFit:
 class TestProbe:
     def test_no_sample_is_scored_by_a_pilot_probe_that_saw_it(self, blobs):
         x, y = blobs.x, blobs.y
-        logits, _ = probe_logits(np.random.default_rng(5), x, blobs, probe=DataProbe(0.3))
+        logits = probe_outputs(np.random.default_rng(5), x, blobs, probe=DataProbe(0.3)).logits
         first, second = stratified_rows(np.random.default_rng(5), y, 0.3, 2)
         rest = np.setdiff1d(np.arange(100), first)
         for fitted, scored in ((first, rest), (second, first)):

@@ -17,7 +17,14 @@ from jax.typing import ArrayLike
 from nfl_pruning.registry import Registry
 from nfl_pruning.validation import InvalidArgumentError
 
-NEEDS = ("input_norm", "features", "gradient_norm", "trajectory")
+NEEDS = (
+    "input_norm",
+    "features",
+    "gradient_norm",
+    "trajectory",
+    "gap_gradient",
+    "prototypes",
+)
 
 
 @dataclass(frozen=True)
@@ -25,17 +32,24 @@ class Context:
     """What a score may use beyond logits and labels; entries that do not exist are None.
 
     Attributes:
-        input_norm: root-mean-square size of the input, ``||x|| / sqrt(d)``, shape (...,). It tends
-            to a constant as d grows; the proportional limit has it at 1.
+        input_norm: gain from the error ``softmax - onehot`` to the gradient, shape (...,). For a
+            linear probe ``||x|| / sqrt(d)``, which tends to a constant as d grows: the
+            proportional limit has it at 1. For a network, the norm of the per-sample loss gradient
+            per unit of EL2N.
         features: penultimate features, shape (..., width).
         gradient_norm: norm of the per-sample loss gradient, shape (...,).
         trajectory: logits over training, shape (..., time, classes).
+        gap_gradient: norm of the input gradient of (largest logit - logit k) for each k, shape
+            (..., classes).
+        prototypes: cluster centres in feature space, shape (centres, width).
     """
 
     input_norm: ArrayLike | None = None
     features: ArrayLike | None = None
     gradient_norm: ArrayLike | None = None
     trajectory: ArrayLike | None = None
+    gap_gradient: ArrayLike | None = None
+    prototypes: ArrayLike | None = None
 
 
 @dataclass(frozen=True)

@@ -13,5 +13,5 @@ from nfl_pruning.scores.el2n import SQRT2, log_error
     publish=lambda log_value: SQRT2 * jnp.exp(log_value),
 )
 def grand(logits, labels, context):
-    """Gradient norm of a linear probe's loss: EL2N times the input norm (over sqrt d)."""
+    """Norm of the per-sample loss gradient: EL2N times the input norm (over sqrt d) if linear."""
     return log_error(logits, labels) + jnp.log(context.input_norm)

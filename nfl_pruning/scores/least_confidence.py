@@ -7,7 +7,7 @@ from nfl_pruning.scores.base import register_score
 from nfl_pruning.scores.log_odds import class_log_odds
 
 
-@register_score("least-confidence", label_aware=False)
+@register_score("least-confidence", label_aware=False, publish=sigmoid)
 def least_confidence(logits, labels, context):
     """One minus the largest class probability."""
-    return sigmoid(-jnp.max(class_log_odds(logits), axis=-1))
+    return -jnp.max(class_log_odds(logits), axis=-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 from jax import Array
-from jax.nn import logsumexp
+from jax.nn import logsumexp, softplus
 
 
 def class_log_odds(logits: Array) -> Array:
@@ -30,3 +30,9 @@ def class_log_odds(logits: Array) -> Array:
 def of_label(values: Array, labels: Array) -> Array:
     """The entry of each row that belongs to its label: (..., classes), (...,) -> (...,)."""
     return jnp.take_along_axis(values, labels[..., None], axis=-1)[..., 0]
+
+
+def log_softplus(x: Array) -> Array:
+    """log(log(1 + e^x)), which is x to machine precision far below 0, where e^x underflows."""
+    small = x < -0.75 * jnp.log(jnp.finfo(x.dtype).max)
+    return jnp.where(small, x, jnp.log(softplus(jnp.where(small, 0, x))))

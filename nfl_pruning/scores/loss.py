@@ -6,7 +6,7 @@ from nfl_pruning.scores.base import register_score
 from nfl_pruning.scores.log_odds import class_log_odds, of_label
 
 
-@register_score("loss", label_aware=True)
+@register_score("loss", label_aware=True, publish=softplus)
 def loss(logits, labels, context):
     """Cross-entropy -log p_label of the probe."""
-    return softplus(-of_label(class_log_odds(logits), labels))
+    return -of_label(class_log_odds(logits), labels)

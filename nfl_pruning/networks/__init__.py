@@ -1,0 +1,1 @@
+"""Flax networks on real data: train, score, prune, refit and compare."""

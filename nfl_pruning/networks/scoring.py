@@ -1,0 +1,261 @@
+"""Scores of samples by trained networks: the same score functions, with a network's context.
+
+The contract of a score is part of its result: which model, at which step, averaged over how many,
+which gradient, on data with which hash. A step that was asked for is the step that is scored: the
+state counts its own updates, and scoring refuses a state whose count differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nfl_pruning.networks.gradients import chunk_gain, chunk_gap
+from nfl_pruning.networks.models import is_dense
+from nfl_pruning.networks.training import Samples, State, Training, replica, train
+from nfl_pruning.probing import prototypes
+from nfl_pruning.scores.base import Context, Score
+from nfl_pruning.validation import InvalidArgumentError, check_integer
+
+CHUNK = 4096
+GRADIENT_BYTES = 256 * 2**20  # bound on the memory that a chunk of gradients may take
+
+SUPPLIED = frozenset({"input_norm", "features", "trajectory", "gap_gradient", "prototypes"})
+
+
+@partial(jax.jit, static_argnames="model")
+def _outputs(model: nn.Module, params: Any, x: Array) -> Any:
+    return model.apply(params, x)
+
+
+@partial(jax.jit, static_argnames="model")
+def _stacked_logits(model: nn.Module, params: Any, x: Array) -> Array:
+    return jax.vmap(lambda own: model.apply(own, x)[0])(params)
+
+
+def chunks(n: int, size: int) -> Iterable[slice]:
+    """Slices of at most ``size`` rows that cover n rows."""
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def logits_of(model: nn.Module, params: Any, x: Array, *, rows: np.ndarray) -> np.ndarray:
+    """Logits of each replica of a stack at its own rows, shape (replicas, rows, classes), float32.
+
+    Args:
+        model: the network.
+        params: stacked parameters.
+        x: inputs, shape (n, d).
+        rows: shape (replicas, rows); each distinct row is evaluated once for all replicas.
+    """
+    union, places = np.unique(rows, return_inverse=True)
+    places = places.reshape(rows.shape)
+    everywhere = len(union) == len(x)
+    if is_dense(model) or jax.default_backend() != "cpu":
+        size = max(CHUNK * 10 // len(rows), 64)
+        parts = [
+            np.asarray(_stacked_logits(model, params, x[part if everywhere else union[part]]))
+            for part in chunks(len(union), size)
+        ]
+        return np.concatenate(parts, axis=1)[np.arange(len(rows))[:, None], places]
+    found = []
+    for i, own in enumerate(replica(params, i) for i in range(len(rows))):
+        parts = [_outputs(model, own, x[rows[i][part]])[0] for part in chunks(rows.shape[1], 512)]
+        found.append(np.concatenate(parts))
+    return np.stack(found)
+
+
+def gradient_chunk(model: nn.Module, params: Any, x: Array, n_classes: int) -> int:
+    """Rows that fit the memory bound when every activation is kept ``n_classes`` times over."""
+    seen = jax.eval_shape(
+        lambda own, a: model.apply(own, a, capture_intermediates=True, mutable=["intermediates"]),
+        params,
+        x[:1],
+    )
+    entries = sum(leaf.size for leaf in jax.tree.leaves(seen)) + x.shape[1]
+    patches = 1 if is_dense(model) else 9
+    return int(np.clip(GRADIENT_BYTES // (4 * entries * patches * max(n_classes, 1)), 1, CHUNK))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What to compute about samples.
+
+    Attributes:
+        scores: the scores.
+        scope: which gradient GraNd means: ``"full"``, ``"last-layer"`` or ``"logits"``.
+        seed: for the k-means of prototypicality.
+    """
+
+    scores: tuple[Score, ...]
+    scope: str = "full"
+    seed: int = 0
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Context entries that any of the scores needs."""
+        return frozenset().union(*(score.needs for score in self.scores))
+
+    def check(self) -> None:
+        """Raise when a score needs what a network cannot supply."""
+        for score in self.scores:
+            missing = sorted(score.needs - SUPPLIED)
+            if missing:
+                raise InvalidArgumentError(
+                    f"score {score.name!r} needs {' and '.join(missing)}, which a network's "
+                    "training does not give."
+                )
+
+
+def look_at(
+    model: nn.Module,
+    params: Any,
+    data: tuple[Array, Array],
+    *,
+    look: Look,
+    trajectory: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """Rank keys of all samples for each score by one network, float64, shape (n,) each.
+
+    Args:
+        model: the network.
+        params: parameters of one replica.
+        data: inputs (n, d) and labels (n,).
+        look: what to compute.
+        trajectory: logits over training, shape (n, time, classes), for scores that need it.
+    """
+    look.check()
+    x, y = data
+    outputs = [_outputs(model, params, x[rows]) for rows in chunks(len(x), 1024)]
+    logits = np.concatenate([np.asarray(part[0]) for part in outputs])
+    found: dict[str, Any] = {}
+    if "features" in look.needs:
+        found["features"] = np.concatenate([np.asarray(part[1]) for part in outputs])
+    if "prototypes" in look.needs:
+        found["prototypes"] = prototypes(found["features"], logits.shape[-1], look.seed)
+    if "input_norm" in look.needs:
+        size = gradient_chunk(model, params, x, 2)
+        gain = [chunk_gain(model, params, x[r], y[r], look.scope) for r in chunks(len(x), size)]
+        found["input_norm"] = np.concatenate(gain)
+    if "gap_gradient" in look.needs:
+        size = gradient_chunk(model, params, x, logits.shape[-1])
+        gaps = [chunk_gap(model, params, x[r]) for r in chunks(len(x), size)]
+        found["gap_gradient"] = np.concatenate(gaps)
+    if trajectory is not None:
+        found["trajectory"] = trajectory
+    with jax.enable_x64(True):
+        context = Context(**{key: jnp.asarray(value, float) for key, value in found.items()})
+        return {
+            score.name: np.asarray(
+                score.rank_key(jnp.asarray(logits, float), np.asarray(y), context)
+            )
+            for score in look.scores
+        }
+
+
+@dataclass
+class Recorder:
+    """Watches training: keeps logits at each epoch, and the rank keys at the epochs asked for.
+
+    Attributes:
+        model: the network.
+        samples: what the replicas train on and are asked to score.
+        look: what to compute.
+        epochs: when to score, counted in epochs done.
+        steps_per_epoch: updates in an epoch, to check the state's own count.
+        keys: score name -> rank keys, one list of replicas an epoch, each of shape (n,).
+        steps: the update counts at which scores were computed.
+    """
+
+    model: nn.Module
+    samples: Samples
+    look: Look
+    epochs: Sequence[int]
+    steps_per_epoch: int
+    keys: dict[str, list[list[np.ndarray]]] = field(default_factory=dict)
+    steps: list[int] = field(default_factory=list)
+    _path: list[np.ndarray] = field(default_factory=list)
+
+    def __call__(self, epoch: int, state: State) -> None:
+        """Take what this epoch offers."""
+        if "trajectory" in self.look.needs and epoch > 0:
+            rows = np.asarray(self.samples.rows)
+            self._path.append(logits_of(self.model, state.params, self.samples.x, rows=rows))
+        if epoch in self.epochs:
+            self.take(epoch, state)
+
+    def take(self, epoch: int, state: State) -> None:
+        """Score every replica of the state, which must stand at ``epoch``.
+
+        Raises:
+            RuntimeError: the state's own count of updates is another.
+        """
+        wanted, counts = epoch * self.steps_per_epoch, np.unique(np.asarray(state.step))
+        if counts.tolist() != [wanted]:
+            raise RuntimeError(
+                f"scores of step {wanted} were asked for, got step {counts.tolist()}."
+            )
+        self.steps.append(wanted)
+        seen = []
+        for i, rows in enumerate(self.samples.rows):
+            path = np.stack([logits[i] for logits in self._path], axis=1) if self._path else None
+            data = (self.samples.x[rows], self.samples.labels[i])
+            params = replica(state.params, i)
+            seen.append(look_at(self.model, params, data, look=self.look, trajectory=path))
+        for name in seen[0]:
+            self.keys.setdefault(name, []).append([values[name] for values in seen])
+
+    def stacked(self, name: str) -> np.ndarray:
+        """Rank keys of one score, shape (epochs, replicas, n)."""
+        return np.array(self.keys[name])
+
+
+def train_and_score(
+    keys: Array,
+    samples: Samples,
+    *,
+    model: nn.Module,
+    training: Training,
+    look: Look,
+    epochs: Sequence[int],
+    on_epoch: Any = None,
+) -> tuple[Recorder, State]:
+    """Train one network a key, and score its own samples at the given epochs.
+
+    Training stops after the last epoch asked for; its learning-rate schedule is that of the full
+    ``training.epochs``.
+
+    Args:
+        keys: one typed key a network, shape (models,).
+        samples: what each network trains on.
+        model: the network.
+        training: how to train.
+        look: what to compute.
+        epochs: when to score, each in 0 .. training.epochs (scores from a trajectory: from 1).
+        on_epoch: called with (epochs done, state) as well.
+
+    Raises:
+        InvalidArgumentError: an epoch is out of range, or a score cannot be had from a network.
+    """
+    look.check()
+    for epoch in epochs:
+        check_integer("epoch", epoch, 1 if "trajectory" in look.needs else 0)
+        if epoch > training.epochs:
+            raise InvalidArgumentError(f"epoch must be at most {training.epochs}; got {epoch}.")
+    n = samples.rows.shape[1]
+    recorder = Recorder(model, samples, look, tuple(epochs), training.plan(n, n).steps_per_epoch)
+
+    def watch(epoch: int, state: State) -> None:
+        recorder(epoch, state)
+        if on_epoch:
+            on_epoch(epoch, state)
+
+    state = train(keys, samples, model=model, training=training, on_epoch=watch, until=max(epochs))
+    return recorder, state

@@ -1,0 +1,254 @@
+"""Training many replicas of one network: seeds and pruning rules side by side.
+
+A replica is (initial parameters, rows it may see, their weights). All replicas keep the same number
+of rows, so dense networks train as one stacked program. Convolutions gain nothing from stacking on
+a processor, and inside a compiled loop they are many times slower there, so they are stepped one
+replica at a time from Python; on an accelerator all networks are stacked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from nfl_pruning.networks.models import is_dense
+from nfl_pruning.validation import check_choice, check_integer, check_number
+
+OPTIMISERS = ("sgd", "adamw")
+BUDGETS = ("epochs", "steps")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained.
+
+    Attributes:
+        epochs: passes over the data, >= 1.
+        batch_size: samples in a step; smaller when fewer are kept.
+        optimiser: ``"sgd"`` (Nesterov momentum 0.9) or ``"adamw"``, both on a cosine to zero.
+        learning_rate: peak, > 0.
+        weight_decay: of all parameters; added to the gradient for SGD, decoupled for AdamW.
+        budget: ``"epochs"``: as many passes over the kept rows as the full data would get, hence
+            fewer steps; ``"steps"``: as many steps as on the full data.
+    """
+
+    epochs: int = 10
+    batch_size: int = 128
+    optimiser: str = "sgd"
+    learning_rate: float = 0.05
+    weight_decay: float = 5e-4
+    budget: str = "epochs"
+
+    def __post_init__(self) -> None:
+        check_integer("epochs", self.epochs, 1)
+        check_integer("batch_size", self.batch_size, 1)
+        check_choice("optimiser", self.optimiser, OPTIMISERS)
+        check_number("learning_rate", self.learning_rate, "(0, inf)")
+        check_number("weight_decay", self.weight_decay, "[0, inf)")
+        check_choice("budget", self.budget, BUDGETS)
+
+    def plan(self, n_kept: int, n_all: int) -> Plan:
+        """Batch size, steps in an epoch and number of epochs for ``n_kept`` of ``n_all`` rows.
+
+        An epoch uses every kept row once, less a random remainder smaller than a batch.
+        """
+        batch = min(self.batch_size, n_kept)
+        steps, full_steps = n_kept // batch, max(n_all // self.batch_size, 1)
+        wanted = self.epochs if self.budget == "epochs" else -(-self.epochs * full_steps // steps)
+        return Plan(batch, steps, wanted)
+
+
+class Plan(NamedTuple):
+    """Sizes of a training run."""
+
+    batch: int
+    steps_per_epoch: int
+    epochs: int
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all."""
+        return self.steps_per_epoch * self.epochs
+
+
+class State(NamedTuple):
+    """Parameters and optimiser of one replica, or of a stack of them; ``step`` counts updates."""
+
+    params: Any
+    optimiser: Any
+    step: Array
+
+
+class Samples(NamedTuple):
+    """What replicas train on: shared inputs, and for each replica its rows, labels and weights.
+
+    Attributes:
+        x: inputs, shape (n, d), float32.
+        rows: rows of ``x`` that each replica sees, shape (replicas, kept), int32.
+        labels: class codes of these rows, same shape, int32.
+        weights: their weights, same shape, float32; mean 1 for each replica.
+    """
+
+    x: Array
+    rows: Array
+    labels: Array
+    weights: Array
+
+
+def make_samples(
+    x: Array, rows: np.ndarray, labels: np.ndarray, *, weights: np.ndarray | None = None
+) -> Samples:
+    """Samples with weights scaled to mean 1 for each replica; equal weights by default."""
+    relative = np.ones(rows.shape) if weights is None else np.asarray(weights, float)
+    relative = relative / relative.mean(axis=1, keepdims=True)
+    return Samples(
+        x,
+        jnp.asarray(rows, jnp.int32),
+        jnp.asarray(labels, jnp.int32),
+        jnp.asarray(relative, jnp.float32),
+    )
+
+
+@lru_cache(maxsize=64)
+def make_optimiser(training: Training, steps: int) -> optax.GradientTransformation:
+    """The optimiser with its schedule over ``steps`` updates."""
+    rate = optax.cosine_decay_schedule(training.learning_rate, steps)
+    if training.optimiser == "adamw":
+        return optax.adamw(rate, weight_decay=training.weight_decay)
+    return optax.chain(
+        optax.add_decayed_weights(training.weight_decay),
+        optax.sgd(rate, momentum=0.9, nesterov=True),
+    )
+
+
+def weighted_loss(model: nn.Module, params: Any, x: Array, y: Array, weights: Array) -> Array:
+    """Mean over the batch of weight times cross-entropy.
+
+    Weights have mean 1 over the kept rows, so this is an unbiased estimate of the weighted average
+    sum w_i loss_i / sum w_i over them, in every batch size.
+    """
+    logits: Any = model.apply(params, x)[0]
+    return jnp.mean(weights * optax.softmax_cross_entropy_with_integer_labels(logits, y))
+
+
+def _step(model: nn.Module, optimiser: Any, state: State, own: Samples, places: Array) -> State:
+    """One update of one replica on the samples at ``places`` of its own list."""
+    grads = jax.grad(partial(weighted_loss, model))(
+        state.params, own.x[own.rows[places]], own.labels[places], own.weights[places]
+    )
+    updates, opt = optimiser.update(grads, state.optimiser, state.params)
+    return State(optax.apply_updates(state.params, updates), opt, state.step + 1)
+
+
+AXES: Any = Samples(None, 0, 0, 0)  # pyright: ignore[reportArgumentType] (axes of vmap)
+
+
+@lru_cache(maxsize=64)
+def _programs(
+    model: nn.Module, training: Training, steps: int
+) -> tuple[Callable, Callable, Callable]:
+    """Compiled: initial stacked state, one epoch of stacked replicas, one step of one replica."""
+    optimiser = make_optimiser(training, steps)
+
+    def start(key: Array, x: Array) -> State:
+        params = model.init(key, x)
+        return State(params, optimiser.init(params), jnp.zeros((), jnp.int32))
+
+    step = partial(_step, model, optimiser)
+
+    def epoch(state: State, own: Samples, places: Array) -> State:
+        return jax.lax.scan(lambda s, p: (step(s, own, p), None), state, places)[0]
+
+    stacked_start = jax.jit(jax.vmap(start, in_axes=(0, None)))
+    stacked_epoch = jax.jit(jax.vmap(epoch, in_axes=(0, AXES, 0)), donate_argnums=0)
+    return stacked_start, stacked_epoch, jax.jit(step, donate_argnums=0)
+
+
+@partial(jax.jit, static_argnames=("n", "plan"))
+def _orders(keys: Array, epoch: Array, n: int, plan: Plan) -> Array:
+    """Random order of the kept rows for one epoch, shape (replicas, steps, batch)."""
+
+    def order(key: Array) -> Array:
+        shuffled = jax.random.permutation(jax.random.fold_in(key, epoch), n)
+        return shuffled[: plan.steps_per_epoch * plan.batch].reshape(-1, plan.batch)
+
+    return jax.vmap(order)(keys)
+
+
+def train(
+    keys: Array,
+    samples: Samples,
+    *,
+    model: nn.Module,
+    training: Training,
+    n_all: int | None = None,
+    on_epoch: Callable[[int, State], Any] | None = None,
+    until: int | None = None,
+) -> State:
+    """Train a stack of replicas.
+
+    Args:
+        keys: one typed key a replica, shape (replicas,); split into initialisation and order, so
+            replicas with equal keys start alike and see their lists in like order.
+        samples: from :func:`make_samples`.
+        model: the network.
+        training: how to train.
+        n_all: samples before pruning, for the budget of equal steps; those given by default.
+        on_epoch: called with (epochs done, stacked state) before the first epoch and after each.
+        until: stop after so many epochs of the schedule; after all of them by default.
+
+    Returns:
+        The stacked final state; ``step`` says how many updates were made.
+    """
+    n_kept = samples.rows.shape[1]
+    plan = training.plan(n_kept, n_all or n_kept)
+    pairs = jax.vmap(jax.random.split)(keys)
+    start, epoch, step = _programs(model, training, plan.steps)
+    state = start(pairs[:, 0], samples.x[:1])
+    stacked = is_dense(model) or jax.default_backend() != "cpu"
+    if on_epoch:
+        on_epoch(0, state)
+    for done in range(plan.epochs if until is None else until):
+        places = _orders(pairs[:, 1], jnp.asarray(done), n_kept, plan)
+        if stacked:
+            state = epoch(state, samples, places)
+        else:
+            state = _one_by_one(step, state, samples, places)
+        if on_epoch:
+            on_epoch(done + 1, state)
+    return state
+
+
+def _one_by_one(step: Callable, state: State, samples: Samples, places: Array) -> State:
+    """The same epoch, one replica after another, each step its own call."""
+    finished = []
+    for i in range(len(places)):
+        own = jax.tree.map(lambda leaf, i=i: leaf[i], state)
+        seen = Samples(samples.x, samples.rows[i], samples.labels[i], samples.weights[i])
+        for row in places[i]:
+            own = step(own, seen, row)
+        finished.append(own)
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *finished)
+
+
+def replica(params: Any, index: int) -> Any:
+    """The parameters of one replica of a stack."""
+    return jax.tree.map(lambda leaf: leaf[index], params)
+
+
+def is_finite(params: Any) -> np.ndarray:
+    """Whether all parameters of each replica are finite, shape (replicas,)."""
+    leaves = [
+        np.isfinite(np.asarray(leaf)).reshape(len(leaf), -1).all(axis=1)
+        for leaf in jax.tree.leaves(params)
+    ]
+    return np.all(leaves, axis=0)
