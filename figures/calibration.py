@@ -6,7 +6,7 @@ from pathlib import Path
 
 import style
 from nfl_pruning.cli.scripts import draw_alone
-from nfl_pruning.records import RecordStore
+from nfl_pruning.records import RecordStore, matching
 
 NAME = "calibration"
 
@@ -22,15 +22,16 @@ OBSERVABLES = {"cosine": "cosine to the teacher", "test_error": "test error"}
 def draw(store: RecordStore, out: Path) -> list[Path]:
     """Write the figure; returns its paths."""
     figure, grid = style.canvas(2, len(CASES), panel_height=2.1)
+    everything = store.all()
     for column, (case, title) in zip(grid.T, CASES.items(), strict=True):
-        rule = case.split(",")[0]
+        records, rule = matching(everything, case=case), case.split(",")[0]
         looks = {"random": "random", "threshold": rule, "exact": "exact", "soft": "soft"}
         for axes, name in zip(column, OBSERVABLES, strict=True):
             for protocol, look in looks.items():
-                style.curve(axes, look, store, name, case=case, protocol=protocol)
+                style.curve(axes, look, matching(records, protocol=protocol), name)
             style.keep_axis(axes, ticks=(0.05, 0.1, 0.3, 1.0))
-        (size, *_) = (record["config"]["problem"] for record in store.select(case=case))
-        column[0].set_title(f"{title}\n{size['samples_per_feature']:g} samples per feature")
+        size = records[0]["config"]["problem"]["samples_per_feature"]
+        column[0].set_title(f"{title}\n{size:g} samples per feature")
         column[0].set_xlabel("")
     for axes, label in zip(grid[:, 0], OBSERVABLES.values(), strict=True):
         axes.set_ylabel(label)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import style
 from nfl_pruning.cli.scripts import draw_alone
-from nfl_pruning.records import RecordStore
+from nfl_pruning.records import RecordStore, matching
 
 NAME = "no_free_lunch"
 
@@ -18,14 +18,16 @@ OBSERVABLES = {"cosine": "cosine to the teacher", "test_error": "test error"}
 def draw(store: RecordStore, out: Path) -> list[Path]:
     """Write the figure; returns its paths."""
     figure, grid = style.canvas(2, 2)
+    everything = store.all()
     for column, amount in zip(grid.T, AMOUNTS, strict=True):
+        records = matching(everything, amount=amount)
         for axes, (name, label) in zip(column, OBSERVABLES.items(), strict=True):
             for rule in RULES:
-                style.curve(axes, rule, store, name, rule=rule, amount=amount)
+                style.curve(axes, rule, matching(records, rule=rule), name)
             style.keep_axis(axes)
             axes.set_ylabel(label)
-        (size, *_) = (r["config"]["problem"] for r in store.select(amount=amount))
-        column[0].set_title(f"{amount} data: {size['samples_per_feature']:g} samples per feature")
+        size = records[0]["config"]["problem"]["samples_per_feature"]
+        column[0].set_title(f"{amount} data: {size:g} samples per feature")
         column[0].axhline(0, color="#999999", linewidth=0.7)
         column[0].set_xlabel("")
     style.share_rows(grid)

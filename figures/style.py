@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nfl_pruning.records import Record, RecordStore
+from nfl_pruning.records import Record, matching
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,12 @@ def points(axes: Axes, rule: str, x, y, error, **changes) -> None:
     axes.errorbar(_numbers(x), _numbers(y), yerr=_numbers(error), **drawn)
 
 
-def curve(axes: Axes, look: str, store: RecordStore, name: str, **labels) -> None:
+def curve(axes: Axes, look: str, records: list[Record], name: str) -> None:
     """An observable against the keep fraction: the limit as a line, trials as points."""
-    theory = _by_keep_fraction(store.select(kind="theory", **labels))
+    theory = _by_keep_fraction(matching(records, kind="theory"))
     kept = [record["config"]["problem"]["keep_fraction"] for record in theory]
     line(axes, look, kept, [record["result"][name] for record in theory])
-    trials = _by_keep_fraction(store.select(kind="trials", **labels))
+    trials = _by_keep_fraction(matching(records, kind="trials"))
     kept = [record["config"]["problem"]["keep_fraction"] for record in trials]
     found = [record["result"][name] for record in trials]
     points(axes, look, kept, [f["mean"] for f in found], [f["standard_error"] for f in found])

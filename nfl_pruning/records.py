@@ -152,13 +152,8 @@ class RecordStore:
         return [_read(path) for path in sorted(self.folder.glob("*.json"))]
 
     def select(self, **entries: Any) -> list[Record]:
-        """The records whose configuration has all these entries."""
-        wanted = plain(entries)
-        return [
-            record
-            for record in self.all()
-            if all(record["config"].get(key, ...) == value for key, value in wanted.items())
-        ]
+        """The records whose configuration has all these entries; reads the whole folder."""
+        return matching(self.all(), **entries)
 
     def forget_others(self, configs: Iterable[Mapping[str, Any]]) -> None:
         """Delete the records of all other configurations, such as those of a former grid."""
@@ -166,6 +161,16 @@ class RecordStore:
         for path in self.folder.glob("*.json"):
             if path not in wanted:
                 path.unlink(missing_ok=True)
+
+
+def matching(records: Iterable[Record], **entries: Any) -> list[Record]:
+    """Those of ``records`` whose configuration has all these entries."""
+    wanted = plain(entries)
+    return [
+        record
+        for record in records
+        if all(record["config"].get(key, ...) == value for key, value in wanted.items())
+    ]
 
 
 def write_atomically(path: Path, text: str) -> Path:
