@@ -23,25 +23,31 @@ LABELS = {
 }
 SCORES = {"el2n": "EL2N", "grand": "GraNd", "margin": "margin", "forgetting": "forgetting"}
 TITLES = {"digits": "digits", "fashion-mnist": "Fashion-MNIST"}
-ROWS = {"accuracy": ("test accuracy (%)", 100.0), "loss": ("test loss", 1.0)}
+ROWS = {"accuracy": "test accuracy (%)", "loss": "test loss"}
 
 
 def curve(
     records: list[dict[str, Any]], rule: str, name: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Keep fractions, means over repeats, half widths of 95 % intervals; without diverged runs."""
-    fractions, means, widths = [], [], []
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Keep fractions, means over repeats, and ends of their 95 % intervals, without diverged runs.
+
+    Losses are averaged by their logarithms.
+    """
+    rows = []
     for record in sorted(records, key=lambda record: record["config"]["keep_fraction"]):
         by_rule = record["result"][name]
         known = by_rule.get(rule, by_rule["random"])  # everything kept: all rules are one
         values = np.array([value for value in known if value is not None], float)
         if len(values) < 2:
             continue
-        fractions.append(record["config"]["keep_fraction"])
-        means.append(values.mean())
-        error = values.std(ddof=1) / np.sqrt(len(values))
-        widths.append(student_t.ppf(0.975, len(values) - 1) * error)
-    return np.array(fractions), np.array(means), np.array(widths)
+        values = 100 * values if name == "accuracy" else np.log(values)
+        half = student_t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+        ends = values.mean() + half * np.array([0, -1, 1])
+        rows.append(
+            (record["config"]["keep_fraction"], *(ends if name == "accuracy" else np.exp(ends)))
+        )
+    fractions, mean, low, high = np.array(rows).T
+    return fractions, mean, low, high
 
 
 def settings(store: RecordStore) -> dict[str, list[dict[str, Any]]]:
@@ -59,19 +65,19 @@ def _draw_one(records: list[dict[str, Any]], name: str, out: Path) -> list[Path]
     config = records[0]["config"]
     figure, grid = style.canvas(2, len(SCORES), panel_height=2.0)
     for column, (score, title) in zip(grid.T, SCORES.items(), strict=True):
-        for axes, (observable, (label, unit)) in zip(column, ROWS.items(), strict=True):
+        for axes, first, (observable, label) in zip(column, grid[:, 0], ROWS.items(), strict=True):
+            if axes is not first:
+                axes.sharey(first)
+                axes.tick_params(labelleft=False)
             for rule in LABELS:
                 look = style.RULES[LOOKS.get(rule, rule)]
                 key = rule if rule == "random" else f"{score} {rule}"
-                x, mean, width = curve(records, key, observable)
-                mean, width = unit * mean, unit * width
+                x, mean, low, high = curve(records, key, observable)
                 style.line(
                     axes, LOOKS.get(rule, rule), x, mean, label=LABELS[rule], marker=look.marker
                 )
-                axes.fill_between(
-                    x, mean - width, mean + width, color=look.colour, alpha=0.18, lw=0
-                )
-            axes.set_ylabel(label if score == "el2n" else "")
+                axes.fill_between(x, low, high, color=look.colour, alpha=0.18, lw=0)
+            axes.set_ylabel(label if axes is first else "")
             style.keep_axis(axes, ticks=(0.03, 0.1, 0.3, 1.0))
         column[1].set_yscale("log")
         column[0].set_xlabel("")
