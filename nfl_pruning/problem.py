@@ -10,7 +10,7 @@ from nfl_pruning.losses import LOSSES, Loss
 from nfl_pruning.probes import FixedProbe, Probe, parse_probe
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.selections import PropensitySelection, Random, Selection, Threshold, make_selection
-from nfl_pruning.validation import check_choice, check_number
+from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,14 @@ class Problem:
             put("score", SCORES[check_choice("score", self.score, SCORES)])
         put("selection", make_selection(self.selection))
         put("probe", parse_probe(self.probe))
+        if self.score is SCORES["random"] and "score" in self.selection.uses:
+            put("selection", Random())  # ties everywhere: a random subset, with nothing to exploit
 
     @property
     def probe_norm(self) -> float:
-        """Norm of the probe's parameter, with its default filled in."""
+        """Norm of a fixed probe's parameter, with its default filled in."""
+        if not isinstance(self.probe, FixedProbe):
+            raise InvalidArgumentError(f"probe {self.probe.label} has no norm given in advance.")
         return self.teacher.scale if self.probe.norm is None else self.probe.norm
 
     @property

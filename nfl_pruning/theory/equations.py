@@ -1,9 +1,9 @@
-"""The four equations of the proportional limit for a fixed probe.
+"""The equations of the proportional limit.
 
 Notation in this file: the student is theta = a_u e_u + a_p e_perp + tau g, where e_u is the probe's
 direction, e_perp the rest of the teacher's, g an independent Gaussian direction. A fresh sample has
 margin v = a_u u + s xi with s^2 = a_p^2 + tau^2; in the fit it becomes the proximal point
-h = argmin omega loss(y h) + (h - v)^2 / (2 kappa). With D = S (v - h), S the indicator of being kept,
+h = argmin omega loss(y h) + (h - v)^2 / (2 kappa). With D = S (v - h) and S = 1 for kept samples,
 
     E[u D]      + ridge kappa a_u = 0        delta E[G D]  = tau (1 - delta ridge kappa)
     E[u_perp D] + ridge kappa a_p = 0        delta E[D^2]  = tau^2
@@ -37,6 +37,7 @@ class Terms(NamedTuple):
         scale: teacher margin per unit of z. base, locations, widths, jumps: the link's steps in
             the teacher margin, of shape (steps,).
         labels: labels that are summed over, shape (labels,): (1, -1), or (1,) when folded.
+        probe: for a probe fitted on the same samples, its (a_1, tau_1, kappa_1); else zeros.
     """
 
     delta: Array
@@ -49,6 +50,7 @@ class Terms(NamedTuple):
     widths: Array
     jumps: Array
     labels: Array
+    probe: Array
 
 
 class Rows(NamedTuple):
@@ -57,12 +59,14 @@ class Rows(NamedTuple):
     Attributes:
         u: shape (rows,). keep: weight of the node in u times density times keep probability, and
         omega: weight of a kept sample, both of shape (layers, labels, rows).
+        probe_pull: loss derivative of the probe's own fit, y f_1, shape (labels, rows).
         xi, xi_weight: nodes in xi and their weights times density, shape (rows, nodes).
     """
 
     u: Array
     keep: Array
     omega: Array
+    probe_pull: Array
     xi: Array
     xi_weight: Array
 
@@ -73,7 +77,7 @@ def unpack(x: Array) -> tuple[Array, Array, Array, Array]:
 
 
 def smoothed_label(x: Array, terms: Terms, rows: Rows) -> tuple[Array, Array]:
-    """P(y = 1 | u, xi) and E[eta 1{y = 1} | u, xi] (Stein's identity), each of shape (rows, nodes)."""
+    """P(y = 1 | u, xi) and, by Stein's identity, E[eta 1{y = 1} | u, xi]; shapes (rows, nodes)."""
     _, a_p, tau, _ = unpack(x)
     s = jnp.hypot(a_p, tau)
     perp = terms.scale * jnp.sqrt(jnp.maximum(1 - terms.rho**2, 0.0))
@@ -92,29 +96,41 @@ def smoothed_label(x: Array, terms: Terms, rows: Rows) -> tuple[Array, Array]:
 
 
 def moments(x: Array, terms: Terms, rows: Rows, loss: Loss) -> Array:
-    """Contribution of the rows to (E[u D], E[xi D], E[eta D], E[D^2]), shape (4,)."""
+    """Contribution of the rows to E[D (u, xi, eta, D, f_1)], shape (5,)."""
     a_u, a_p, tau, kappa = unpack(x)
+    chi = x[4] if x.shape[0] == 5 else 0.0
     v = a_u * rows.u[:, None] + jnp.hypot(a_p, tau) * rows.xi
     positive, tilt = smoothed_label(x, terms, rows)
-    total = jnp.zeros(4)
+    total = jnp.zeros(5)
     for i in range(terms.labels.shape[0]):
         y = terms.labels[i]
         chance = jnp.where(y > 0, positive, 1 - positive) * rows.xi_weight
         lean = y * tilt * rows.xi_weight
         for keep, omega in zip(rows.keep[:, i], rows.omega[:, i], strict=True):
-            d = y * loss.pull(y * v, kappa * omega[:, None])
-            sums = [jnp.sum(chance * d, axis=1), jnp.sum(chance * d * rows.xi, axis=1)]
-            sums += [jnp.sum(lean * d, axis=1), jnp.sum(chance * d * d, axis=1)]
-            sums[0] = sums[0] * rows.u
+            shifted = y * v + chi * rows.probe_pull[i][:, None]
+            d = y * loss.pull(shifted, kappa * omega[:, None])
+            first = jnp.sum(chance * d, axis=1)
+            sums = (
+                first * rows.u,
+                jnp.sum(chance * d * rows.xi, axis=1),
+                jnp.sum(lean * d, axis=1),
+                jnp.sum(chance * d * d, axis=1),
+                first * y * rows.probe_pull[i],
+            )
             total = total + jnp.stack([jnp.sum(keep * part) for part in sums])
     return total
 
 
 def residual(x: Array, moment: Array, terms: Terms) -> Array:
-    """The four equations, scaled to order one, from the four moments; shape (4,)."""
+    """The equations, scaled to order one, from the moments: four, or five with chi."""
+    return (_in_sample if x.shape[0] == 5 else _fresh)(x, moment, terms)
+
+
+def _fresh(x: Array, moment: Array, terms: Terms) -> Array:
+    """A probe independent of the samples: unknowns (a_u, a_p, log tau, log kappa)."""
     a_u, a_p, tau, kappa = unpack(x)
     s = jnp.hypot(a_p, tau)
-    u_d, xi_d, eta_d, d_squared = moment
+    u_d, xi_d, eta_d, d_squared, _ = moment
     perp_d = (a_p * xi_d + tau * eta_d) / s
     noise_d = (tau * xi_d - a_p * eta_d) / s
     return jnp.stack(
@@ -127,9 +143,44 @@ def residual(x: Array, moment: Array, terms: Terms) -> Array:
     )
 
 
+def _in_sample(x: Array, moment: Array, terms: Terms) -> Array:
+    """A probe fitted on the same samples: unknowns (a_u, a_p, log tau, log kappa, chi).
+
+    With margins v_k = a_k z + G_k (k = 1 the probe, 2 the student), T the covariance of (G_1, G_2),
+    f_k the loss derivatives, Q = delta E[f f^T] and K = (delta ridge + A)^-1 lower triangular,
+
+        ridge a_2 = -E[z f_2],   delta E[G f_2] = T A_2^T,   T = K Q K^T,   chi = -K_21,
+
+    where A_22 = 1 / kappa - delta ridge and A_21 = chi / (kappa_1 kappa). In the coordinates of
+    this file a_2 = rho a_u + sqrt(1 - rho^2) a_p, and u is v_1 over its standard deviation sigma.
+    """
+    a_u, a_p, tau, kappa = unpack(x)
+    chi, s, delta, ridge = x[4], jnp.hypot(a_p, tau), terms.delta, terms.ridge
+    a_1, tau_1, kappa_1 = terms.probe
+    sigma = jnp.hypot(a_1, tau_1)
+    u_f, xi_f, eta_f = moment[0] / kappa, moment[1] / kappa, moment[2] / kappa
+    perp = jnp.sqrt(jnp.maximum(1 - terms.rho**2, 0.0))
+    z_f = terms.rho * u_f + perp * (a_p * xi_f + tau * eta_f) / s
+    a_2 = terms.rho * a_u + perp * a_p
+    t_11, t_12 = tau_1**2, sigma * a_u - a_1 * a_2
+    t_22 = a_u**2 + a_p**2 + tau**2 - a_2**2
+    q_11, q_12, q_22 = t_11 / kappa_1**2, delta * moment[4] / kappa, delta * moment[3] / kappa**2
+    a_21, a_22 = chi / (kappa_1 * kappa * delta), 1 / (kappa * delta) - ridge
+    g_1, g_2 = sigma * u_f - a_1 * z_f, a_u * u_f + s * xi_f - a_2 * z_f
+    return jnp.stack(
+        [
+            (ridge * a_2 + z_f) / terms.size,
+            (g_1 - t_11 * a_21 - t_12 * a_22) / (terms.size * sigma),
+            (g_2 - t_12 * a_21 - t_22 * a_22) * delta * kappa / t_22,
+            (t_12 - kappa_1 * (kappa * q_12 - chi * q_11)) / (sigma * jnp.sqrt(t_22)),
+            (chi**2 * q_11 - 2 * chi * kappa * q_12 + kappa**2 * q_22) / t_22 - 1,
+        ]
+    )
+
+
 @partial(jax.jit, static_argnames="loss")
 def moments_and_slopes(x: Array, terms: Terms, rows: Rows, loss: Loss) -> tuple[Array, Array]:
-    """:func:`moments` and their Jacobian in the unknowns, shapes (4,) and (4, 4)."""
+    """:func:`moments` and their Jacobian in the unknowns, shapes (5,) and (5, k)."""
 
     def twice(x: Array) -> tuple[Array, Array]:
         value = moments(x, terms, rows, loss)

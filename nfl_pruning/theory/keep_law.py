@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import brentq
 
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.problem import Problem
@@ -20,8 +20,10 @@ from nfl_pruning.theory.label_law import LABELS, LabelLaw
 from nfl_pruning.theory.ordering import (
     Cut,
     GeneralOrder,
+    Margin,
     Order,
-    UnsupportedProblem,
+    UnsupportedProblemError,
+    find_root,
     order_of,
     score_on_margins,
 )
@@ -61,28 +63,35 @@ class KeepLaw:
     def symmetric(self) -> bool:
         """Whether (u, y) -> (-u, -y) changes nothing about the selection."""
         edges = np.concatenate([[-NORMAL_RANGE], self.breaks, [NORMAL_RANGE]])
-        probe = np.concatenate([a + (b - a) * np.array([0.2113, 0.5, 0.877]) for a, b in zip(edges[:-1], edges[1:], strict=True)])
+        probe = np.concatenate(
+            [a + (b - a) * np.array([0.2113, 0.5, 0.877]) for a, b in pairwise(edges)]
+        )
         if not np.allclose(self.breaks, -self.breaks[::-1], atol=1e-12):
             return False
         here, there = self.evaluate(probe), self.evaluate(-probe)
         return all(np.allclose(a, b[:, ::-1], rtol=1e-12) for a, b in zip(here, there, strict=True))
 
 
-def keep_law(problem: Problem) -> KeepLaw:
+def keep_law(problem: Problem, *, alignment: float, margin: Margin) -> KeepLaw:
     """The limiting selection of a problem.
 
+    Args:
+        problem: its score, keep, selection and keep fraction are read.
+        alignment: the probe's cosine to the teacher.
+        margin: (label, u) -> the probe's margin that is scored.
+
     Raises:
-        UnsupportedProblem: the score or the selection is outside what the limit describes.
+        UnsupportedProblemError: the score or the selection is outside what the limit describes.
     """
-    label_law = LabelLaw(problem)
+    label_law = LabelLaw(problem.teacher, alignment)
     if isinstance(problem.selection, PropensitySelection):
-        return _propensity_law(problem, label_law)
+        return _propensity_law(problem.selection, problem.keep_fraction, label_law, margin)
     if not isinstance(problem.selection, RankSelection):
-        raise UnsupportedProblem(f"The protocol {problem.selection.name!r} has no known limit.")
+        raise UnsupportedProblemError(f"Protocol {problem.selection.name!r} has no known limit.")
     strata = problem.selection.strata(problem.keep_fraction)
     if len(strata) == 1:
         return _uniform_law(label_law, strata[0])
-    return _rank_law(label_law, order_of(problem, label_law), strata)
+    return _rank_law(label_law, order_of(problem, label_law, margin), strata)
 
 
 def _uniform_law(label_law: LabelLaw, stratum: Stratum) -> KeepLaw:
@@ -96,7 +105,10 @@ def _uniform_law(label_law: LabelLaw, stratum: Stratum) -> KeepLaw:
 def _rank_law(label_law: LabelLaw, order: Order, strata: tuple[Stratum, ...]) -> KeepLaw:
     shares = np.cumsum([stratum.share for stratum in strata])[:-1]
     edge = 1e-13  # a stratum of no mass has its boundary at infinity
-    cuts = [Cut(np.inf, np.inf) if s < edge else Cut(-np.inf, -np.inf) if s > 1 - edge else order.cut(s) for s in shares]
+    cuts = [
+        Cut(np.inf, np.inf) if s < edge else Cut(-np.inf, -np.inf) if s > 1 - edge else order.cut(s)
+        for s in shares
+    ]
     levels = {level for cut in cuts for level in (cut.high, cut.low) if np.isfinite(level)}
     places = [order.crossings(y, level) for level in levels for y in LABELS]
     breaks = np.unique(np.concatenate([label_law.jumps, *places]))
@@ -105,7 +117,10 @@ def _rank_law(label_law: LabelLaw, order: Order, strata: tuple[Stratum, ...]) ->
     def shares_inside(u: np.ndarray) -> np.ndarray:
         """Chance of lying in each stratum, shape (strata, 2, len(u)): 0 or 1 but for ties."""
         priority = np.stack([order.priority(y, u) for y in LABELS])
-        within = [np.where(priority > c.high, 1.0, np.where(priority > c.low, c.fraction, 0.0)) for c in cuts]
+        within = [
+            np.where(priority > c.high, 1.0, np.where(priority > c.low, c.fraction, 0.0))
+            for c in cuts
+        ]
         full = [np.zeros_like(priority), *within, np.ones_like(priority)]
         return np.diff(np.stack(full), axis=0)
 
@@ -117,14 +132,17 @@ def _rank_law(label_law: LabelLaw, order: Order, strata: tuple[Stratum, ...]) ->
         inside = shares_inside(np.asarray(u, float))
         if ties:
             return inside * keep_values, np.broadcast_to(weight_values, inside.shape)
-        return tuple(np.sum(inside * v, axis=0, keepdims=True) for v in (keep_values, weight_values))
+        return tuple(
+            np.sum(inside * v, axis=0, keepdims=True) for v in (keep_values, weight_values)
+        )
 
     return KeepLaw(label_law, breaks, evaluate, constant=True)
 
 
-def _propensity_law(problem: Problem, label_law: LabelLaw) -> KeepLaw:
-    selection, fraction = problem.selection, problem.keep_fraction
-    raw = score_on_margins(selection.base, problem.probe_norm)
+def _propensity_law(
+    selection: PropensitySelection, fraction: float, label_law: LabelLaw, margin: Margin
+) -> KeepLaw:
+    raw = score_on_margins(selection.base, margin)
 
     def log_propensity(label: int, u: np.ndarray) -> np.ndarray:
         return np.asarray(selection.log_propensity(raw(label, u)), float)
@@ -137,17 +155,16 @@ def _propensity_law(problem: Problem, label_law: LabelLaw) -> KeepLaw:
     def excess(log_c: float) -> float:
         cuts = np.concatenate([label_law.jumps, kinks(log_c), [0.0]])
         kept = sum(
-            label_law.integral(y, cuts, lambda u, y=y: np.exp(np.minimum(0, log_c + log_propensity(y, u))))
+            label_law.integral(
+                y, cuts, lambda u, y=y: np.exp(np.minimum(0, log_c + log_propensity(y, u)))
+            )
             for y in LABELS
         )
         return kept - fraction
 
     values = np.concatenate([order.priority(y, np.linspace(-8, 8, 161)) for y in LABELS])
     low, high = -values.max() + np.log(fraction) - 1, -values.min() + 1
-    if excess(high) <= 0:
-        log_c = high
-    else:
-        log_c = brentq(excess, low, high, xtol=1e-14, rtol=1e-14)
+    log_c = high if excess(high) <= 0 else find_root(excess, (low, high))
     breaks = np.unique(np.concatenate([label_law.jumps, kinks(log_c), [0.0]]))
 
     def evaluate(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

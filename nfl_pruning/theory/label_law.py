@@ -7,25 +7,27 @@ functions here are plain float64 numpy: they run once, before a solve.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE, gauss_legendre
-from nfl_pruning.problem import Problem
+from nfl_pruning.problem import Teacher
 
 LABELS = (1, -1)
 _X, _W = gauss_legendre(12)
 
 
 class LabelLaw:
-    """P(y, u) for a problem, with masses of half-lines to about 1e-14.
+    """P(y, u) for a teacher and a probe's alignment, with masses of half-lines to about 1e-14.
 
     Attributes:
+        alignment: the probe's cosine to the teacher.
         jumps: places in u where P(y = 1 | u) jumps (only for a perfect probe and a stepped link).
     """
 
-    def __init__(self, problem: Problem) -> None:
-        steps, scale = problem.teacher.link.steps, problem.teacher.scale
-        rho = problem.probe.alignment
+    def __init__(self, teacher: Teacher, alignment: float) -> None:
+        steps, scale = teacher.link.steps, teacher.scale
+        self.alignment = rho = alignment
         self._slope = scale * rho
         self._noise = scale * np.sqrt(max(1 - rho**2, 0.0))
         self._steps = steps
@@ -37,10 +39,14 @@ class LabelLaw:
         self.jumps = np.unique(centres[spread[inside] == 0])
         layers = {(c, max(w / lean, 1e-9)) for c, w in zip(centres, spread[inside], strict=True)}
         narrow = min((w for _, w in layers), default=1.0)
-        reach = narrow * 2.0 ** np.arange(-1, 60)
-        offsets = np.concatenate([-reach, reach])[np.tile(reach, 2) < 2 * NORMAL_RANGE]
+        reach = 2.0 ** np.arange(np.floor(np.log2(narrow)) - 1, 6)
+        offsets = np.concatenate([-reach, reach])
         grid = np.concatenate(
-            [np.linspace(-NORMAL_RANGE, NORMAL_RANGE, 77), *(c + offsets for c, _ in layers), centres]
+            [
+                np.linspace(-NORMAL_RANGE, NORMAL_RANGE, 77),
+                *(c + offsets for c, _ in layers),
+                centres,
+            ]
         )
         self._edges = np.unique(grid[np.abs(grid) <= NORMAL_RANGE])
         panels = np.stack([self._panel(y, self._edges[:-1], self._edges[1:]) for y in LABELS])
@@ -74,7 +80,7 @@ class LabelLaw:
         u = middle[..., None] + half[..., None] * _X
         return half * (self.density(label, u) @ _W)
 
-    def below(self, label: int, u: np.ndarray) -> np.ndarray:
+    def below(self, label: int, u: ArrayLike) -> np.ndarray:
         """P(U < u, y = label), shape of u."""
         u = np.clip(np.asarray(u, float), -NORMAL_RANGE, NORMAL_RANGE)
         panel = np.clip(np.searchsorted(self._edges, u, side="right") - 1, 0, len(self._edges) - 2)

@@ -7,6 +7,7 @@ jumps at fixed u. Panels end on the jumps and shrink towards the lines down to t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -43,7 +44,7 @@ LEVELS = (Level(8, 8, 1), Level(14, 9, 2), Level(24, 10, 3), Level(40, 12, 5), L
 
 @dataclass(frozen=True)
 class Layers:
-    """Link rises in z: ``places`` and ``widths`` of shape (rises,), in units of the teacher axis."""
+    """Link rises along the teacher axis z: ``places`` and ``widths``, each of shape (rises,)."""
 
     places: np.ndarray
     widths: np.ndarray
@@ -59,17 +60,20 @@ def link_layers(problem: Problem) -> Layers:
     return Layers(np.asarray(link.steps.locations) / scale, np.asarray(link.steps.widths) / scale)
 
 
-def equation_terms(problem: Problem, law: KeepLaw, *, ridge: float, folded: bool) -> Terms:
+def equation_terms(
+    problem: Problem, law: KeepLaw, *, ridge: float, labels: tuple[int, ...], probe: tuple
+) -> Terms:
     """The scalars and link arrays of a problem, as float64 JAX arrays."""
     steps = problem.teacher.link.steps
     values = (
         problem.samples_per_feature,
         ridge,
-        problem.probe.alignment,
+        law.label_law.alignment,
         max(law.mean(1), problem.keep_fraction),
         problem.teacher.scale,
         *steps,
-        (1.0,) if folded else (1.0, -1.0),
+        labels,
+        probe,
     )
     return Terms(*(jnp.asarray(value, jnp.float64) for value in values))
 
@@ -82,14 +86,44 @@ def kept_intervals(law: KeepLaw, n_labels: int) -> list[tuple[float, float]]:
     return [(a, b) for a, b, k in zip(edges[:-1], edges[1:], kept, strict=True) if k]
 
 
-def _u_features(layers: Layers, rho: float, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class Setting:
+    """What the equations integrate over.
+
+    Attributes:
+        law: the limiting selection.
+        layers: the link's rises.
+        labels: (1, -1), or (1,) where y = +1 stands for both by symmetry.
+        probe_pull: (label, u) -> y times the derivative of the probe's own training loss; zeros
+            for a probe that has not seen the samples.
+        probe_bend: (sigma, kappa) of an in-sample probe, whose proximal map bends at u = 0 and
+            ``kappa / sigma``; None otherwise.
+    """
+
+    law: KeepLaw
+    layers: Layers
+    labels: tuple[int, ...]
+    probe_pull: Callable[[int, np.ndarray], np.ndarray]
+    probe_bend: tuple[float, float] | None = None
+
+    @property
+    def alignment(self) -> float:
+        return self.law.label_law.alignment
+
+
+def _u_features(setting: Setting, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centres and widths in u of what is left of the lines once xi is integrated out."""
+    rho, layers = setting.alignment, setting.layers
     lean = max(abs(rho), 1e-9)
     rise_at = np.sign(rho or 1.0) * layers.places / lean
     rise = np.sqrt(layers.widths**2 + 1 - rho**2) / lean
     bend = np.hypot(1.0, np.hypot(x[1], np.exp(x[2]))) / max(abs(x[0]), 1e-9)
     centres = np.concatenate([rise_at, [0.0, 0.0]])
     widths = np.concatenate([rise, [bend, 0.5]])
+    if setting.probe_bend is not None:
+        sigma, kappa = setting.probe_bend
+        centres = np.concatenate([centres, np.array([0.0, 1.0, -1.0]) * kappa / sigma])
+        widths = np.concatenate([widths, np.full(3, (1 + np.log1p(kappa)) / sigma)])
     return np.clip(centres, -30, 30), np.clip(widths, 1e-4, 1e3)
 
 
@@ -111,13 +145,12 @@ def u_panels(
 
 
 def _xi_nodes(
-    u: np.ndarray, omegas: np.ndarray, x: np.ndarray, *, problem: Problem, loss: Loss, runs: int
+    u: np.ndarray, omegas: np.ndarray, x: np.ndarray, *, setting: Setting, loss: Loss, runs: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes in xi and their normal weights for every u, each of shape (len(u), runs * BLOCK_NODES)."""
+    """Nodes in xi and normal weights for every u, shapes (len(u), runs * BLOCK_NODES)."""
     a_u, a_p, tau, kappa = x[0], x[1], np.exp(x[2]), np.exp(x[3])
-    s, rho = np.hypot(a_p, tau), problem.probe.alignment
+    s, rho, layers = np.hypot(a_p, tau), setting.alignment, setting.layers
     perp = np.sqrt(max(1 - rho**2, 0.0))
-    layers = link_layers(problem)
     lean = max(perp * abs(a_p) / s, 1e-9)
     rise_at = np.where(a_p < 0, -1.0, 1.0) * (layers.places - rho * u[:, None]) / lean
     rise = np.hypot(layers.widths, perp * tau / s) / lean
@@ -133,51 +166,50 @@ def _xi_nodes(
     widths = np.clip(np.concatenate([rise, bend]), 1e-5, 1e3)
     n_panels = runs * BLOCK_NODES // NODES - len(exact)
     edges = graded_edges(centres, np.broadcast_to(widths, centres.shape), n_panels=n_panels)
-    xi, weight = panel_nodes(merge_edges(edges, exact_at), NODES)
+    nodes = panel_nodes(merge_edges(edges, exact_at), NODES)
+    xi, weight = (np.asarray(part) for part in nodes)
     return xi, weight * normal_density(xi)
 
 
-def build_rows(
-    problem: Problem, law: KeepLaw, x: np.ndarray, *, loss: Loss, level: Level, folded: bool
-) -> list[Rows]:
-    """Quadrature rows for a problem, graded by the current unknowns, in blocks of one shape.
+def build_rows(setting: Setting, x: np.ndarray, *, loss: Loss, level: Level) -> list[Rows]:
+    """Quadrature rows for a setting, graded by the current unknowns, in blocks of one shape.
 
     Args:
-        problem, law: the problem and its limiting selection.
-        x: current unknowns (a_u, a_p, log tau, log kappa).
+        setting: what is integrated over.
+        x: current unknowns (a_u, a_p, log tau, log kappa, and chi for in-sample probes).
         loss: the loss that is solved for (its bends matter).
         level: resolution.
-        folded: whether y = +1 stands for both labels.
     """
-    n_labels = 1 if folded else 2
-    features = _u_features(link_layers(problem), problem.probe.alignment, x)
-    panels = u_panels(kept_intervals(law, n_labels), features, level.u_panels)
+    n_labels = len(setting.labels)
+    panels = u_panels(
+        kept_intervals(setting.law, n_labels), _u_features(setting, x), level.u_panels
+    )
     nodes, weights = gauss_legendre(level.u_nodes)
     half, middle = 0.5 * np.diff(panels, axis=1), panels.mean(axis=1, keepdims=True)
     u, weight = (middle + half * nodes).ravel(), (half * weights).ravel()
-    keep, omega = (part[:, :n_labels] for part in law.evaluate(u))
-    density = weight * normal_density(u) * (2.0 if folded else 1.0)
+    keep, omega = (part[:, :n_labels] for part in setting.law.evaluate(u))
+    density = weight * normal_density(u) * (3.0 - n_labels)
     omegas = np.unique(np.round(omega[keep > 0], 12))
     if len(omegas) > 8:
         omegas = omegas[[0, -1]]
-    xi, xi_weight = _xi_nodes(u, omegas, x, problem=problem, loss=loss, runs=level.xi_runs)
+    xi, xi_weight = _xi_nodes(u, omegas, x, setting=setting, loss=loss, runs=level.xi_runs)
     shape = (len(u) * level.xi_runs, BLOCK_NODES)
     repeat = lambda part: np.repeat(part, level.xi_runs, axis=-1)  # noqa: E731
-    parts = (repeat(u), repeat(keep * density), repeat(omega), xi.reshape(shape), xi_weight.reshape(shape))
-    return _blocks(parts)
+    pulls = np.stack([setting.probe_pull(label, u) for label in setting.labels])
+    by_row = (repeat(part) for part in (u, keep * density, omega, pulls))
+    return _blocks((*by_row, xi.reshape(shape), xi_weight.reshape(shape)))
 
 
 def _blocks(parts: tuple[np.ndarray, ...]) -> list[Rows]:
     """Cut into blocks of ``BLOCK_ROWS`` rows, the last one padded with rows of no weight."""
-    axes = (0, 2, 2, 0, 0)
-    n_rows = len(parts[0])
-    short = -n_rows % BLOCK_ROWS
-    blocks = []
-    padded = []
-    for part, axis in zip(parts, axes, strict=True):
-        widths = [(0, short if i == axis else 0) for i in range(part.ndim)]
-        padded.append(np.pad(part, widths))
-    for start in range(0, n_rows + short, BLOCK_ROWS):
-        pick = range(start, start + BLOCK_ROWS)
-        blocks.append(Rows(*(np.take(p, pick, axis=a) for p, a in zip(padded, axes, strict=True))))
-    return blocks
+    axes = (0, 2, 2, 1, 0, 0)  # where each part of Rows has its rows
+    short = -len(parts[0]) % BLOCK_ROWS
+    padded = [
+        np.pad(part, [(0, short if i == axis else 0) for i in range(part.ndim)])
+        for part, axis in zip(parts, axes, strict=True)
+    ]
+    cuts = [
+        np.split(part, part.shape[axis] // BLOCK_ROWS, axis=axis)
+        for part, axis in zip(padded, axes, strict=True)
+    ]
+    return [Rows(*block) for block in zip(*cuts, strict=True)]

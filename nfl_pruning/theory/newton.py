@@ -1,17 +1,27 @@
-"""Newton's method on the four equations, and continuation in the ridge where it stalls."""
+"""Newton's method on the limit equations, and continuation where it stalls."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import jax.numpy as jnp
 import numpy as np
 
-from nfl_pruning.losses import Loss
+from nfl_pruning.losses import INTERPOLATION, MAX_MARGIN, Loss
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.equations import Rows, Terms, moments_and_slopes, residual_and_slopes
 from nfl_pruning.theory.keep_law import KeepLaw
-from nfl_pruning.theory.mesh import LEVELS, Level, build_rows, equation_terms
+from nfl_pruning.theory.memory import Memory
+from nfl_pruning.theory.mesh import (
+    LEVELS,
+    Level,
+    Setting,
+    build_rows,
+    equation_terms,
+    link_layers,
+)
 
 CONVERGED = 1e-11
 LARGEST_STEP = 2.0
@@ -33,46 +43,69 @@ class Root:
 
 @dataclass(frozen=True)
 class System:
-    """The equations of one problem for a loss and a ridge (those of the problem, or a limit's)."""
+    """The equations of one problem for a loss and a ridge (those of the problem, or a limit's).
+
+    Attributes:
+        problem: samples per feature and teacher are read.
+        law: the limiting selection.
+        loss, ridge: what is solved for.
+        memory: the fit of a probe that has seen the samples, or None.
+    """
 
     problem: Problem
     law: KeepLaw
     loss: Loss
     ridge: float
-    folded: bool
+    memory: Memory | None = None
+
+    @cached_property
+    def setting(self) -> Setting:
+        """What the equations integrate over."""
+        folded = self.problem.teacher.link.symmetric and self.law.symmetric
+        memory = self.memory
+        return Setting(
+            self.law,
+            link_layers(self.problem),
+            (1,) if folded else (1, -1),
+            memory.pull if memory else lambda label, u: np.zeros_like(u),
+            (memory.sigma, memory.kappa) if memory else None,
+        )
 
     def rows(self, x: np.ndarray, level: Level) -> list[Rows]:
         """Quadrature rows graded by x."""
-        return build_rows(
-            self.problem, self.law, x, loss=self.loss, level=level, folded=self.folded
+        return build_rows(self.setting, x, loss=self.loss, level=level)
+
+    def terms(self) -> Terms:
+        """Scalars of the equations."""
+        memory = self.memory
+        return equation_terms(
+            self.problem,
+            self.law,
+            ridge=self.ridge,
+            labels=self.setting.labels,
+            probe=(memory.a, memory.tau, memory.kappa) if memory else (0.0, 0.0, 0.0),
         )
 
-    def terms(self, ridge: float | None = None) -> Terms:
-        """Scalars of the equations, with another ridge if given."""
-        ridge = self.ridge if ridge is None else ridge
-        return equation_terms(self.problem, self.law, ridge=ridge, folded=self.folded)
-
-    def start(self, ridge: float) -> np.ndarray:
+    def start(self) -> np.ndarray:
         """Unknowns to start from: the fit linearised at theta = 0, exact for a large ridge."""
         delta, law = self.problem.samples_per_feature, self.law
         pull = 0.5 if self.loss.name == "logistic" else 1.0
-        bend = pull**2
         kept = law.mean(1)
-        grip = ridge + bend * kept
-        kappa = 1 / (delta * grip) if delta * grip > 0 else 1.0
+        grip = self.ridge + pull**2 * kept
+        kappa = 1 / (delta * grip)
         tau = np.sqrt(delta * law.mean(2)) * kappa * pull
-        lean = pull * law.mean(1, moment=1) / grip
-        rho = self.problem.probe.alignment
-        side = abs(pull) * kept * np.sqrt(max(1 - rho**2, 0)) / grip * 0.3
-        return np.array([np.clip(lean, -3, 3), min(side, 1.0), np.log(tau), np.log(kappa)])
+        lean = np.clip(pull * law.mean(1, moment=1) / grip, -3, 3)
+        side = 0.3 * pull * kept * np.sqrt(max(1 - law.label_law.alignment**2, 0)) / grip
+        x = [lean, min(side, 1.0), np.log(tau), np.log(kappa)]
+        return np.array([*x, 0.0] if self.memory else x)
 
 
 def _evaluate(
     x: np.ndarray, terms: Terms, blocks: list[Rows], loss: Loss
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals (4,) and their Jacobian (4, 4)."""
-    if not np.isfinite(x).all() or np.abs(x[2:]).max() > LOG_RANGE:
-        return np.full(4, np.inf), np.eye(4)
+    """Residuals (k,) and their Jacobian (k, k)."""
+    if not np.isfinite(x).all() or np.abs(x[2:4]).max() > LOG_RANGE:
+        return np.full(len(x), np.inf), np.eye(len(x))
     point = jnp.asarray(x)
     parts = [moments_and_slopes(point, terms, block, loss) for block in blocks]
     moment = sum(part[0] for part in parts)
@@ -106,41 +139,52 @@ def newton(
 
 
 def solve_coarse(system: System, start: np.ndarray | None = None) -> Root:
-    """A root on the coarsest mesh: directly, or by continuation down from a large ridge.
+    """A root on the coarsest mesh: directly, or by continuation from an easier system.
 
     The mesh follows the iterate: Newton runs on the mesh of its start, then again on its own.
     """
-    first = system.start(system.ridge) if start is None else start
-    root = _remeshed(system, first, system.ridge)
-    if root.converged:
-        return root
-    return _continuation(system)
+    root = _remeshed(system, system.start() if start is None else start)
+    return root if root.converged else _continuation(system)
 
 
-def _remeshed(system: System, x: np.ndarray, ridge: float) -> Root:
-    terms = system.terms(ridge)
-    root = newton(x, terms, system.rows(x, LEVELS[0]), system.loss)
+def _remeshed(system: System, x: np.ndarray) -> Root:
+    root = newton(x, system.terms(), system.rows(x, LEVELS[0]), system.loss)
     if np.isfinite(root.residual) and root.residual < 0.1:
-        root = newton(root.x, terms, system.rows(root.x, LEVELS[0]), system.loss)
+        root = newton(root.x, system.terms(), system.rows(root.x, LEVELS[0]), system.loss)
     return root
 
 
+def _easier(system: System) -> Callable[[float], System]:
+    """A path of systems from an easy one at 0 to the given one at 1.
+
+    With a ridge: from a ridge so large that the fit is linear. Without: from many more samples per
+    feature. For a hard constraint: from so few samples that any direction satisfies it.
+    """
+    delta = system.problem.samples_per_feature
+
+    def at_delta(value: float) -> System:
+        return replace(system, problem=system.problem.replace(samples_per_feature=value))
+
+    if system.loss.name in (MAX_MARGIN.name, INTERPOLATION.name):
+        low = min(0.05, 0.5 * delta)
+        return lambda t: at_delta(low * (delta / low) ** t)
+    if system.ridge == 0:
+        return lambda t: at_delta(delta * 30.0 ** (1 - t))
+    high = max(10.0, 10 * system.ridge)
+    return lambda t: replace(system, ridge=high * (system.ridge / high) ** t)
+
+
 def _continuation(system: System) -> Root:
-    """Follow the root from a ridge where the fit is linear down to the wanted one."""
-    target = max(system.ridge, 1e-12)
-    log_ridge = np.log(max(10.0, 10 * target))
-    root = _remeshed(system, system.start(np.exp(log_ridge)), float(np.exp(log_ridge)))
-    if not root.converged:
-        return root
-    stride, slope = np.log(4.0), np.zeros(4)
-    while log_ridge > np.log(target) and stride > 1e-3:
-        trial = max(log_ridge - stride, np.log(target))
-        new = _remeshed(system, root.x + slope * (trial - log_ridge), float(np.exp(trial)))
+    """Follow the root along a path from an easier system, in steps that adapt."""
+    path, place = _easier(system), 0.0
+    root = _remeshed(path(0.0), path(0.0).start())
+    stride, slope = 0.1, np.zeros_like(root.x)
+    while root.converged and place < 1 and stride > 1e-4:
+        trial = min(place + stride, 1.0)
+        new = _remeshed(path(trial), root.x + slope * (trial - place))
         if new.converged:
-            slope = (new.x - root.x) / (trial - log_ridge)
-            root, log_ridge, stride = new, trial, min(1.5 * stride, np.log(10.0))
+            slope = (new.x - root.x) / (trial - place)
+            root, place, stride = new, trial, min(1.5 * stride, 0.25)
         else:
             stride *= 0.5
-    if log_ridge > np.log(target):
-        return Root(root.x, np.inf, root.steps)
-    return _remeshed(system, root.x, system.ridge)
+    return root if place == 1 else Root(root.x, np.inf, root.steps)

@@ -160,7 +160,8 @@ def observables(
         float64 arrays of that shape: ``test_error`` (0-1 error against a fresh noisy label),
         ``test_loss``, ``excess_risk`` (test_loss minus the least population loss) and
         ``calibration_slope`` (the factor by which the margin must be multiplied to minimise the
-        logistic loss: 1 is calibrated, below 1 overconfident; infinite where margins separate the labels).
+        logistic loss: 1 is calibrated, below 1 overconfident; infinite where
+        margins separate the labels).
         NaN where the input is NaN.
     """
     cosine, norm = np.broadcast_arrays(np.asarray(cosine, float), np.asarray(norm, float))

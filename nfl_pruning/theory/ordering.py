@@ -8,8 +8,10 @@ samples of a level with positive mass tie (ties are broken at random).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +31,7 @@ MOST_CROSSINGS = 64
 THEORY_NEEDS = frozenset({"input_norm"})
 
 
-class UnsupportedProblem(Exception):
+class UnsupportedProblemError(Exception):
     """The theory cannot treat the problem; the message says why in a sentence."""
 
 
@@ -53,28 +55,41 @@ def _evaluate(score: Score, positive: bool, margins: Array) -> Array:
     )
 
 
-def score_on_margins(score: Score, norm: float):
+Margin = Callable[[int, np.ndarray], np.ndarray]
+
+
+def score_on_margins(score: Score, margin: Margin) -> Margin:
     """The score's rank key as a numpy function of (label, u), called in float64.
 
+    Args:
+        score: what ranks the samples.
+        margin: (label, u) -> the probe's margin that is scored.
+
     Raises:
-        UnsupportedProblem: the score needs what the limit does not have, or is not finite.
+        UnsupportedProblemError: the score needs what the limit does not have, or is not finite.
     """
     missing = sorted(score.needs - THEORY_NEEDS)
     if missing:
-        raise UnsupportedProblem(
+        raise UnsupportedProblemError(
             f"The score {score.name!r} needs {' and '.join(missing)}, which the proportional limit "
             "does not describe; it takes scores of logits, labels and input norm."
         )
 
     def key(label: int, u: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
-            margins = norm * np.asarray(u, np.float64)
-            values = np.asarray(_evaluate(score, label > 0, margins), np.float64)
+            values = np.asarray(_evaluate(score, label > 0, margin(label, u)), np.float64)
         if not np.isfinite(values).all():
-            raise UnsupportedProblem(f"The score {score.name!r} is not finite on all probe margins.")
+            raise UnsupportedProblemError(
+                f"The score {score.name!r} is not finite on all probe margins."
+            )
         return values
 
     return key
+
+
+def find_root(function: Callable[[float], float], ends: tuple[float, float]) -> float:
+    """The root that the ends bracket, to the last digits."""
+    return cast(float, brentq(function, *ends, xtol=1e-15, rtol=cast(Any, 1e-14)))
 
 
 class SignedOrder:
@@ -97,7 +112,7 @@ class SignedOrder:
         if excess(ends[0]) * excess(ends[1]) >= 0:
             level = np.inf if share < 0.5 else -np.inf
         else:
-            level = -sign * brentq(excess, *ends, xtol=1e-15, rtol=1e-14)
+            level = -sign * find_root(excess, ends)
         return Cut(level, level)
 
     def crossings(self, label: int, level: float) -> np.ndarray:
@@ -135,8 +150,8 @@ class GeneralOrder:
         above = self._grid[label] > level
         where = np.flatnonzero(above[1:] != above[:-1])
         if len(where) > MOST_CROSSINGS:
-            raise UnsupportedProblem(
-                f"The score crosses its threshold more than {MOST_CROSSINGS} times along the margin."
+            raise UnsupportedProblemError(
+                f"The score crosses its threshold more than {MOST_CROSSINGS} times in the margin."
             )
         low, high = np.zeros(MOST_CROSSINGS), np.zeros(MOST_CROSSINGS)
         low[: len(where)], high[: len(where)] = GRID[where], GRID[where + 1]
@@ -186,14 +201,17 @@ def _rises(values: np.ndarray) -> bool:
     return bool((steps >= 0).all() and (steps[central] > 0).all())
 
 
-def order_of(problem: Problem, law: LabelLaw) -> Order:
+def order_of(problem: Problem, law: LabelLaw, margin: Margin) -> Order:
     """The priority order of a problem's ranking score, recognised from the score's own values."""
-    score = problem.ranking_score
-    key = score_on_margins(score, problem.probe_norm)
+    key = score_on_margins(problem.ranking_score, margin)
     sign = 1 if problem.keep == "hardest" else -1
     positive, negative = key(1, GRID), key(-1, GRID)
     if _same(positive, negative[::-1]) and _rises(positive[::-1]):
         return SignedOrder(law, sign)
-    if _same(positive, negative) and _same(positive, positive[::-1]) and _rises(positive[: len(_HALF_GRID)]):
+    if (
+        _same(positive, negative)
+        and _same(positive, positive[::-1])
+        and _rises(positive[: len(_HALF_GRID)])
+    ):
         return AbsoluteOrder(sign)
     return GeneralOrder(law, key, sign)

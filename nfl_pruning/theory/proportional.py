@@ -11,16 +11,15 @@ import numpy as np
 from nfl_pruning.losses import INTERPOLATION, MAX_MARGIN
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
+from nfl_pruning.theory.certify import certified_root
 from nfl_pruning.theory.keep_law import keep_law
-from nfl_pruning.theory.mesh import LEVELS
-from nfl_pruning.theory.newton import Root, System, newton, solve_coarse
-from nfl_pruning.theory.observables import observables, zero_one_error
-from nfl_pruning.theory.ordering import UnsupportedProblem
+from nfl_pruning.theory.newton import System
+from nfl_pruning.theory.observables import observables
+from nfl_pruning.theory.ordering import UnsupportedProblemError
+from nfl_pruning.theory.probe_limit import ProbeLimit, probe_limit
 from nfl_pruning.theory.separability import separability_threshold
 
 CERTIFIED_ERROR = 1e-6
-TARGET_ERROR = 1e-9
-ROUNDING = 1e-11  # of link, density range and linear algebra together
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,8 @@ class Solution:
         residual: largest scaled residual of the limit equations.
         error_estimate: max(|change of cosine|, relative change of norm, |change of test error|)
             between the two finest quadratures; the numbers are the finer one's.
-        state: a_u, a_p (along the probe and across it), tau, kappa.
+        state: a_u, a_p (along the probe and across it), tau, kappa; chi (how much the
+            refit feels that a sample moved its own score) for in-sample probes.
     """
 
     problem: Problem
@@ -86,51 +86,11 @@ def _finite(value: float | None) -> float | None:
     return float(value) if value is not None and np.isfinite(value) else None
 
 
-@dataclass(frozen=True)
-class _Digits:
-    """Cosine, norm and test error of a root; errors are measured on these."""
-
-    cosine: float
-    norm: float
-    test_error: float
-
-    def distance(self, other: _Digits) -> float:
-        return max(
-            abs(self.cosine - other.cosine),
-            abs(self.norm / other.norm - 1),
-            abs(self.test_error - other.test_error),
-        )
-
-
-def _digits(problem: Problem, x: np.ndarray) -> _Digits:
-    rho = problem.probe.alignment
-    along = rho * x[0] + np.sqrt(max(1 - rho**2, 0.0)) * x[1]
-    norm = float(np.sqrt(x[0] ** 2 + x[1] ** 2 + np.exp(2 * x[2])))
-    cosine = float(np.clip(along / norm, -1.0, 1.0))
-    return _Digits(cosine, norm, float(zero_one_error(problem.teacher, cosine)))
-
-
-def _certify(system: System, root: Root) -> tuple[Root, _Digits, float]:
-    """Refine until two quadratures agree; returns the finest root, its digits and the error."""
-    digits, error = _digits(system.problem, root.x), np.inf
-    terms = system.terms()
-    for level in LEVELS[1:]:
-        finer = newton(root.x, terms, system.rows(root.x, level), system.loss, max_steps=12)
-        if not finer.converged:
-            break
-        new = _digits(system.problem, finer.x)
-        error = new.distance(digits) + ROUNDING
-        root, digits = finer, new
-        if error < TARGET_ERROR:
-            break
-    return root, digits, error
-
-
 def solve(problem: Problem) -> Solution:
     """The exact limit of a pruning problem.
 
     Args:
-        problem: any score of logits, labels and input norm; a fixed probe.
+        problem: any score of logits, labels and input norm; any probe.
 
     Returns:
         A :class:`Solution`. What has no limit or is not covered comes back with a status and a
@@ -139,26 +99,31 @@ def solve(problem: Problem) -> Solution:
     with jax.enable_x64(True):
         try:
             return _solve(problem)
-        except UnsupportedProblem as reason:
+        except UnsupportedProblemError as reason:
             return Solution(problem, Status.UNSUPPORTED, str(reason))
 
 
 def _solve(problem: Problem) -> Solution:
-    law = keep_law(problem)
-    folded = problem.teacher.link.symmetric and law.symmetric
+    probe = probe_limit(problem)
+    law = keep_law(problem, alignment=probe.alignment, margin=probe.margin)
     loss = problem.student.loss
-    system = System(problem, law, loss, problem.student.ridge, folded)
-    if system.ridge == 0 and (why := _no_finite_fit(system)):
-        return _separable(system, why)
-    root = solve_coarse(system)
-    if not root.converged:
+    system = System(problem, law, loss, problem.student.ridge, probe.memory)
+    if system.ridge == 0:
+        if loss.separates and probe.memory is not None:
+            raise UnsupportedProblemError(
+                "Existence of a ridge-free fit is not known for in-sample probes; use ridge > 0."
+            )
+        if why := _no_finite_fit(system):
+            return _separable(system, why)
+    root, digits, error = certified_root(system)
+    if digits is None:
         return Solution(
             problem,
             Status.NO_SOLUTION,
-            f"{Status.NO_SOLUTION.sentence} Newton and continuation in the ridge stopped at "
+            f"{Status.NO_SOLUTION.sentence} Newton and continuation stopped at "
             f"residual {root.residual:.1e}.",
         )
-    root, digits, error = _certify(system, root)
+    error += probe.error
     status = Status.CERTIFIED if error <= CERTIFIED_ERROR else Status.NOT_CERTIFIED
     risks = observables(problem.teacher, loss, cosine=digits.cosine, norm=digits.norm)
     return Solution(
@@ -170,13 +135,16 @@ def _solve(problem: Problem) -> Solution:
         **{name: float(value) for name, value in risks.items()},
         residual=root.residual,
         error_estimate=error,
-        state=_state(root.x),
+        state=_state(root.x, probe),
     )
 
 
-def _state(x: np.ndarray) -> dict[str, float]:
-    a_u, a_p, tau, kappa = x[0], x[1], np.exp(x[2]), np.exp(x[3])
-    return {"a_u": float(a_u), "a_p": float(a_p), "tau": float(tau), "kappa": float(kappa)}
+def _state(x: np.ndarray, probe: ProbeLimit) -> dict[str, float]:
+    """The unknowns by name, with the probe's alignment where it was solved for."""
+    names = ("a_u", "a_p", "tau", "kappa", "chi")
+    values = np.concatenate([x[:2], np.exp(x[2:4]), x[4:]])
+    state = {name: float(value) for name, value in zip(names, values, strict=False)}
+    return state | {"probe_alignment": probe.alignment}
 
 
 def _no_finite_fit(system: System) -> str | None:
@@ -198,11 +166,10 @@ def _separable(system: System, why: str) -> Solution:
     """The limit of vanishing ridge where no ridge-free fit exists: a direction without a norm."""
     hard = MAX_MARGIN if system.loss.separates else INTERPOLATION
     limit = replace(system, loss=hard, ridge=1.0)
-    root = solve_coarse(limit)
     message = f"{Status.SEPARABLE.sentence.removesuffix('.')}; {why}."
-    if not root.converged:
+    root, digits, error = certified_root(limit)
+    if digits is None:
         return Solution(system.problem, Status.SEPARABLE, message)
-    root, digits, error = _certify(limit, root)
     return Solution(
         system.problem,
         Status.SEPARABLE,

@@ -20,7 +20,7 @@ from nfl_pruning.theory.mesh import kept_intervals, link_layers, u_panels
 
 def _plane_nodes(problem: Problem, law: KeepLaw) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Nodes of (y u, y u_perp) and their weights, keep probability included; each of shape (k,)."""
-    layers, rho = link_layers(problem), problem.probe.alignment
+    layers, rho = link_layers(problem), law.label_law.alignment
     perp = np.sqrt(max(1 - rho**2, 0.0))
     widths = np.clip(np.append(layers.widths, 0.5), 1e-3, 1e3)
     centres = np.append(layers.places, 0.0)
@@ -33,7 +33,9 @@ def _plane_nodes(problem: Problem, law: KeepLaw) -> tuple[np.ndarray, np.ndarray
     offsets = (np.where(layers.widths > 0, layers.widths, 1.0)[:, None] * reach).ravel()
     rises = np.repeat(layers.places, len(reach))[None] - rho * u[:, None]
     cuts = rises / max(perp, 1e-9) + offsets
-    edges = np.sort(np.concatenate([edges, np.clip(cuts, -NORMAL_RANGE, NORMAL_RANGE)], axis=1), axis=1)
+    edges = np.sort(
+        np.concatenate([edges, np.clip(cuts, -NORMAL_RANGE, NORMAL_RANGE)], axis=1), axis=1
+    )
     half, middle = 0.5 * np.diff(edges, axis=1), 0.5 * (edges[:, 1:] + edges[:, :-1])
     across = (middle[..., None] + half[..., None] * x).reshape(len(u), -1)
     weight = (half[..., None] * w).reshape(len(u), -1) * normal_density(across)
@@ -63,6 +65,8 @@ def _link_probability(problem: Problem, margin: np.ndarray) -> np.ndarray:
 def separability_threshold(problem: Problem, law: KeepLaw) -> float:
     """Samples per feature (before pruning) above which a ridge-free fit exists.
 
+    The law is ``selection_law(problem)``; the problem's own samples per feature are not used.
+
     Infinite where the kept samples are separable however many there are: noiseless labels, or a
     label-aware rule whose threshold lies on the wrong side of 0.
     """
@@ -80,8 +84,14 @@ def separability_threshold(problem: Problem, law: KeepLaw) -> float:
         cross = np.sum(bend * along * side)
         return np.array([[np.sum(bend * along**2), cross], [cross, np.sum(bend * side**2)]])
 
-    best = minimize(objective, np.zeros(2), jac=True, hess=curvature, method="trust-exact",
-                    options={"gtol": 1e-12, "maxiter": 200, "max_trust_radius": 1e6})
+    best = minimize(
+        objective,
+        np.zeros(2),
+        jac=True,
+        hess=curvature,
+        method="trust-exact",
+        options={"gtol": 1e-12, "maxiter": 200, "max_trust_radius": 1e6},
+    )
     if best.fun < 1e-9 or np.abs(best.x).max() > 1e4:
         return np.inf
     return 1 / float(best.fun)

@@ -1,0 +1,90 @@
+"""What a probe tends to: alignment, the margins that it scores, memory of the samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import jax
+import numpy as np
+
+from nfl_pruning.losses import LOSSES
+from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
+from nfl_pruning.problem import Problem, Student, Teacher
+from nfl_pruning.selections import Random
+from nfl_pruning.theory.certify import certified_root
+from nfl_pruning.theory.keep_law import KeepLaw, keep_law
+from nfl_pruning.theory.memory import Memory
+from nfl_pruning.theory.newton import System
+from nfl_pruning.theory.ordering import Margin, UnsupportedProblemError
+
+
+@dataclass(frozen=True)
+class ProbeLimit:
+    """A probe in the limit.
+
+    Attributes:
+        alignment: cosine to the teacher.
+        margin: (label, u) -> the margin that is scored, u its standardised fresh margin.
+        memory: its fit, if it has seen the samples that it scores.
+        error: error estimate of the fit behind it; 0 for a fixed probe.
+    """
+
+    alignment: float
+    margin: Margin
+    memory: Memory | None = None
+    error: float = 0.0
+
+
+def _linear(norm: float) -> Callable[[int, np.ndarray], np.ndarray]:
+    return lambda label, u: norm * np.asarray(u, float)
+
+
+def probe_limit(problem: Problem) -> ProbeLimit:
+    """The limit of a problem's probe (call inside a float64 scope).
+
+    Raises:
+        UnsupportedProblemError: the fit behind it was not found.
+    """
+    probe = problem.probe
+    if isinstance(probe, FixedProbe):
+        return ProbeLimit(probe.alignment, _linear(problem.probe_norm))
+    if isinstance(problem.selection, Random):  # the probe does not matter
+        return ProbeLimit(1.0, _linear(1.0))
+    if isinstance(probe, PilotProbe):
+        memory, error = _fit(problem.teacher, probe.samples_per_feature, probe.ridge)
+        return ProbeLimit(memory.a / memory.sigma, _linear(memory.sigma), None, error)
+    assert isinstance(probe, InSampleProbe)
+    memory, error = _fit(problem.teacher, problem.samples_per_feature, probe.ridge)
+    return ProbeLimit(memory.a / memory.sigma, memory.training_margin, memory, error)
+
+
+def selection_law(problem: Problem) -> KeepLaw:
+    """Keep probability and weight over (u, y) in the limit, for any probe.
+
+    Raises:
+        UnsupportedProblemError: the score or the selection is outside what the limit describes.
+    """
+    with jax.enable_x64(True):
+        probe = probe_limit(problem)
+        return keep_law(problem, alignment=probe.alignment, margin=probe.margin)
+
+
+@lru_cache(maxsize=256)
+def _fit(teacher: Teacher, samples_per_feature: float, ridge: float) -> tuple[Memory, float]:
+    """Unpruned ridge-logistic regression: its limit and error estimate."""
+    unpruned = Problem(
+        samples_per_feature=samples_per_feature,
+        selection=Random(),
+        teacher=teacher,
+        probe=FixedProbe(1.0),
+        student=Student(LOSSES["logistic"], ridge),
+    )
+    law = keep_law(unpruned, alignment=1.0, margin=_linear(1.0))
+    system = System(unpruned, law, unpruned.student.loss, ridge)
+    root, _, error = certified_root(system)
+    if not root.converged:
+        raise UnsupportedProblemError("The limit of the probe's own fit was not found.")
+    x = root.x
+    return Memory(float(x[0]), float(np.exp(x[2])), float(np.exp(x[3]))), error
