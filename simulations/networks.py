@@ -31,20 +31,18 @@ SCORED = ("el2n", "grand", "margin", "forgetting")
 DIGITS = {"data": "digits", "model": "mlp", "batch_size": 64, "n_train": None, "label_noise": 0.0}
 FASHION = DIGITS | {"data": "fashion-mnist", "batch_size": 128}
 
+FRACTIONS = [0.03, 0.1, 0.3, 0.7, 1.0]
+SOME = FASHION | {"n_train": 12000, "epochs": 10, "score_epoch": 5, "repeats": 10}
+
 PRESETS: dict[str, list[dict[str, Any]]] = {
-    "quick": [
-        DIGITS | {"epochs": 20, "score_epoch": 10, "repeats": 5,
-                  "fractions": [0.03, 0.1, 0.3, 0.7, 1.0]},
-    ],
+    "quick": [DIGITS | {"epochs": 20, "score_epoch": 10, "repeats": 5, "fractions": FRACTIONS}],
     "paper": [
-        DIGITS | {"epochs": 30, "score_epoch": 10, "repeats": 20,
-                  "fractions": [0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0]},
-        FASHION | {"epochs": 10, "score_epoch": 5, "repeats": 10,
-                   "fractions": [0.03, 0.1, 0.3, 0.7, 1.0]},
-        FASHION | {"epochs": 10, "score_epoch": 5, "repeats": 10, "label_noise": 0.15,
-                   "fractions": [0.03, 0.1, 0.3, 0.7, 1.0]},
+        SOME | {"fractions": FRACTIONS},
+        SOME | {"label_noise": 0.15, "fractions": FRACTIONS},
+        SOME | {"n_train": None, "fractions": FRACTIONS},
+        DIGITS | {"epochs": 30, "score_epoch": 10, "repeats": 20, "fractions": FRACTIONS},
     ],
-}  # fmt: skip
+}
 
 
 def arms() -> list[Arm]:
