@@ -37,7 +37,9 @@ def draw(store: RecordStore, out: Path) -> list[Path]:
         axes.set_ylabel(label)
     style.share_rows(grid)
     style.legend_below(
-        figure, ("random", "aware-hardest", "agnostic-hardest", "aware-easiest", "exact", "soft")
+        figure,
+        ("random", "aware-hardest", "agnostic-hardest", "aware-easiest", "exact", "soft"),
+        note="\ncalibration: half of the budget by score, half explored; soft weights: square root",
     )
     return style.save(figure, out, NAME)
 

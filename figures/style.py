@@ -120,15 +120,15 @@ def keep_axis(axes: Axes, *, ticks=(0.05, 0.1, 0.2, 0.3, 0.5, 1.0)) -> None:
     axes.set_xlabel("kept share of the data")
 
 
-def legend_below(figure: Figure, rules: Iterable[str], *, columns: int = 3) -> None:
+def legend_below(figure: Figure, rules: Iterable[str], *, note: str = "") -> None:
     """One legend for all panels, under them: each rule's line and marker."""
     handles = [
         Line2D([], [], color=look.colour, linestyle=look.dash, marker=look.marker, label=look.label)
         for look in (RULES[rule] for rule in rules)
     ]
-    title = "lines: the exact limit; points: simulation, with one standard error"
+    title = f"lines: the exact limit; points: simulation, with one standard error{note}"
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=columns, title=title, title_fontsize=7.5
+        handles=handles, loc="outside lower center", ncols=3, title=title, title_fontsize=7.5
     )
 
 

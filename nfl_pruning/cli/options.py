@@ -22,7 +22,12 @@ _OPTIONS = (
     ("--samples-per-feature", "5", "n / d before pruning, > 0."),
     ("--ridge", "0.01", "Penalty, >= 0, normalised by n before pruning; 0: none."),
     ("--loss", "logistic", "Loss of the fit: logistic or squared."),
-    ("--probe", "fixed:1", "Model that scores: fixed:COSINE[:NORM]."),
+    (
+        "--probe",
+        "fixed:1",
+        "Model that scores: fixed:COSINE[:NORM], pilot:SAMPLES:RIDGE (SAMPLES per feature) or "
+        "in-sample:RIDGE.",
+    ),
     ("--score", "el2n", "Difficulty score; nfl-pruning list names them."),
     ("--keep", "hardest", "End of the score that stays: hardest or easiest."),
     ("--keep-fraction", "1", "Share of the samples kept, in (0, 1]."),
