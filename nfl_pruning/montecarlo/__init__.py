@@ -1,6 +1,23 @@
 """Monte Carlo: the same problem that theory solves, drawn, pruned and fitted at finite size."""
 
-from nfl_pruning.montecarlo.engine import TrainingSet, simulate, training_set
+from nfl_pruning.montecarlo.engine import TrainingSet, estimate_cost, simulate, training_set
 from nfl_pruning.montecarlo.estimate import OBSERVABLES, Simulation, paired
+from nfl_pruning.montecarlo.laws import LAWS, GaussianLaw, GaussianMixture, HeavyTails
+from nfl_pruning.montecarlo.statistics import Verdict, beats_random, holm
 
-__all__ = ["OBSERVABLES", "Simulation", "TrainingSet", "paired", "simulate", "training_set"]
+__all__ = [
+    "LAWS",
+    "OBSERVABLES",
+    "GaussianLaw",
+    "GaussianMixture",
+    "HeavyTails",
+    "Simulation",
+    "TrainingSet",
+    "Verdict",
+    "beats_random",
+    "estimate_cost",
+    "holm",
+    "paired",
+    "simulate",
+    "training_set",
+]

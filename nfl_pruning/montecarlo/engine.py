@@ -1,20 +1,26 @@
-"""Simulate a problem: trials in batches, results that do not depend on how they are batched."""
+"""Simulate a problem: trials on all cores or devices, resumable, within a memory budget."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nfl_pruning.montecarlo.estimate import Simulation
-from nfl_pruning.montecarlo.sampling import make_parameters, make_plan
-from nfl_pruning.montecarlo.trials import FAILURES, draw_trial, run_batch
+from nfl_pruning.montecarlo.estimate import Simulation, make_simulation
+from nfl_pruning.montecarlo.fitting import GRADIENT_TOLERANCE
+from nfl_pruning.montecarlo.laws import GaussianLaw, parse_law
+from nfl_pruning.montecarlo.resources import RunPlan, plan_run
+from nfl_pruning.montecarlo.resume import TrialRecords
+from nfl_pruning.montecarlo.runner import Job, gather_hosts, run_trials, trials_of_host
+from nfl_pruning.montecarlo.sampling import make_numbers, make_plan
+from nfl_pruning.montecarlo.statistics import Until, check_until, looks
+from nfl_pruning.montecarlo.trials import Layout, Table, empty_table, explicit_trial
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.observables import observables
-from nfl_pruning.validation import check_integer
+from nfl_pruning.records import RecordStore
+from nfl_pruning.validation import check_integer, check_number
 
 Progress = Callable[[int, int], object]
 
@@ -26,8 +32,17 @@ def simulate(
     n_trials: int,
     seed: int = 0,
     progress: Progress | None = None,
+    law: str | GaussianLaw = "gaussian",
+    memory: str | int | None = None,
+    split: str = "auto",
+    records: RecordStore | None = None,
+    until: Until | None = None,
+    tolerance: float = GRADIENT_TOLERANCE,
 ) -> Simulation:
     """Draw, prune and fit ``n_trials`` independent training sets of a problem.
+
+    The numbers depend on the problem, ``n_features``, ``seed`` and ``law`` alone; everything else
+    says how they are computed, and moves them by less than 1e-8 at the default tolerance.
 
     Args:
         problem: what to simulate, at n = floor(samples_per_feature * n_features + 1/2) samples.
@@ -35,31 +50,110 @@ def simulate(
         n_trials: number of training sets, >= 1. Trial i depends on (seed, i) and the problem
             alone: problems that share link, signal and sizes see the same samples at one seed.
         seed: whole number >= 0.
-        progress: called with (trials done, trials in all) after every batch.
+        progress: called with (trials done, trials in all) after every batch of this host.
+        law: law of the inputs: ``gaussian``, ``heavy-tails:DEGREES``,
+            ``mixture:SEPARATION:DIRECTION`` or an object. Only for the Gaussian law are observables
+            beyond cosine and norm known exactly, and given.
+        memory: budget for resident memory above that after importing, such as ``"4GiB"``.
+        split: whether several devices take different ``"trials"``, or share the ``"rows"`` of each.
+        records: where finished trials are kept, so that a run that was killed continues.
+        until: (observable, standard error): stop before ``n_trials`` once the mean is that precise.
+        tolerance: Euclidean gradient norm at which a fit ends.
 
     Raises:
-        InvalidArgumentError: an argument is out of range, fewer than one sample would be kept, or
-            the score needs what simulated samples do not have.
+        InvalidArgumentError: an argument is out of range, fewer than one sample would be kept, the
+            score needs what simulated samples do not have, or the memory budget is too small.
     """
-    n_features = check_integer("n_features", n_features, 2)
     n_trials = check_integer("n_trials", n_trials, 1)
+    check_number("tolerance", tolerance, "(0, 1]")
+    until = check_until(until)
+    job, law = make_job(problem, n_features=n_features, seed=seed, law=law)
+    devices = len(jax.devices() if split == "rows" else jax.local_devices())
+    run = plan_run(job.plan, memory=memory, split=split, tolerance=tolerance, devices=devices)
+    keeper = TrialRecords(records, describe_job(problem, n_features, seed, law, tolerance))
+    table, tally = empty_table(0), _Tally(progress, 0, n_trials)
+    found = None
+    for stop in looks(n_trials, until):
+        new = _run(job, run, keeper, (len(table["code"]), stop), tally)
+        table = {name: np.concatenate([old, new[name]]) for name, old in table.items()}
+        found = make_simulation(problem, table, n_features=n_features, seed=seed, law=law)
+        if until and found.standard_error(until[0]) <= until[1]:
+            break
+    assert found is not None  # there is at least one look
+    return found
+
+
+def estimate_cost(
+    problem: Problem,
+    *,
+    n_features: int,
+    law: str | GaussianLaw = "gaussian",
+    memory: str | int | None = None,
+    split: str = "auto",
+) -> RunPlan:
+    """What :func:`simulate` will do with these arguments, and its expected memory and time."""
+    job, _ = make_job(problem, n_features=n_features, seed=0, law=law)
+    devices = len(jax.devices() if split == "rows" else jax.local_devices())
+    return plan_run(
+        job.plan, memory=memory, split=split, tolerance=GRADIENT_TOLERANCE, devices=devices
+    )
+
+
+def make_job(
+    problem: Problem, *, n_features: int, seed: int, law: str | GaussianLaw
+) -> tuple[Job, GaussianLaw]:
+    """Check the arguments that fix a trial's numbers."""
+    n_features = check_integer("n_features", n_features, 2)
     seed = check_integer("seed", seed, 0)
-    plan = make_plan(problem, n_features)
-    size = min(n_trials, 8)
-    parts = []
-    with jax.enable_x64(True):
-        root = jax.random.key(seed, impl="threefry2x32")
-        parameters = make_parameters(problem)
-        for start in range(0, n_trials, size):
-            trials = np.minimum(np.arange(start, start + size), n_trials - 1)
-            batch = run_batch(
-                root, jnp.asarray(trials), parameters, plan=plan, loss=problem.student.loss
-            )
-            parts.append({name: np.asarray(value) for name, value in batch._asdict().items()})
-            if progress:
-                progress(min(start + size, n_trials), n_trials)
-    whole = {name: np.concatenate([p[name] for p in parts])[:n_trials] for name in parts[0]}
-    return summarise(problem, whole, n_features=n_features, seed=seed)
+    law = parse_law(law)
+    plan = make_plan(problem, n_features, law)
+    return Job(plan, problem.student.loss, make_numbers(problem), seed), law
+
+
+def describe_job(
+    problem: Problem, n_features: int, seed: int, law: GaussianLaw, tolerance: float
+) -> dict[str, Any]:
+    """What fixes the numbers of every trial, for records."""
+    return {
+        "kind": "trials",
+        "problem": problem.describe(),
+        "n_features": n_features,
+        "seed": seed,
+        "law": law.label,
+        "tolerance": tolerance,
+    }
+
+
+class _Tally:
+    """Counts finished trials and reports them."""
+
+    def __init__(self, progress: Progress | None, done: int, of: int) -> None:
+        self.progress, self.done, self.of = progress, done, of
+
+    def add(self, count: int) -> None:
+        self.done += count
+        if self.progress:
+            self.progress(self.done, self.of)
+
+
+def _run(
+    job: Job, run: RunPlan, keeper: TrialRecords, span: tuple[int, int], tally: _Tally
+) -> Table:
+    """The trials span[0], ..., span[1] - 1, from records where they exist."""
+    first, stop = span
+    owned = trials_of_host(np.arange(first, stop), run)
+    table, have = keeper.load(first, stop)
+    have = have & owned
+    table = {name: np.where(owned, values, 0) for name, values in table.items()}
+    tally.add(int(have.sum()))
+    for start, part in run_trials(job, run, first + np.flatnonzero(owned & ~have)):
+        count = len(part["code"])
+        for name, values in part.items():
+            table[name][start - first : start - first + count] = values
+        keeper.save(start, part)
+        tally.add(count)
+    keeper.flush()
+    return gather_hosts(table, run)
 
 
 class TrainingSet(NamedTuple):
@@ -79,42 +173,20 @@ class TrainingSet(NamedTuple):
     weights: np.ndarray
 
 
-def training_set(problem: Problem, *, n_features: int, trial: int, seed: int = 0) -> TrainingSet:
+def training_set(
+    problem: Problem,
+    *,
+    n_features: int,
+    trial: int,
+    seed: int = 0,
+    law: str | GaussianLaw = "gaussian",
+) -> TrainingSet:
     """The very samples that trial number ``trial`` of :func:`simulate` fits."""
-    plan = make_plan(problem, check_integer("n_features", n_features, 2))
-    trial, seed = check_integer("trial", trial, 0), check_integer("seed", seed, 0)
+    job, _ = make_job(problem, n_features=n_features, seed=seed, law=law)
+    trial = check_integer("trial", trial, 0)
     with jax.enable_x64(True):
-        root = jax.random.key(seed, impl="threefry2x32")
-        kept, data = jax.jit(draw_trial, static_argnames="plan")(
-            root, jnp.asarray(trial), make_parameters(problem), plan=plan
-        )
-    y, weights = (np.asarray(part).reshape(-1)[: plan.capacity] for part in data[1:])
-    x = np.asarray(data.rows, np.float64).reshape(-1, n_features)[: plan.capacity]
+        root, parameters = job.arrays()
+        found = explicit_trial(root, jnp.asarray(trial), parameters, plan=job.plan, layout=Layout())
+    rows, x, y, weights = (np.asarray(part)[: job.plan.capacity] for part in found)
     there = weights > 0
-    return TrainingSet(np.asarray(kept.rows)[there], x[there], y[there], weights[there])
-
-
-def summarise(
-    problem: Problem, outcome: dict[str, np.ndarray], *, n_features: int, seed: int
-) -> Simulation:
-    """Turn fitted directions into observables, with failed trials named and set to NaN."""
-    codes = outcome["code"]
-    failed = codes != 0
-    norm = np.where(failed, np.nan, outcome["norm"])
-    along = np.where(failed, np.nan, outcome["along"])
-    cosine = np.divide(along, norm, out=np.zeros_like(norm), where=norm != 0)
-    trials = {"cosine": cosine, "norm": norm}
-    trials |= _observables(problem, cosine, norm)
-    for name in ("kept", "gradient_norm", "steps", "passes"):
-        trials[name] = outcome[name].astype(float)
-    failures = {int(i): FAILURES[int(codes[i])] for i in np.flatnonzero(failed)}
-    return Simulation(problem, n_features, len(codes), seed, trials, failures)
-
-
-def _observables(problem: Problem, cosine: np.ndarray, norm: np.ndarray) -> dict[str, np.ndarray]:
-    """Population values, padded to a power of two so that few shapes are ever compiled."""
-    count = len(cosine)
-    padding = (0, max(32, 1 << (count - 1).bit_length()) - count)
-    cosine, norm = (np.pad(part, padding, constant_values=np.nan) for part in (cosine, norm))
-    values = observables(problem.teacher, problem.student.loss, cosine=cosine, norm=norm)
-    return {name: np.asarray(value)[:count] for name, value in values.items()}
+    return TrainingSet(rows[there], x[there].astype(np.float64), y[there], weights[there])

@@ -4,15 +4,54 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from nfl_pruning.montecarlo.laws import GaussianLaw
+from nfl_pruning.montecarlo.trials import FAILURES, Table
 from nfl_pruning.problem import Problem
+from nfl_pruning.theory.observables import observables
 from nfl_pruning.validation import InvalidArgumentError, check_choice
 
 OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "calibration_slope")
+DERIVED = OBSERVABLES[2:]
+LARGER_IS_BETTER = {"cosine": True, "test_error": False, "test_loss": False, "excess_risk": False}
+
+
+class Trials(Mapping[str, np.ndarray]):
+    """Observables of every trial by name; what follows from cosine and norm is computed when read.
+
+    Derived observables are population values under the normal law of inputs, so they exist only
+    for that law.
+    """
+
+    def __init__(self, problem: Problem, known: dict[str, np.ndarray], *, derive: bool) -> None:
+        self._problem, self._known = problem, known
+        self._names = [*known, *(DERIVED if derive else ())]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._known and name in self._names:
+            cosine, norm = self._known["cosine"], self._known["norm"]
+            self._known |= _derive(self._problem, cosine, norm)
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _derive(problem: Problem, cosine: np.ndarray, norm: np.ndarray) -> dict[str, np.ndarray]:
+    """Population values, padded to a power of two so that few shapes are ever compiled."""
+    count = len(cosine)
+    padding = (0, max(32, 1 << (count - 1).bit_length()) - count)
+    cosine, norm = (np.pad(part, padding, constant_values=np.nan) for part in (cosine, norm))
+    values = observables(problem.teacher, problem.student.loss, cosine=cosine, norm=norm)
+    return {name: np.asarray(value)[:count] for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -20,7 +59,8 @@ class Simulation:
     """Trials of a problem at a finite number of features.
 
     Attributes:
-        problem, n_features, n_trials, seed: what was asked.
+        problem, n_features, n_trials, seed: what was simulated.
+        law: text form of the law of the inputs.
         trials: one float64 array of shape (n_trials,) for each of ``OBSERVABLES`` and for ``kept``
             (samples kept), ``gradient_norm``, ``steps`` and ``passes`` of the fit. Observables are
             exact population values of the fitted student; they are NaN where a fit failed.
@@ -31,8 +71,9 @@ class Simulation:
     n_features: int
     n_trials: int
     seed: int
-    trials: dict[str, np.ndarray] = field(repr=False)
+    trials: Mapping[str, np.ndarray] = field(repr=False)
     failures: dict[int, str]
+    law: str = "gaussian"
 
     @property
     def failed(self) -> int:
@@ -75,10 +116,12 @@ class Simulation:
         def known(value: float) -> float | None:
             return value if math.isfinite(value) else None
 
-        table = {name: known(self.mean(name)) for name in OBSERVABLES}
-        errors = {name: known(self.standard_error(name)) for name in OBSERVABLES}
+        names = [name for name in OBSERVABLES if name in self.trials]
+        table = {name: known(self.mean(name)) for name in names}
+        errors = {name: known(self.standard_error(name)) for name in names}
         return {
             "problem": self.problem.describe(),
+            "law": self.law,
             "n_features": self.n_features,
             "n_trials": self.n_trials,
             "seed": self.seed,
@@ -90,6 +133,23 @@ class Simulation:
         }
 
 
+def make_simulation(
+    problem: Problem, table: Table, *, n_features: int, seed: int, law: GaussianLaw
+) -> Simulation:
+    """Turn fitted directions into observables, with failed trials named and set to NaN."""
+    codes = table["code"]
+    failed = codes != 0
+    norm = np.where(failed, np.nan, table["norm"])
+    along = np.where(failed, np.nan, table["along"])
+    known = {"cosine": np.divide(along, norm, out=np.zeros_like(norm), where=norm != 0)}
+    known["norm"] = norm
+    for name in ("kept", "gradient_norm", "steps", "passes"):
+        known[name] = table[name].astype(float)
+    failures = {int(i): FAILURES[int(codes[i])] for i in np.flatnonzero(failed)}
+    trials = Trials(problem, known, derive=type(law) is GaussianLaw)
+    return Simulation(problem, n_features, len(codes), seed, trials, failures, law.label)
+
+
 def paired(simulation: Simulation, baseline: Simulation, name: str) -> tuple[float, float]:
     """Mean difference of two rules on the same samples, and its standard error.
 
@@ -99,7 +159,7 @@ def paired(simulation: Simulation, baseline: Simulation, name: str) -> tuple[flo
     Raises:
         InvalidArgumentError: the two simulations do not share their samples.
     """
-    for what in ("n_features", "n_trials", "seed"):
+    for what in ("n_features", "n_trials", "seed", "law"):
         ours, theirs = getattr(simulation, what), getattr(baseline, what)
         if ours != theirs:
             raise InvalidArgumentError(

@@ -18,14 +18,16 @@ import numpy as np
 from jax import Array
 
 from nfl_pruning.links import Link
+from nfl_pruning.montecarlo.laws import GaussianLaw
 from nfl_pruning.montecarlo.normals import normal_rows
+from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import Context, Score, binary_logits
 from nfl_pruning.selections import PropensitySelection, RankSelection
 from nfl_pruning.selections.finite import (
     Counts,
+    band_weights,
     propensity_weights,
-    rank_weights,
     realised_counts,
 )
 from nfl_pruning.validation import InvalidArgumentError
@@ -44,6 +46,7 @@ class Plan:
         counts: whole-number strata of a rank selection, or None for a propensity selection.
         selection: a propensity selection, or None.
         keep: which end of the order stays.
+        law: law of the inputs.
     """
 
     n_samples: int
@@ -54,6 +57,7 @@ class Plan:
     counts: tuple[Counts, ...] | None
     selection: PropensitySelection | None
     keep: str
+    law: GaussianLaw
 
 
 class Parameters(NamedTuple):
@@ -72,6 +76,7 @@ class Kept(NamedTuple):
     Attributes:
         rows: row numbers in the full sample, shape (capacity,).
         plane: coordinates along the teacher and across it, shape (capacity, 2), float64.
+        latent: what the law of the inputs needs to know of a row, shape (capacity,).
         radius: norm of the other coordinates, shape (capacity,), or None when it was not drawn.
         labels: -1 or 1, shape (capacity,), float64.
         weights: 0 for padding, shape (capacity,), float64.
@@ -80,6 +85,7 @@ class Kept(NamedTuple):
 
     rows: Array
     plane: Array
+    latent: Array
     radius: Array | None
     labels: Array
     weights: Array
@@ -92,26 +98,37 @@ class TrialKeys(NamedTuple):
     plane: Array
     radius: Array
     rest: Array
+    latent: Array
     labels: Array
     select: Array
 
 
 def trial_keys(root: Array, trial: Array) -> TrialKeys:
     """The keys of one trial."""
-    return TrialKeys(*jax.random.split(jax.random.fold_in(root, trial), 5))
+    return TrialKeys(*jax.random.split(jax.random.fold_in(root, trial), 6))
 
 
-def make_plan(problem: Problem, n_features: int) -> Plan:
+def make_plan(problem: Problem, n_features: int, law: GaussianLaw | None = None) -> Plan:
     """Shapes and functions for a problem at a finite number of features.
 
     Raises:
         InvalidArgumentError: nothing would be kept, or the score needs what is not simulated.
     """
+    if not isinstance(problem.probe, FixedProbe):
+        raise InvalidArgumentError(
+            f"simulation takes a fixed probe, fixed:COSINE[:NORM]; got {problem.probe.label!r}."
+        )
     missing = sorted(problem.ranking_score.needs - SUPPLIED)
     if missing:
         raise InvalidArgumentError(
             f"score {problem.ranking_score.name!r} needs {' and '.join(missing)}, which a linear "
             "probe on simulated samples does not have; use one of logits, labels and input norm."
+        )
+    law = law or GaussianLaw()
+    if problem.ranking_score.needs and not law.knows_norm:
+        raise InvalidArgumentError(
+            f"score {problem.ranking_score.name!r} needs input_norm, which covariate law "
+            f"{law.label!r} does not supply; use another score or law."
         )
     n = int(np.floor(problem.samples_per_feature * n_features + 0.5))
     selection, counts = problem.selection, None
@@ -131,43 +148,37 @@ def make_plan(problem: Problem, n_features: int) -> Plan:
         raise InvalidArgumentError(f"protocol {selection.name!r} has no rule for finite samples.")
     return Plan(
         n, n_features, capacity, problem.teacher.link, problem.ranking_score, counts, selection,
-        problem.keep,
+        problem.keep, law,
     )  # fmt: skip
 
 
-def make_parameters(problem: Problem) -> Parameters:
-    """The problem's numbers as float64 scalars (call inside a float64 scope)."""
-    values = (
+def make_numbers(problem: Problem) -> tuple[float, ...]:
+    """The problem's numbers in the order of :class:`Parameters`."""
+    return (
         problem.teacher.scale,
         problem.probe.alignment,
         problem.probe_norm,
         problem.keep_fraction,
         problem.student.ridge,
     )
-    return Parameters(*(jnp.asarray(value, jnp.float64) for value in values))
 
 
 def draw_kept(keys: TrialKeys, plan: Plan, parameters: Parameters) -> Kept:
     """Draw what labels and scores depend on, for all samples, and select."""
     n, d = plan.n_samples, plan.n_features
-    plane = jax.random.normal(keys.plane, (n, 2), jnp.float64)
+    latent = plan.law.latent(keys.latent, n)
+    plane = plan.law.shape_plane(latent, jax.random.normal(keys.plane, (n, 2), jnp.float64))
     z, across = plane[:, 0], plane[:, 1]
     positive = jax.random.uniform(keys.labels, (n,), jnp.float64) < plan.link(parameters.scale * z)
-    radius = None
-    context = Context()
+    radius, context = None, Context()
     if plan.score.needs:
-        square = (
-            2 * jax.random.gamma(keys.radius, 0.5 * (d - 2), (n,), jnp.float64)
-            if d > 2
-            else jnp.zeros(n)
-        )
-        radius = jnp.sqrt(square)
-        context = Context(input_norm=jnp.sqrt((z**2 + across**2 + square) / d))
+        radius = plan.law.shape_radius(latent, _chi(keys.radius, n, d - 2))
+        context = Context(input_norm=jnp.sqrt((z**2 + across**2 + radius**2) / d))
     rho = parameters.alignment
     margin = parameters.probe_norm * (rho * z + jnp.sqrt(1 - rho**2) * across)
     rank_key = plan.score.rank_key(binary_logits(margin), positive.astype(jnp.int32), context)
     if plan.counts is not None:
-        weights, _ = rank_weights(keys.select, rank_key, plan.counts, plan.keep)
+        weights, _ = band_weights(keys.select, rank_key, plan.counts, plan.keep)
     else:
         assert plan.selection is not None
         log_propensity = plan.selection.log_propensity(rank_key)
@@ -177,6 +188,7 @@ def draw_kept(keys: TrialKeys, plan: Plan, parameters: Parameters) -> Kept:
     return Kept(
         rows=rows,
         plane=plane[inside],
+        latent=latent[inside],
         radius=None if radius is None else radius[inside],
         labels=jnp.where(positive[inside], 1.0, -1.0),
         weights=jnp.where(rows < n, weights[inside], 0.0),
@@ -184,19 +196,26 @@ def draw_kept(keys: TrialKeys, plan: Plan, parameters: Parameters) -> Kept:
     )
 
 
-def draw_rows(key: Array, rows: Array, plane: Array, radius: Array | None, *, width: int) -> Array:
-    """Full rows in the plane's basis, shape (rows, width), float32.
+def _chi(key: Array, n_samples: int, degrees: int) -> Array:
+    """Norms of standard normal vectors of length ``degrees``, shape (n_samples,)."""
+    if degrees == 0:
+        return jnp.zeros(n_samples, jnp.float64)
+    return jnp.sqrt(2 * jax.random.gamma(key, 0.5 * degrees, (n_samples,), jnp.float64))
+
+
+def draw_rows(key: Array, kept: Kept, plan: Plan) -> Array:
+    """Full rows in the plane's basis, shape (rows, n_features), float32.
 
     Args:
         key: the trial's ``rest`` key.
-        rows: row numbers, shape (rows,).
-        plane: the first two coordinates, shape (rows, 2).
-        radius: norm that the other coordinates must have, shape (rows,), or None.
-        width: number of features, >= 2.
+        kept: some kept rows.
+        plan: gives the number of features and the law.
     """
-    rest = normal_rows(key, rows, width - 2)
-    if radius is not None:
+    rest = normal_rows(key, kept.rows, plan.n_features - 2)
+    if kept.radius is not None:
         size = jnp.sqrt(jnp.sum(rest * rest, axis=1))
-        scale = radius.astype(jnp.float32) / jnp.where(size > 0, size, 1)
+        scale = kept.radius.astype(jnp.float32) / jnp.where(size > 0, size, 1)
         rest = rest * scale[:, None]
-    return jnp.concatenate([plane.astype(jnp.float32), rest], axis=1)
+    elif plan.n_features > 2:
+        rest = plan.law.shape_rest(kept.latent, rest)
+    return jnp.concatenate([kept.plane.astype(jnp.float32), rest], axis=1)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from nfl_pruning.losses import Loss
-from nfl_pruning.montecarlo.fitting import Blocks, fit
+from nfl_pruning.montecarlo.fitting import GRADIENT_TOLERANCE, fit
+from nfl_pruning.montecarlo.passes import Samples
 from nfl_pruning.montecarlo.sampling import (
     Kept,
     Parameters,
@@ -21,12 +24,23 @@ from nfl_pruning.montecarlo.sampling import (
 )
 
 OVERFLOW = 3
-FAILURES = {
-    1: "separable",
-    2: "not-converged",
-    3: "more-kept-than-planned",
-}
+FAILURES = {1: "separable", 2: "not-converged", OVERFLOW: "more-kept-than-planned"}
 BLOCK_BYTES = 2**18  # a block of rows that stays in the second-level cache of a core
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a trial is computed; the numbers that come out do not depend on it.
+
+    Attributes:
+        store: keep the rows in memory, rather than draw them again for each pass.
+        shards: number of devices that share the rows of one trial, along the axis ``"rows"``.
+        tolerance: gradient norm at which a fit ends.
+    """
+
+    store: bool = True
+    shards: int = 1
+    tolerance: float = GRADIENT_TOLERANCE
 
 
 class Outcome(NamedTuple):
@@ -51,44 +65,83 @@ class Outcome(NamedTuple):
     passes: Array
 
 
-def block_rows(capacity: int, width: int) -> int:
-    """Rows in a block; blocks are as even as they can be, to waste little padding."""
-    most = max(8, BLOCK_BYTES // (4 * width))
-    blocks = -(-capacity // most)
-    return -(-capacity // blocks)
+Table = dict[str, np.ndarray]  # the fields of Outcome on the host, by name
 
 
-def draw_blocks(key: Array, kept: Kept, width: int) -> Blocks:
-    """Draw the kept rows block by block; weights do not carry the 1/n yet."""
-    capacity = kept.rows.shape[0]
-    size = block_rows(capacity, width)
-    blocks = -(-capacity // size)
+def empty_table(n_trials: int) -> Table:
+    """Zeros of the right types."""
+    whole = {"kept", "code", "steps", "passes"}
+    return {f: np.zeros(n_trials, int if f in whole else float) for f in Outcome._fields}
+
+
+def block_shape(plan: Plan, layout: Layout) -> tuple[int, int]:
+    """Number of blocks (a multiple of the shards) and rows in each, with little padding."""
+    most = max(8, BLOCK_BYTES // (4 * plan.n_features))
+    share = -(-plan.capacity // layout.shards)
+    blocks = -(-share // most)
+    return blocks * layout.shards, -(-share // blocks)
+
+
+def _fold(kept: Kept, plan: Plan, layout: Layout) -> Kept:
+    """Kept rows in blocks, padded with rows of weight 0; of this device's share only."""
+    blocks, size = block_shape(plan, layout)
+    mine = blocks // layout.shards
 
     def fold(values: Array) -> Array:
-        padding = [(0, blocks * size - capacity)] + [(0, 0)] * (values.ndim - 1)
-        return jnp.pad(values, padding).reshape(blocks, size, *values.shape[1:])
+        padding = [(0, blocks * size - plan.capacity)] + [(0, 0)] * (values.ndim - 1)
+        folded = jnp.pad(values, padding).reshape(blocks, size, *values.shape[1:])
+        if layout.shards == 1:
+            return folded
+        return lax.dynamic_slice_in_dim(folded, lax.axis_index("rows") * mine, mine)
 
-    parts = jax.tree.map(fold, (kept.rows, kept.plane, kept.radius))
-    rows = lax.map(lambda part: draw_rows(key, *part, width=width), parts)
-    return Blocks(rows, fold(kept.labels), fold(kept.weights))
+    return jax.tree.map(fold, kept._replace(kept=None))._replace(kept=kept.kept)
 
 
 def draw_trial(
-    root: Array, trial: Array, parameters: Parameters, *, plan: Plan
-) -> tuple[Kept, Blocks]:
-    """The pruned training set of one trial."""
+    root: Array, trial: Array, parameters: Parameters, *, plan: Plan, layout: Layout
+) -> tuple[Kept, Samples]:
+    """The pruned training set of one trial: kept rows in blocks, and the samples to fit."""
     keys = trial_keys(root, trial)
-    kept = draw_kept(keys, plan, parameters)
-    return kept, draw_blocks(keys.rest, kept, plan.n_features)
+    kept = _fold(draw_kept(keys, plan, parameters), plan, layout)
+    stacked = kept._replace(kept=jnp.zeros(kept.rows.shape[0]))
+
+    def draw(part: Kept) -> Array:
+        return draw_rows(keys.rest, part, plan)
+
+    if layout.store:
+        rows = lax.map(draw, stacked)
+        block = rows.__getitem__
+    else:
+        block = lambda number: draw(jax.tree.map(lambda x: x[number], stacked))  # noqa: E731
+    samples = Samples(
+        block,
+        plan.n_features,
+        kept.plane.astype(jnp.float32),
+        kept.labels,
+        kept.weights / plan.n_samples,
+        "rows" if layout.shards > 1 else None,
+    )
+    return kept, samples
+
+
+@partial(jax.jit, static_argnames=("plan", "layout"))
+def explicit_trial(
+    root: Array, trial: Array, parameters: Parameters, *, plan: Plan, layout: Layout
+) -> tuple[Array, Array, Array, Array]:
+    """Row numbers, rows, labels and weights of one trial, flat and with padding."""
+    kept, samples = draw_trial(root, trial, parameters, plan=plan, layout=layout)
+    rows = lax.map(samples.block, jnp.arange(kept.rows.shape[0]))
+    parts = (kept.rows, kept.labels, kept.weights)
+    numbers, labels, weights = (part.reshape(-1) for part in parts)
+    return numbers, rows.reshape(-1, plan.n_features), labels, weights
 
 
 def run_trial(
-    root: Array, trial: Array, parameters: Parameters, *, plan: Plan, loss: Loss
+    root: Array, trial: Array, parameters: Parameters, *, plan: Plan, loss: Loss, layout: Layout
 ) -> Outcome:
     """Draw, prune, fit and measure one trial (inside a float64 scope)."""
-    kept, data = draw_trial(root, trial, parameters, plan=plan)
-    data = data._replace(weights=data.weights / plan.n_samples)
-    found = fit(data, loss, parameters.ridge)
+    kept, samples = draw_trial(root, trial, parameters, plan=plan, layout=layout)
+    found = fit(samples, loss, parameters.ridge, tolerance=layout.tolerance)
     code = jnp.where(kept.kept > plan.capacity, OVERFLOW, found.code)
     theta = found.theta
     return Outcome(
@@ -97,9 +150,30 @@ def run_trial(
     )  # fmt: skip
 
 
-@partial(jax.jit, static_argnames=("plan", "loss"))
-def run_batch(
-    root: Array, trials: Array, parameters: Parameters, *, plan: Plan, loss: Loss
+def run_range(
+    root: Array,
+    first: Array,
+    count: Array,
+    parameters: Parameters,
+    *,
+    size: int,
+    plan: Plan,
+    loss: Loss,
+    layout: Layout,
 ) -> Outcome:
-    """Trials one after the other in one compiled loop; fields have shape (trials,)."""
-    return lax.map(lambda trial: run_trial(root, trial, parameters, plan=plan, loss=loss), trials)
+    """Trials first, ..., first + count - 1, one after the other, in arrays of shape (size,).
+
+    ``count`` <= ``size`` is data, so one compiled program serves every batch.
+    """
+    trial = partial(run_trial, root, parameters=parameters, plan=plan, loss=loss, layout=layout)
+    shapes = jax.eval_shape(trial, first)
+    empty = jax.tree.map(lambda shape: jnp.zeros((size,), shape.dtype), shapes)
+
+    def put(i: Array, outcomes: Outcome) -> Outcome:
+        new = trial(first + i)
+        return jax.tree.map(lambda whole, one: whole.at[i].set(one), outcomes, new)
+
+    return lax.fori_loop(0, count, put, empty)
+
+
+run_batch = jax.jit(run_range, static_argnames=("size", "plan", "loss", "layout"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -78,13 +77,13 @@ def realised_counts(strata: tuple[Stratum, ...], n_samples: int) -> tuple[Counts
     return tuple(counts)
 
 
-@partial(jax.jit, static_argnames="keep")
-def rank_weights(
+def band_weights(
     key: Array, rank_key: Array, counts: tuple[Counts, ...], keep: str
 ) -> tuple[Array, Array]:
     """Weights and keep probabilities of a rank selection, each of shape (n,).
 
-    Sizes are data here, not shapes, so that one compiled program serves every keep fraction.
+    Counts may be whole numbers, which spares the work of bands that stay or go as a whole, or
+    traced values.
 
     Args:
         key: PRNG key; split between tie-breaking and exploration.
@@ -97,13 +96,21 @@ def rank_weights(
     priority = ordered_integers(rank_key if keep == "hardest" else -rank_key)
     left = jnp.ones(rank_key.shape, bool)
     weights = probabilities = jnp.zeros_like(rank_key)
-    for size, kept, weight in counts:
-        band = take_largest((priority, ties), jnp.asarray(size), left)
-        chosen = take_largest((lots,), jnp.asarray(kept), band)
+    for number, (size, kept, weight) in enumerate(counts):
+        last = number == len(counts) - 1
+        band = left if last else take_largest((priority, ties), jnp.asarray(size), left)
+        if isinstance(kept, int) and kept in (0, size):
+            chosen = band & (kept > 0)
+        else:
+            chosen = take_largest((lots,), jnp.asarray(kept), band)
         weights = jnp.where(chosen, weight, weights)
         probabilities = jnp.where(band, kept / jnp.maximum(size, 1), probabilities)
         left = left & ~band
     return weights, probabilities
+
+
+# Sizes are data here, not shapes, so that one compiled program serves every keep fraction.
+rank_weights = jax.jit(band_weights, static_argnames="keep")
 
 
 def propensity_probabilities(log_propensity: Array, keep_fraction: float) -> Array:
@@ -112,13 +119,13 @@ def propensity_probabilities(log_propensity: Array, keep_fraction: float) -> Arr
     The clipped sum is piecewise linear in c: with the k largest clipped, c is
     (r n - k) / (sum of the others), and the smallest k for which the next one stays below 1 is it.
     """
-    n = log_propensity.shape[0]
-    scaled = jnp.exp(log_propensity - jnp.max(log_propensity))
-    descending = jnp.sort(scaled)[::-1]
-    tails = jnp.cumsum(descending[::-1])[::-1]
-    factors = (keep_fraction * n - jnp.arange(n)) / tails
-    clipped = jnp.argmax(factors * descending <= 1 + 1e-6)
-    return jnp.minimum(1.0, factors[clipped] * scaled)
+    count = keep_fraction * log_propensity.shape[0]
+    descending = jnp.sort(log_propensity)[::-1]
+    log_tails = jax.lax.cumlogsumexp(descending, reverse=True)  # sums that do not underflow
+    left = jnp.maximum(count - jnp.arange(len(descending)), 0)
+    log_factors = jnp.log(left) - log_tails
+    clipped = jnp.argmax(log_factors + descending <= 1e-6)
+    return jnp.exp(jnp.minimum(0.0, log_factors[clipped] + log_propensity))
 
 
 @jax.jit
@@ -170,6 +177,11 @@ def select(
             counts = realised_counts(selection.strata(keep_fraction), len(host))
             weights, probabilities = rank_weights(key, values, counts, keep)
         elif isinstance(selection, PropensitySelection):
+            if keep_fraction * len(host) < 1:
+                raise InvalidArgumentError(
+                    f"keep_fraction {keep_fraction:g} of {len(host)} samples keeps fewer than one "
+                    "sample."
+                )
             values = jnp.asarray(selection.log_propensity(values))
             weights, probabilities = propensity_weights(key, values, keep_fraction)
         else:
