@@ -107,10 +107,11 @@ def progress(total: int, text: str) -> Iterator[Any]:
 
     Yields ``advance(steps=1, **changes)``, where changes may set ``completed`` and ``total``.
     """
-    console = Console(stderr=True)
+    if not sys.stderr.isatty() or total < 2:
+        yield lambda steps=1, **changes: None
+        return
     columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    shown = sys.stderr.isatty() and total > 1
-    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(text, total=total)
 
         def advance(steps: int = 1, **changes: Any) -> None:
