@@ -31,9 +31,18 @@ CONVERGED, SEPARABLE, UNCONVERGED = 0, 1, 2
 
 
 class Fit(NamedTuple):
-    """Outcome: parameter (d,), gradient norm, code (CONVERGED ...), Newton steps and passes."""
+    """Outcome of a fit.
+
+    Attributes:
+        theta: parameter, shape (d,), float64.
+        margins: rows @ theta, shape (blocks, size), float64.
+        gradient_norm: Euclidean norm of the objective's gradient.
+        code: CONVERGED, SEPARABLE or UNCONVERGED.
+        steps, passes: Newton steps and passes over the rows.
+    """
 
     theta: Array
+    margins: Array
     gradient_norm: Array
     code: Array
     steps: Array
@@ -118,4 +127,4 @@ def fit(
     met = end.here.exact & (end.here.norm <= tolerance)
     code = jnp.where(met, CONVERGED, UNCONVERGED)
     code = jnp.where(_separated(samples, loss, ridge, end.here.margins), SEPARABLE, code)
-    return Fit(end.theta, end.here.norm, code, end.steps, end.passes)
+    return Fit(end.theta, end.here.margins, end.here.norm, code, end.steps, end.passes)

@@ -22,6 +22,7 @@ class GaussianLaw:
     """x ~ N(0, I): what theory assumes."""
 
     knows_norm = True  # whether the norm's law is known, for scores that need the input norm
+    rotates = True  # whether directions across the teacher are alike
 
     @property
     def label(self) -> str:
@@ -106,6 +107,11 @@ class GaussianMixture(GaussianLaw):
     @property
     def knows_norm(self) -> bool:  # type: ignore[override]
         """The norm's law is simple only where the shift lies in the plane."""
+        return self.direction == "teacher"
+
+    @property
+    def rotates(self) -> bool:  # type: ignore[override]
+        """The clouds mark a direction unless it is the teacher's."""
         return self.direction == "teacher"
 
     @property

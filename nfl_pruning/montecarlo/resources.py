@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 
@@ -74,6 +74,8 @@ def cpu_workers() -> int:
 
 def trial_bytes(plan: Plan, layout: Layout) -> int:
     """Memory that one trial takes on one device."""
+    if plan.pilot is not None:  # the pilot's rows are gone before the others come
+        return max(trial_bytes(plan.pilot, layout), trial_bytes(replace(plan, pilot=None), layout))
     blocks, size = block_shape(plan, layout)
     rows = blocks * size * plan.n_features * 4 // layout.shards if layout.store else 0
     working = 4 * size * plan.n_features * 8 + 60 * plan.n_features * 8

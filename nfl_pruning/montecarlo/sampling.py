@@ -9,7 +9,7 @@ see the same rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
@@ -20,9 +20,9 @@ from jax import Array
 from nfl_pruning.links import Link
 from nfl_pruning.montecarlo.laws import GaussianLaw
 from nfl_pruning.montecarlo.normals import normal_rows
-from nfl_pruning.probes import FixedProbe
+from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
 from nfl_pruning.problem import Problem
-from nfl_pruning.scores.base import Context, Score, binary_logits
+from nfl_pruning.scores.base import SCORES, Context, Score, binary_logits
 from nfl_pruning.selections import PropensitySelection, RankSelection
 from nfl_pruning.selections.finite import (
     Counts,
@@ -47,6 +47,9 @@ class Plan:
         selection: a propensity selection, or None.
         keep: which end of the order stays.
         law: law of the inputs.
+        pilot: plan of the samples that a pilot probe is fitted to, or None.
+        in_sample: whether the probe is fitted to the samples that it scores; all rows are then
+            drawn, and the capacity is the number of samples.
     """
 
     n_samples: int
@@ -58,14 +61,24 @@ class Plan:
     selection: PropensitySelection | None
     keep: str
     law: GaussianLaw
+    pilot: Plan | None = None
+    in_sample: bool = False
 
 
 class Parameters(NamedTuple):
-    """The problem's numbers, which may change without recompiling; float64 scalars."""
+    """The problem's numbers, which may change without recompiling; float64 scalars.
+
+    Attributes:
+        scale: teacher margin per unit of the first coordinate.
+        alignment, probe_norm: of a fixed probe; not used for others.
+        probe_ridge: of a fitted probe; not used for a fixed one.
+        keep_fraction, ridge: the problem's.
+    """
 
     scale: Array
     alignment: Array
     probe_norm: Array
+    probe_ridge: Array
     keep_fraction: Array
     ridge: Array
 
@@ -101,11 +114,12 @@ class TrialKeys(NamedTuple):
     latent: Array
     labels: Array
     select: Array
+    probe: Array
 
 
-def trial_keys(root: Array, trial: Array) -> TrialKeys:
-    """The keys of one trial."""
-    return TrialKeys(*jax.random.split(jax.random.fold_in(root, trial), 6))
+def trial_keys(key: Array) -> TrialKeys:
+    """The keys of one data set."""
+    return TrialKeys(*jax.random.split(key, 7))
 
 
 def make_plan(problem: Problem, n_features: int, law: GaussianLaw | None = None) -> Plan:
@@ -114,10 +128,6 @@ def make_plan(problem: Problem, n_features: int, law: GaussianLaw | None = None)
     Raises:
         InvalidArgumentError: nothing would be kept, or the score needs what is not simulated.
     """
-    if not isinstance(problem.probe, FixedProbe):
-        raise InvalidArgumentError(
-            f"simulation takes a fixed probe, fixed:COSINE[:NORM]; got {problem.probe.label!r}."
-        )
     missing = sorted(problem.ranking_score.needs - SUPPLIED)
     if missing:
         raise InvalidArgumentError(
@@ -131,66 +141,129 @@ def make_plan(problem: Problem, n_features: int, law: GaussianLaw | None = None)
             f"{law.label!r} does not supply; use another score or law."
         )
     n = int(np.floor(problem.samples_per_feature * n_features + 0.5))
-    selection, counts = problem.selection, None
-    if isinstance(selection, RankSelection):
-        counts = realised_counts(selection.strata(problem.keep_fraction), max(n, 1))
-        capacity = sum(stratum.kept for stratum in counts)
-        selection = None
-    elif isinstance(selection, PropensitySelection):
-        r = problem.keep_fraction
-        if r * n < 1:
-            raise InvalidArgumentError(
-                f"keep_fraction {r:g} of {n} samples keeps fewer than one sample."
-            )
-        spread = 8 * np.sqrt(n * r * (1 - r)) + 8  # beyond it the trial is reported as failed
-        capacity = min(n, int(np.ceil(r * n + spread)))
-    else:
-        raise InvalidArgumentError(f"protocol {selection.name!r} has no rule for finite samples.")
-    return Plan(
+    selection, counts, capacity = _shapes(problem, n)
+    plan = Plan(
         n, n_features, capacity, problem.teacher.link, problem.ranking_score, counts, selection,
         problem.keep, law,
     )  # fmt: skip
+    probe = problem.probe
+    if isinstance(probe, PilotProbe):
+        if not law.rotates:
+            raise InvalidArgumentError(
+                f"a pilot probe needs a law of inputs that looks alike in all directions but the "
+                f"teacher's; got {law.label!r}."
+            )
+        size = int(np.floor(probe.samples_per_feature * n_features + 0.5))
+        if size < 1:
+            raise InvalidArgumentError(
+                f"pilot samples_per_feature {probe.samples_per_feature:g} at {n_features} features "
+                "gives fewer than one sample."
+            )
+        pilot = replace(plan, n_samples=size, capacity=size, score=SCORES["random"], selection=None)
+        plan = replace(plan, pilot=pilot)
+    if isinstance(probe, InSampleProbe):
+        plan = replace(plan, in_sample=True, capacity=n)
+    return plan
+
+
+def _shapes(
+    problem: Problem, n: int
+) -> tuple[PropensitySelection | None, tuple[Counts, ...] | None, int]:
+    """Propensity selection, strata and number of rows to provide for the kept samples."""
+    selection = problem.selection
+    if isinstance(selection, RankSelection):
+        counts = realised_counts(selection.strata(problem.keep_fraction), max(n, 1))
+        return None, counts, sum(stratum.kept for stratum in counts)
+    if not isinstance(selection, PropensitySelection):
+        raise InvalidArgumentError(f"protocol {selection.name!r} has no rule for finite samples.")
+    r = problem.keep_fraction
+    if r * n < 1:
+        raise InvalidArgumentError(
+            f"keep_fraction {r:g} of {n} samples keeps fewer than one sample."
+        )
+    spread = 8 * np.sqrt(n * r * (1 - r)) + 8  # beyond it the trial is reported as failed
+    return selection, None, min(n, int(np.ceil(r * n + spread)))
 
 
 def make_numbers(problem: Problem) -> tuple[float, ...]:
     """The problem's numbers in the order of :class:`Parameters`."""
-    return (
-        problem.teacher.scale,
-        problem.probe.alignment,
-        problem.probe_norm,
-        problem.keep_fraction,
-        problem.student.ridge,
-    )
+    probe = problem.probe
+    if isinstance(probe, FixedProbe):
+        about_probe = (probe.alignment, problem.probe_norm, 0.0)
+    else:
+        about_probe = (0.0, 0.0, probe.ridge)
+    return (problem.teacher.scale, *about_probe, problem.keep_fraction, problem.student.ridge)
 
 
-def draw_kept(keys: TrialKeys, plan: Plan, parameters: Parameters) -> Kept:
-    """Draw what labels and scores depend on, for all samples, and select."""
-    n, d = plan.n_samples, plan.n_features
+class Drawn(NamedTuple):
+    """What labels and scores depend on, for all n samples.
+
+    Attributes:
+        plane: coordinates along the teacher and across it, shape (n, 2).
+        latent: of the law of the inputs, shape (n,).
+        radius: norm of the other coordinates, shape (n,), or None where no score asks for it.
+        positive: whether the label is 1, shape (n,).
+    """
+
+    plane: Array
+    latent: Array
+    radius: Array | None
+    positive: Array
+
+
+def draw_all(keys: TrialKeys, plan: Plan, parameters: Parameters) -> Drawn:
+    """Draw the plane and the labels of all samples."""
+    n = plan.n_samples
     latent = plan.law.latent(keys.latent, n)
     plane = plan.law.shape_plane(latent, jax.random.normal(keys.plane, (n, 2), jnp.float64))
-    z, across = plane[:, 0], plane[:, 1]
-    positive = jax.random.uniform(keys.labels, (n,), jnp.float64) < plan.link(parameters.scale * z)
-    radius, context = None, Context()
+    chance = plan.link(parameters.scale * plane[:, 0])
+    positive = jax.random.uniform(keys.labels, (n,), jnp.float64) < chance
+    radius = None
     if plan.score.needs:
-        radius = plan.law.shape_radius(latent, _chi(keys.radius, n, d - 2))
-        context = Context(input_norm=jnp.sqrt((z**2 + across**2 + radius**2) / d))
-    rho = parameters.alignment
-    margin = parameters.probe_norm * (rho * z + jnp.sqrt(1 - rho**2) * across)
-    rank_key = plan.score.rank_key(binary_logits(margin), positive.astype(jnp.int32), context)
+        radius = plan.law.shape_radius(latent, _chi(keys.radius, n, plan.n_features - 2))
+    return Drawn(plane, latent, radius, positive)
+
+
+def choose(key: Array, drawn: Drawn, margin: Array, *, plan: Plan, parameters: Parameters) -> Array:
+    """Weights of the selection, 0 for dropped samples, shape (n,).
+
+    Args:
+        key: the trial's ``select`` key.
+        drawn: all samples.
+        margin: the probe's margin for each, shape (n,).
+        plan: shapes and functions of the problem.
+        parameters: its numbers.
+    """
+    context = Context()
+    if drawn.radius is not None:
+        square = jnp.sum(drawn.plane**2, axis=1) + drawn.radius**2
+        context = Context(input_norm=jnp.sqrt(square / plan.n_features))
+    rank_key = plan.score.rank_key(binary_logits(margin), drawn.positive.astype(jnp.int32), context)
     if plan.counts is not None:
-        weights, _ = band_weights(keys.select, rank_key, plan.counts, plan.keep)
-    else:
-        assert plan.selection is not None
-        log_propensity = plan.selection.log_propensity(rank_key)
-        weights, _ = propensity_weights(keys.select, log_propensity, parameters.keep_fraction)
-    rows = jnp.nonzero(weights, size=plan.capacity, fill_value=n)[0]
+        return band_weights(key, rank_key, plan.counts, plan.keep)[0]
+    assert plan.selection is not None
+    log_propensity = plan.selection.log_propensity(rank_key)
+    return propensity_weights(key, log_propensity, parameters.keep_fraction)[0]
+
+
+def probe_margin(drawn: Drawn, alignment: Array, norm: Array) -> Array:
+    """Margins of a probe in the plane, shape (n,)."""
+    across = jnp.sqrt(jnp.maximum(1 - alignment**2, 0))
+    return norm * (alignment * drawn.plane[:, 0] + across * drawn.plane[:, 1])
+
+
+def keep_rows(drawn: Drawn, weights: Array, capacity: int) -> Kept:
+    """The rows with positive weight, in increasing order, padded to ``capacity`` rows."""
+    n = weights.shape[0]
+    everything = capacity == n
+    rows = jnp.arange(n) if everything else jnp.nonzero(weights, size=capacity, fill_value=n)[0]
     inside = jnp.minimum(rows, n - 1)
     return Kept(
         rows=rows,
-        plane=plane[inside],
-        latent=latent[inside],
-        radius=None if radius is None else radius[inside],
-        labels=jnp.where(positive[inside], 1.0, -1.0),
+        plane=drawn.plane[inside],
+        latent=drawn.latent[inside],
+        radius=None if drawn.radius is None else drawn.radius[inside],
+        labels=jnp.where(drawn.positive[inside], 1.0, -1.0),
         weights=jnp.where(rows < n, weights[inside], 0.0),
         kept=jnp.sum(weights > 0),
     )

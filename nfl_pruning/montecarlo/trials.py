@@ -11,20 +11,37 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from nfl_pruning.losses import Loss
-from nfl_pruning.montecarlo.fitting import GRADIENT_TOLERANCE, fit
+from nfl_pruning.losses import LOSSES, Loss
+from nfl_pruning.montecarlo.fitting import (
+    CONVERGED,
+    GRADIENT_TOLERANCE,
+    SEPARABLE,
+    UNCONVERGED,
+    Fit,
+    fit,
+)
 from nfl_pruning.montecarlo.passes import Samples
 from nfl_pruning.montecarlo.sampling import (
     Kept,
     Parameters,
     Plan,
-    draw_kept,
+    TrialKeys,
+    choose,
+    draw_all,
     draw_rows,
+    keep_rows,
+    probe_margin,
     trial_keys,
 )
 
-OVERFLOW = 3
-FAILURES = {1: "separable", 2: "not-converged", OVERFLOW: "more-kept-than-planned"}
+OVERFLOW, NO_PROBE = 3, 4
+FAILURES = {
+    SEPARABLE: "separable",
+    UNCONVERGED: "not-converged",
+    OVERFLOW: "more-kept-than-planned",
+    NO_PROBE: "probe-not-fitted",
+}
+PROBE_LOSS = LOSSES["logistic"]  # probes are logistic regressions
 BLOCK_BYTES = 2**18  # a block of rows that stays in the second-level cache of a core
 
 
@@ -97,23 +114,18 @@ def _fold(kept: Kept, plan: Plan, layout: Layout) -> Kept:
     return jax.tree.map(fold, kept._replace(kept=None))._replace(kept=kept.kept)
 
 
-def draw_trial(
-    root: Array, trial: Array, parameters: Parameters, *, plan: Plan, layout: Layout
-) -> tuple[Kept, Samples]:
-    """The pruned training set of one trial: kept rows in blocks, and the samples to fit."""
-    keys = trial_keys(root, trial)
-    kept = _fold(draw_kept(keys, plan, parameters), plan, layout)
+def _samples(key: Array, kept: Kept, plan: Plan, layout: Layout) -> Samples:
+    """Draw the rows of kept samples (in blocks), or arrange that each pass draws them."""
     stacked = kept._replace(kept=jnp.zeros(kept.rows.shape[0]))
 
     def draw(part: Kept) -> Array:
-        return draw_rows(keys.rest, part, plan)
+        return draw_rows(key, part, plan)
 
     if layout.store:
-        rows = lax.map(draw, stacked)
-        block = rows.__getitem__
+        block = lax.map(draw, stacked).__getitem__
     else:
         block = lambda number: draw(jax.tree.map(lambda x: x[number], stacked))  # noqa: E731
-    samples = Samples(
+    return Samples(
         block,
         plan.n_features,
         kept.plane.astype(jnp.float32),
@@ -121,7 +133,55 @@ def draw_trial(
         kept.weights / plan.n_samples,
         "rows" if layout.shards > 1 else None,
     )
-    return kept, samples
+
+
+def _fit_pilot(key: Array, parameters: Parameters, plan: Plan, layout: Layout) -> Fit:
+    """A probe fitted to samples of its own."""
+    keys = trial_keys(key)
+    drawn = draw_all(keys, plan, parameters)
+    kept = keep_rows(drawn, jnp.ones(plan.n_samples), plan.n_samples)
+    samples = _samples(keys.rest, _fold(kept, plan, layout), plan, layout)
+    return fit(samples, PROBE_LOSS, parameters.probe_ridge, tolerance=layout.tolerance)
+
+
+def _draw_in_sample(
+    keys: TrialKeys, parameters: Parameters, plan: Plan, layout: Layout
+) -> tuple[Kept, Samples, Array]:
+    """Fit the probe to all samples, then weigh the same rows by its margins: no second copy."""
+    drawn = draw_all(keys, plan, parameters)
+    n = plan.n_samples
+    everything = _fold(keep_rows(drawn, jnp.ones(n), n), plan, layout)
+    samples = _samples(keys.rest, everything, plan, layout)
+    probe = fit(samples, PROBE_LOSS, parameters.probe_ridge, tolerance=layout.tolerance)
+    margins = probe.margins
+    if samples.axis is not None:
+        margins = lax.all_gather(margins, samples.axis, tiled=True)
+    weights = choose(keys.select, drawn, margins.reshape(-1)[:n], plan=plan, parameters=parameters)
+    kept = _fold(keep_rows(drawn, weights, n), plan, layout)
+    return kept, samples._replace(weights=kept.weights / n), probe.code
+
+
+def draw_trial(
+    key: Array, parameters: Parameters, *, plan: Plan, layout: Layout
+) -> tuple[Kept, Samples, Array]:
+    """The pruned training set of one trial.
+
+    Returns:
+        Kept rows in blocks, the samples to fit, and the code of the probe's fit.
+    """
+    keys = trial_keys(key)
+    if plan.in_sample:
+        return _draw_in_sample(keys, parameters, plan, layout)
+    alignment, norm, code = parameters.alignment, parameters.probe_norm, jnp.asarray(CONVERGED)
+    if plan.pilot is not None:
+        pilot = _fit_pilot(keys.probe, parameters, plan.pilot, layout)
+        norm, code = jnp.linalg.norm(pilot.theta), pilot.code
+        alignment = pilot.theta[0] / norm
+    drawn = draw_all(keys, plan, parameters)
+    margin = probe_margin(drawn, alignment, norm)
+    weights = choose(keys.select, drawn, margin, plan=plan, parameters=parameters)
+    kept = _fold(keep_rows(drawn, weights, plan.capacity), plan, layout)
+    return kept, _samples(keys.rest, kept, plan, layout), code
 
 
 @partial(jax.jit, static_argnames=("plan", "layout"))
@@ -129,7 +189,8 @@ def explicit_trial(
     root: Array, trial: Array, parameters: Parameters, *, plan: Plan, layout: Layout
 ) -> tuple[Array, Array, Array, Array]:
     """Row numbers, rows, labels and weights of one trial, flat and with padding."""
-    kept, samples = draw_trial(root, trial, parameters, plan=plan, layout=layout)
+    key = jax.random.fold_in(root, trial)
+    kept, samples, _ = draw_trial(key, parameters, plan=plan, layout=layout)
     rows = lax.map(samples.block, jnp.arange(kept.rows.shape[0]))
     parts = (kept.rows, kept.labels, kept.weights)
     numbers, labels, weights = (part.reshape(-1) for part in parts)
@@ -140,9 +201,11 @@ def run_trial(
     root: Array, trial: Array, parameters: Parameters, *, plan: Plan, loss: Loss, layout: Layout
 ) -> Outcome:
     """Draw, prune, fit and measure one trial (inside a float64 scope)."""
-    kept, samples = draw_trial(root, trial, parameters, plan=plan, layout=layout)
+    key = jax.random.fold_in(root, trial)
+    kept, samples, probe_code = draw_trial(key, parameters, plan=plan, layout=layout)
     found = fit(samples, loss, parameters.ridge, tolerance=layout.tolerance)
     code = jnp.where(kept.kept > plan.capacity, OVERFLOW, found.code)
+    code = jnp.where(probe_code == CONVERGED, code, NO_PROBE)
     theta = found.theta
     return Outcome(
         theta[0], theta[1], jnp.linalg.norm(theta), kept.kept, code,
