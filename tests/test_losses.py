@@ -1,0 +1,65 @@
+"""Proximal points solve their equation at any step, and pulls lose no digits."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+from scipy.special import expit
+
+from nfl_pruning.losses import INTERPOLATION, LOSSES, MAX_MARGIN
+
+V = np.array([-1e4, -300.0, -30.0, -3.0, -1e-8, 0.0, 0.5, 12.0, 40.0, 700.0])
+STEPS = np.array([0.0, 1e-12, 0.3, 4.0, 12.0, 1e3, 1e6])
+GRID = [grid.ravel() for grid in np.meshgrid(V, STEPS)]
+
+
+def test_logistic_prox_is_the_root():
+    with jax.enable_x64(True):
+        t = np.asarray(jax.jit(LOSSES["logistic"].prox)(*GRID))
+    for v, step, found in zip(*GRID, t, strict=True):
+        gap = lambda h, v=v, step=step: h - v - step * expit(-h)  # noqa: E731
+        wanted = brentq(gap, v - 1e-6, v + step + 1e-6, xtol=1e-13, rtol=1e-14)
+        assert abs(found - wanted) <= 1e-11 * (1 + abs(wanted))
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_derivative_pull_and_prox_agree(name):
+    loss = LOSSES[name]
+    with jax.enable_x64(True):
+        v, step = (jnp.asarray(part) for part in GRID)
+        t, pull = loss.prox(v, step), loss.pull(v, step)
+        np.testing.assert_allclose(pull, step * loss.derivative(t), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(v - t, pull, rtol=1e-9, atol=1e-9 * (1 + np.abs(v).max()))
+        points = jnp.linspace(-20, 20, 41)
+        slopes = jax.vmap(jax.grad(loss.value))(points)
+        np.testing.assert_allclose(slopes, loss.derivative(points), rtol=1e-12)
+        assert (jnp.diff(loss.derivative(points)) > 0).all()  # convex
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_the_prox_differentiates_like_a_finite_difference(name):
+    loss = LOSSES[name]
+    with jax.enable_x64(True):
+        for v, step in ((-3.0, 5.0), (0.2, 40.0), (6.0, 1.0)):
+            for argument in (0, 1):
+                slope = jax.grad(loss.prox, argnums=argument)(v, step)
+                ends = [
+                    loss.prox(
+                        jnp.float64(v + e * (argument == 0)), jnp.float64(step + e * argument)
+                    )
+                    for e in (-1e-6, 1e-6)
+                ]
+                assert abs(slope - (ends[1] - ends[0]) / 2e-6) < 1e-8
+
+
+def test_float32_prox_ends():
+    t = LOSSES["logistic"].prox(jnp.float32(-50), jnp.float32(1e3))
+    assert t.dtype == jnp.float32 and abs(float(t + 50 - 1e3 * expit(-float(t)))) < 1e-2
+
+
+def test_hard_constraints():
+    v = jnp.array([-2.0, 0.5, 1.0, 3.0])
+    np.testing.assert_allclose(MAX_MARGIN.prox(v, jnp.ones(4)), [1, 1, 1, 3])
+    np.testing.assert_allclose(MAX_MARGIN.pull(v, jnp.ones(4)), [-3, -0.5, 0, 0])
+    np.testing.assert_allclose(INTERPOLATION.prox(v, jnp.ones(4)), 1.0)
