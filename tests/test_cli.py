@@ -154,9 +154,9 @@ def test_every_command_explains_itself(capsys, command):
     ran = shell(capsys, *command, "--help")
     assert ran.code == 0
     assert "--" in ran.out
-    assert "Usage: nfl-pruning" in ran.out
-    for name in command:
-        assert "example" in ran.out.lower() or name == "prune"
+    assert " ".join(["Usage: nfl-pruning", *command]) in ran.out
+    if command and command[0] in ("solve", "simulate", "reproduce", "list"):
+        assert "Examples:" in ran.out
 
 
 def test_help_starts_without_jax():
@@ -286,4 +286,4 @@ def test_from_a_shell_in_another_folder(tmp_path):
 
 def test_the_entry_point_is_the_group():
     assert callable(main)
-    assert set(COMMANDS) == {"solve", "simulate", "prune", "reproduce", "list"}
+    assert set(COMMANDS) >= {"solve", "simulate", "prune", "reproduce", "list"}
