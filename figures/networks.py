@@ -56,7 +56,8 @@ def settings(store: RecordStore) -> dict[str, list[dict[str, Any]]]:
     for record in store.select(kind=NAME):
         config = record["config"]
         noise = f"_noise_{100 * config['label_noise']:g}" if config["label_noise"] else ""
-        key = f"{NAME}_{config['data']}_{config['model']}{noise}".replace("-", "_")
+        size = f"_{config['n_train']}" if config["n_train"] else ""
+        key = f"{NAME}_{config['data']}_{config['model']}{size}{noise}".replace("-", "_")
         found.setdefault(key, []).append(record)
     return found
 
@@ -82,12 +83,12 @@ def _draw_one(records: list[dict[str, Any]], name: str, out: Path) -> list[Path]
         column[1].set_yscale("log")
         column[0].set_xlabel("")
         column[0].set_title(title)
-    noise = f", {100 * config['label_noise']:g} % of training labels wrong"
-    figure.suptitle(
-        f"{TITLES[config['data']]}, {config['model'].upper()}, {config['repeats']} paired repeats"
-        + noise * bool(config["label_noise"]),
-        fontsize=9,
-    )
+    parts = [TITLES[config["data"]], config["model"].upper()]
+    if config["n_train"]:
+        parts.append(f"{config['n_train']:,} training images".replace(",", "\u202f"))
+    if config["label_noise"]:
+        parts.append(f"{100 * config['label_noise']:g} % of training labels wrong")
+    figure.suptitle(", ".join([*parts, f"{config['repeats']} paired repeats"]), fontsize=9)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return style.save(figure, out, name)

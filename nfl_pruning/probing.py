@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from nfl_pruning.data.dataset import Dataset
 from nfl_pruning.multinomial import (
@@ -19,7 +17,8 @@ from nfl_pruning.multinomial import (
     fit_scaling,
     stratified_rows,
 )
-from nfl_pruning.scores.base import SCORES, Context, Score
+from nfl_pruning.scores.base import SCORES, Score
+from nfl_pruning.scores.evaluate import evaluate
 from nfl_pruning.validation import (
     InvalidArgumentError,
     check_choice,
@@ -158,11 +157,6 @@ def check_needs(score: Score) -> None:
         )
 
 
-def _centres(rng: np.random.Generator, x: np.ndarray, dataset: Dataset) -> Array:
-    """As many k-means centres of the scaled features as there are classes."""
-    return jnp.asarray(prototypes(x, len(dataset.classes), int(rng.integers(2**31))))
-
-
 def score_dataset(key: jax.Array, dataset: Dataset, *, score: Score, probe: DataProbe) -> Scored:
     """Score every sample of a data set through a linear probe.
 
@@ -188,17 +182,17 @@ def score_dataset(key: jax.Array, dataset: Dataset, *, score: Score, probe: Data
     x = scaling(dataset.x)
     logits, gaps, converged = probe_outputs(rng, x, dataset, probe=probe)
     squared_norm = np.einsum("ij,ij->i", x, x, dtype=np.float64)
-    with jax.enable_x64(True):
-        device_logits, labels = jnp.asarray(logits), jnp.asarray(dataset.y)
-        context = Context(
-            input_norm=jnp.asarray(np.sqrt(squared_norm / x.shape[1])),
-            features=jnp.asarray(x) if "features" in score.needs else None,
-            prototypes=_centres(rng, x, dataset) if "prototypes" in score.needs else None,
-            gap_gradient=jnp.asarray(gaps),
-            gradient_norm=SCORES["el2n"](device_logits, labels) * jnp.sqrt(squared_norm + 1),
-        )
-        rank_key = np.asarray(score.rank_key(device_logits, labels, context), dtype=np.float64)
-        values = np.asarray(score.publish(jnp.asarray(rank_key)), dtype=np.float64)
+    entries: dict[str, Any] = {
+        "input_norm": np.sqrt(squared_norm / x.shape[1]),
+        "features": x,
+        "gap_gradient": gaps,
+    }
+    if "gradient_norm" in score.needs:
+        error = evaluate(SCORES["el2n"], logits, dataset.y, {})[1]
+        entries["gradient_norm"] = error * np.sqrt(squared_norm + 1)
+    if "prototypes" in score.needs:
+        entries["prototypes"] = prototypes(x, len(dataset.classes), int(rng.integers(2**31)))
+    rank_key, values = evaluate(score, logits, dataset.y, entries)
     bad = int(n - np.isfinite(rank_key).sum())
     if bad:
         raise InvalidArgumentError(f"score {score.name!r} is not finite for {bad} of {n} samples.")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from nfl_pruning.archive import write_archive
 from nfl_pruning.data.dataset import Dataset
 from nfl_pruning.probing import DataProbe, Scored, check_needs, parse_data_probe, score_dataset
 from nfl_pruning.scores.base import SCORES, Score
@@ -87,42 +86,20 @@ class Pruned:
         The file appears whole or not at all.
 
         Raises:
-            InvalidArgumentError: see :func:`check_output`.
+            InvalidArgumentError: see :func:`nfl_pruning.archive.check_output`.
         """
-        target = check_output(path, force=force)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".subset-", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(
-                    file,
-                    allow_pickle=False,
-                    indices=self.indices,
-                    weights=self.weights,
-                    scores=self.scores,
-                    keep_probabilities=self.keep_probabilities,
-                    data_hash=np.array(self.data_hash),
-                    config=np.array(json.dumps(self.config, sort_keys=True, allow_nan=False)),
-                )
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        return target
-
-
-def check_output(path: str | os.PathLike[str], *, force: bool = False) -> Path:
-    """The path of a .npz file that may be written; raises a sentence otherwise."""
-    target = Path(path)
-    if target.suffix.lower() != ".npz":
-        raise InvalidArgumentError(f"out must be a file name that ends in .npz; got {str(path)!r}.")
-    if not target.parent.is_dir():
-        raise InvalidArgumentError(f"out must lie in a folder that exists; got {str(path)!r}.")
-    if target.is_dir() or (target.exists() and not force):
-        raise InvalidArgumentError(
-            f"out exists already: {str(path)!r}; pass --force to replace it."
+        return write_archive(
+            path,
+            {
+                "indices": self.indices,
+                "weights": self.weights,
+                "scores": self.scores,
+                "keep_probabilities": self.keep_probabilities,
+            },
+            data_hash=self.data_hash,
+            config=self.config,
+            force=force,
         )
-    return target
 
 
 def prune(

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
+from sklearn.cluster import KMeans
 
 from nfl_pruning.cli.main import main
 from nfl_pruning.data import load_dataset, make_dataset
@@ -126,22 +127,32 @@ class TestProbe:
 
     def test_context_of_a_linear_probe(self, blobs):
         """gradient_norm is the norm of the loss gradient in coefficients and intercepts."""
-        key, probe = jax.random.key(0), parse_data_probe("in-sample")
-        taken = {}
+        probe = parse_data_probe("in-sample")
 
-        def look(logits, labels, context):
-            taken.update(norm=context.input_norm, gradient=context.gradient_norm, logits=logits)
-            taken["x"] = np.asarray(context.features)
-            return context.gradient_norm
+        def read(entry, take=lambda values: values):
+            score = Score(entry, lambda z, y, c: take(getattr(c, entry)), True, frozenset({entry}))
+            return score_dataset(jax.random.key(0), blobs, score=score, probe=probe).values
 
-        needs = frozenset({"input_norm", "gradient_norm", "features"})
-        score_dataset(key, blobs, score=Score("look", look, True, needs), probe=probe)
-        x = taken["x"]
-        error = softmax(np.asarray(taken["logits"]), axis=1) - np.eye(3)[blobs.y]
+        x = fit_scaling(blobs.x)(blobs.x)
+        model = fit_multinomial(x, blobs.y, n_classes=3)
+        error = softmax(model.logits(x), axis=1) - np.eye(3)[blobs.y]
         with_intercept = np.hstack([x, np.ones((100, 1))])
         full = np.einsum("ij,ik->ijk", with_intercept, error).reshape(100, -1)
-        np.testing.assert_allclose(taken["gradient"], np.linalg.norm(full, axis=1), rtol=1e-6)
-        np.testing.assert_allclose(taken["norm"], np.linalg.norm(x, axis=1) / 2, rtol=1e-6)
+        np.testing.assert_allclose(read("gradient_norm"), np.linalg.norm(full, axis=1), rtol=1e-6)
+        np.testing.assert_allclose(read("input_norm"), np.linalg.norm(x, axis=1) / 2, rtol=1e-6)
+        np.testing.assert_allclose(read("features", lambda v: v[:, 1]), x[:, 1])
+        top, columns = model.logits(x).argmax(axis=1), model.coefficients.T
+        wanted = np.linalg.norm(columns[top] - columns[2], axis=1)
+        found = read("gap_gradient", lambda v: v[:, 2])
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-12)
+
+    def test_prototypicality_is_the_distance_to_k_means_centres(self, blobs):
+        key, probe = jax.random.key(0), parse_data_probe("in-sample")
+        found = score_dataset(key, blobs, score=SCORES["prototypicality"], probe=probe).values
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        x = fit_scaling(blobs.x)(blobs.x)
+        centres = KMeans(3, n_init="auto", random_state=int(rng.integers(2**31))).fit(x)
+        np.testing.assert_allclose(found, centres.transform(x).min(axis=1), rtol=1e-6)
 
     def test_planted_mislabelled_samples_are_hardest(self, digits):
         labels = digits.y.copy()

@@ -17,6 +17,9 @@ COMMANDS = {
     "solve": "nfl_pruning.cli.solve",
     "simulate": "nfl_pruning.cli.simulate",
     "prune": "nfl_pruning.cli.prune",
+    "score": "nfl_pruning.cli.score",
+    "train": "nfl_pruning.cli.train",
+    "compare": "nfl_pruning.cli.compare",
     "reproduce": "nfl_pruning.cli.reproduce",
     "list": "nfl_pruning.cli.list",
 }

@@ -109,10 +109,11 @@ def _run(
     **rule: Any,
 ) -> tuple[Pruned, str | None]:
     """Check everything that needs no data first, prune, and write at the very end."""
+    from nfl_pruning.archive import check_output
     from nfl_pruning.data import load_dataset
     from nfl_pruning.data.files import load_scores
     from nfl_pruning.probing import parse_data_probe
-    from nfl_pruning.pruning import check_output, check_rule, prune
+    from nfl_pruning.pruning import check_rule, prune
 
     if out is not None:
         check_output(out, force=force)

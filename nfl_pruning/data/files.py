@@ -107,11 +107,8 @@ def load_scores(path: Path, data_hash: str, n_samples: int) -> np.ndarray:
         scores = _read_column(path)
     else:
         raise InvalidArgumentError(f"scores must be a .npz, .npy or .csv file; got {str(path)!r}.")
-    if found_hash is not None and str(found_hash) != data_hash:
-        raise InvalidArgumentError(
-            f"{path} holds scores of other data: its data_hash starts with {str(found_hash)[:12]}, "
-            f"the data's with {data_hash[:12]}."
-        )
+    if found_hash is not None:
+        check_hash(path, found_hash, data_hash)
     if scores.ndim != 1 or len(scores) != n_samples:
         raise InvalidArgumentError(
             f"scores in {path} must be {n_samples} numbers, one a sample; got shape {scores.shape}."
@@ -128,6 +125,35 @@ def load_scores(path: Path, data_hash: str, n_samples: int) -> np.ndarray:
             f"scores in {path} must be finite; {bad} of {n_samples} are not."
         )
     return scores
+
+
+def load_subset(path: Path, data_hash: str, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Kept rows and their weights from a file that ``prune`` wrote, shape (kept,) each.
+
+    Raises:
+        InvalidArgumentError: unreadable, of other data, or no subset.
+    """
+    arrays = read_npz(path, ("indices", "weights", "data_hash"))
+    rows, weights = arrays["indices"], arrays["weights"]
+    check_hash(path, arrays["data_hash"], data_hash)
+    fits = rows.ndim == 1 and rows.dtype.kind in "iu" and weights.shape == (n_samples,)
+    if not fits or not len(rows) or rows.min() < 0 or rows.max() >= n_samples:
+        raise InvalidArgumentError(
+            f"{path} must hold row numbers below {n_samples} and as many weights as samples."
+        )
+    kept = weights[rows].astype(np.float64)
+    if not (np.isfinite(kept).all() and (kept > 0).all()):
+        raise InvalidArgumentError(f"weights of kept rows in {path} must be positive numbers.")
+    return rows, kept
+
+
+def check_hash(path: Path, found: np.ndarray, wanted: str) -> None:
+    """Raise when a file belongs to other data."""
+    if str(found) != wanted:
+        raise InvalidArgumentError(
+            f"{path} belongs to other data: its data_hash starts with {str(found)[:12]}, the "
+            f"data's with {wanted[:12]}."
+        )
 
 
 def _read_npy(path: Path) -> np.ndarray:

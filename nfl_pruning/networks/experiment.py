@@ -22,9 +22,10 @@ from nfl_pruning.networks.scoring import Look, logits_of, train_and_score
 from nfl_pruning.networks.training import Training, is_finite, make_samples, train
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.selections import RankSelection, Selection, make_selection, select
+from nfl_pruning.selections.finite import realised_counts
 from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number
 
-STACK = 40  # replicas that train at once: bounds memory
+STACK = 130  # replicas that train at once: bounds memory, and every stack size compiles anew
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,13 @@ def make_arm(name: str, **choice: Any) -> Arm:
     return Arm(
         name, selection, None if score is None else SCORES[score], choice.get("keep", "hardest")
     )
+
+
+def check_counts(arms: Sequence[Arm], keep_fraction: float, n_samples: int) -> None:
+    """Raise when an arm would keep nothing, or explore nothing, of ``n_samples``."""
+    for arm in arms:
+        if isinstance(arm.selection, RankSelection):
+            realised_counts(arm.selection.strata(keep_fraction), n_samples)
 
 
 class Split(NamedTuple):

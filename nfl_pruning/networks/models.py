@@ -80,14 +80,14 @@ class ResNet(nn.Module):
         x = nn.Conv(self.widths[0], (3, 3), use_bias=False)(as_images(x, self.shape))
         for stage, width in enumerate(self.widths):
             strides = (1, 1) if stage == 0 else (2, 2)
-            y = nn.relu(nn.GroupNorm(num_groups=8)(x))
+            y = nn.relu(nn.GroupNorm(num_groups=4)(x))
             skip = x
             if x.shape[-1] != width or strides != (1, 1):
                 skip = nn.Conv(width, (1, 1), strides, use_bias=False)(y)
             y = nn.Conv(width, (3, 3), strides, use_bias=False)(y)
-            y = nn.relu(nn.GroupNorm(num_groups=8)(y))
+            y = nn.relu(nn.GroupNorm(num_groups=4)(y))
             x = skip + nn.Conv(width, (3, 3), use_bias=False)(y)
-        features = jnp.mean(nn.relu(nn.GroupNorm(num_groups=8)(x)), axis=(1, 2))
+        features = jnp.mean(nn.relu(nn.GroupNorm(num_groups=4)(x)), axis=(1, 2))
         return nn.Dense(self.n_classes)(features), features
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -22,7 +21,8 @@ from nfl_pruning.networks.gradients import chunk_gain, chunk_gap
 from nfl_pruning.networks.models import is_dense
 from nfl_pruning.networks.training import Samples, State, Training, replica, train
 from nfl_pruning.probing import prototypes
-from nfl_pruning.scores.base import Context, Score
+from nfl_pruning.scores.base import Score
+from nfl_pruning.scores.evaluate import evaluate
 from nfl_pruning.validation import InvalidArgumentError, check_integer
 
 CHUNK = 4096
@@ -150,14 +150,7 @@ def look_at(
         found["gap_gradient"] = np.concatenate(gaps)
     if trajectory is not None:
         found["trajectory"] = trajectory
-    with jax.enable_x64(True):
-        context = Context(**{key: jnp.asarray(value, float) for key, value in found.items()})
-        return {
-            score.name: np.asarray(
-                score.rank_key(jnp.asarray(logits, float), np.asarray(y), context)
-            )
-            for score in look.scores
-        }
+    return {s.name: evaluate(s, logits, np.asarray(y), found)[0] for s in look.scores}
 
 
 @dataclass

@@ -1,0 +1,74 @@
+"""Options of the commands that train networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nfl_pruning.validation import InvalidArgumentError, check_integer
+
+if TYPE_CHECKING:
+    from nfl_pruning.networks.training import Training
+
+_OPTIONS = (
+    ("--model", "mlp", "logistic, mlp, cnn or resnet."),
+    ("--epochs", "20", "Passes over the data in a whole training."),
+    ("--batch-size", "64", "Samples in a step."),
+    ("--optimiser", "sgd", "sgd (Nesterov momentum 0.9) or adamw; cosine to zero."),
+    ("--learning-rate", "0.05", "Its peak, > 0."),
+    ("--weight-decay", "0.0005", ">= 0."),
+)
+
+data_options = (
+    click.option("--seed", default="0", show_default=True, metavar="N", help="Whole number >= 0."),
+    click.option(
+        "--data-dir", metavar="DIR", help="Folder of the files of fashion-mnist or mnist."
+    ),
+)
+
+
+def network_options(function: Callable) -> Callable:
+    """Add the options of a network and its training, and of the data, to a command."""
+    for option in reversed(data_options):
+        function = option(function)
+    for name, default, text in reversed(_OPTIONS):
+        add = click.option(name, default=default, show_default=True, metavar="X", help=text)
+        function = add(function)
+    return function
+
+
+def whole(name: str, text: str, low: int = 0) -> int:
+    """A whole number from the command line, or a sentence."""
+    return check_integer(name, int(text) if text.lstrip("-").isdecimal() else text, low)
+
+
+def real(text: str) -> Any:
+    """A float where the text is one, else the text, for the range check to name."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def names(option: str, text: str) -> list[str]:
+    """The entries of a comma list, of which there must be one at least, each once."""
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    if not found or len(set(found)) < len(found):
+        raise InvalidArgumentError(f"{option} must be a list of distinct names; got {text!r}.")
+    return found
+
+
+def training_from(options: dict[str, Any], budget: str = "epochs") -> Training:
+    """Take the training's options out of ``options``."""
+    from nfl_pruning.networks.training import Training
+
+    return Training(
+        epochs=whole("epochs", options.pop("epochs"), 1),
+        batch_size=whole("batch_size", options.pop("batch_size"), 1),
+        optimiser=options.pop("optimiser"),
+        learning_rate=real(options.pop("learning_rate")),
+        weight_decay=real(options.pop("weight_decay")),
+        budget=budget,
+    )

@@ -1,0 +1,157 @@
+"""``nfl-pruning train``: train a network on a pruned data set."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nfl_pruning.cli.network_options import network_options, training_from, whole
+from nfl_pruning.cli.options import json_option
+
+HELP = """Train networks on the rows and weights of --subset (on all of DATA without it).
+
+The loss is the weighted mean sum w loss / sum w over the kept rows. Accuracy is read once, after
+the last epoch: on the test part of fashion-mnist and mnist, or on --test-data. Data without a test
+part get the accuracy on the rows that were dropped, which is no fair test: the rule chose them. To
+measure what pruning costs, use nfl-pruning compare, which holds out a test set first.
+
+\b
+Examples:
+  nfl-pruning train fashion-mnist --subset subset.npz --models 3
+  nfl-pruning train own.npz --subset subset.npz --test-data held_out.npz --budget steps
+"""
+
+
+@click.command("train", help=HELP)
+@click.argument("data", default="digits")
+@click.option("--subset", metavar="FILE", help="A .npz that nfl-pruning prune wrote.")
+@click.option("--test-data", metavar="FILE", help="Own .npz or .csv to test on.")
+@click.option("--models", default="1", show_default=True, metavar="N", help="Networks to train.")
+@click.option(
+    "--budget",
+    default="epochs",
+    show_default=True,
+    metavar="X",
+    help="epochs: passes over the kept rows; steps: as many steps as all of DATA would get.",
+)
+@network_options
+@json_option
+def command(as_json: bool, **options: Any) -> None:
+    """Train, evaluate once, report."""
+    found = _run(**options)
+    if as_json:
+        from nfl_pruning.records import to_json
+
+        click.echo(to_json(found))
+        return
+    click.echo(
+        f"Trained {found['models']} x {found['model']} on {found['n_kept']} of "
+        f"{found['n_samples']} samples, {found['steps']} steps, {found['seconds']:.1f} s."
+    )
+    if found["diverged"]:
+        click.echo(f"{found['diverged']} of {found['models']} diverged and are left out.")
+    if found["accuracy"] is None:
+        click.echo("Nothing to test on: no test part, no --test-data, no dropped rows.")
+        return
+    each = ", ".join("diverged" if a is None else f"{100 * a:.2f}" for a in found["each_accuracy"])
+    click.echo(f"Accuracy on {found['tested_on']}: {100 * found['accuracy']:.2f} % ({each}).")
+
+
+def _run(
+    *,
+    data: str,
+    data_dir: str | None,
+    subset: str | None,
+    test_data: str | None,
+    models: str,
+    model: str,
+    budget: str,
+    seed: str,
+    **options: Any,
+) -> dict[str, Any]:
+    """Everything that the report says."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from nfl_pruning.cli.output import progress
+    from nfl_pruning.data import load_dataset
+    from nfl_pruning.data.files import load_subset
+    from nfl_pruning.networks.experiment import network_inputs
+    from nfl_pruning.networks.models import make_model
+    from nfl_pruning.networks.scoring import logits_of
+    from nfl_pruning.networks.training import is_finite, make_samples, train
+
+    training = training_from(options, budget)
+    count, start_seed = whole("models", models, 1), whole("seed", seed)
+    dataset = load_dataset(data, data_dir=data_dir)
+    n = len(dataset)
+    kept, weights = np.arange(n), np.ones(n)
+    if subset is not None:
+        kept, weights = load_subset(Path(subset), dataset.hash, n)
+    test, tested_on = _test_set(data, data_dir, test_data, dataset, kept)
+    network = make_model(model, len(dataset.classes), dataset.shape)
+    table = dataset.x if test is None else np.concatenate([dataset.x, test.x])
+    x = jnp.asarray(network_inputs(table, is_image=dataset.is_image))
+    rows = np.tile(kept, (count, 1))
+    plan, start = training.plan(len(kept), n), time.perf_counter()
+    with progress(plan.epochs, "training") as advance:
+        state = train(
+            jax.random.split(jax.random.key(start_seed), count),
+            make_samples(x, rows, dataset.y[rows], weights=np.tile(weights, (count, 1))),
+            model=network,
+            training=training,
+            n_all=n,
+            on_epoch=lambda done, state: advance(completed=done),
+        )
+    finite = is_finite(state.params)
+    each: list[float | None] = []
+    if test is not None:
+        places = np.tile(np.arange(n, n + len(test)), (count, 1))
+        right = logits_of(network, state.params, x, rows=places).argmax(axis=2) == test.y
+        each = [float(r.mean()) if ok else None for r, ok in zip(right, finite, strict=True)]
+    valid = [value for value in each if value is not None]
+    return {
+        "data": dataset.name,
+        "model": model,
+        "models": count,
+        "n_samples": n,
+        "n_kept": len(kept),
+        "steps": int(np.asarray(state.step)[0]),
+        "tested_on": tested_on,
+        "accuracy": float(np.mean(valid)) if valid else None,
+        "each_accuracy": each,
+        "diverged": int((~finite).sum()),
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def _test_set(
+    data: str, data_dir: str | None, test_data: str | None, dataset: Any, kept: Any
+) -> tuple[Any, str | None]:
+    """What to test on, with the class codes of the training data, and its name for people."""
+    import numpy as np
+
+    from nfl_pruning.data import load_dataset
+    from nfl_pruning.validation import InvalidArgumentError
+
+    if test_data is None and data in ("fashion-mnist", "mnist"):
+        return load_dataset(data, data_dir=data_dir, part="test"), "the test part"
+    if test_data is None:
+        dropped = np.setdiff1d(np.arange(len(dataset)), kept)
+        text = "the dropped rows, which is no fair test"
+        return (dataset.take(dropped), text) if len(dropped) else (None, None)
+    test = load_dataset(test_data)
+    unknown = sorted(set(test.classes) - set(dataset.classes))
+    if test.x.shape[1] != dataset.x.shape[1] or unknown:
+        raise InvalidArgumentError(
+            f"test_data must have the data's {dataset.x.shape[1]} features and its classes; got "
+            f"{test.x.shape[1]} features and {len(unknown)} unknown classes."
+        )
+    codes = np.array([dataset.classes.index(name) for name in test.classes])
+    from dataclasses import replace
+
+    return replace(test, y=codes[test.y], classes=dataset.classes), f"{test_data}"

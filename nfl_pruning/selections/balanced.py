@@ -1,0 +1,106 @@
+"""Class quotas: the budget is divided among classes first, then each class is pruned by itself."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from nfl_pruning.selections.base import RankSelection, Selection, make_selection
+from nfl_pruning.selections.finite import Selected, select
+from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+
+BALANCES = ("none", "proportional", "equal")
+
+
+def class_quotas(sizes: np.ndarray, keep_fraction: float, balance: str) -> np.ndarray:
+    """How many samples each class keeps; the sum is floor(r n + 1/2).
+
+    Args:
+        sizes: samples of each class, shape (C,).
+        keep_fraction: share of all samples to keep, in (0, 1].
+        balance: ``"proportional"``: the same share of every class, rounded by largest remainder;
+            ``"equal"``: the same count, and what small classes cannot give is divided among the
+            others.
+    """
+    check_choice("balance", balance, BALANCES[1:])
+    sizes = np.asarray(sizes)
+    total = int(np.floor(keep_fraction * sizes.sum() + 0.5 + 1e-9))
+    if balance == "proportional":
+        wanted = sizes * (total / sizes.sum())
+        quotas = np.floor(wanted + 1e-9).astype(int)
+        first = np.argsort(-(wanted - quotas), kind="stable")
+        quotas[first[: total - quotas.sum()]] += 1
+        return quotas
+    quotas = np.zeros_like(sizes)
+    while (left := total - quotas.sum()) > 0:  # fill the emptiest classes that still have samples
+        room = np.flatnonzero(quotas < sizes)
+        lowest = room[quotas[room] == quotas[room].min()]
+        step = min(max(left // len(lowest), 1), int((sizes[lowest] - quotas[lowest]).min()))
+        quotas[lowest[: max(left // step, 1)]] += step
+    return quotas
+
+
+def select_by_class(
+    key: Array,
+    rank_key: ArrayLike,
+    labels: ArrayLike,
+    *,
+    keep_fraction: float,
+    balance: str = "proportional",
+    keep: str = "hardest",
+    selection: str | Selection = "threshold",
+    exploit: float = 0.5,
+) -> Selected:
+    """As :func:`nfl_pruning.selections.select`, with a quota for each class.
+
+    Every class is ranked and pruned by itself. Under exact calibration the weights of a class are
+    the inverse keep probabilities within it, so the weighted sum over the kept samples is unbiased
+    for the sum over all, whatever the quotas. Unweighted protocols with equal quotas change the
+    class proportions.
+
+    Args:
+        key: typed key; class c uses ``fold_in(key, c)``.
+        rank_key: difficulty, shape (n,), larger = harder.
+        labels: class codes, shape (n,).
+        keep_fraction: share of all samples to keep, in (0, 1].
+        balance: see :func:`class_quotas`.
+        keep: ``"hardest"`` or ``"easiest"``.
+        selection: a rank protocol, as text or object.
+        exploit: exploitation share of the calibrated protocols.
+
+    Raises:
+        InvalidArgumentError: out of range, or a protocol whose count is left to chance.
+    """
+    check_number("keep_fraction", keep_fraction, "(0, 1]")
+    rule = make_selection(selection, exploit=exploit)
+    if not isinstance(rule, RankSelection):
+        raise InvalidArgumentError(
+            f"class quotas need a protocol that keeps a fixed count; got {rule.label}."
+        )
+    scores, classes = np.asarray(rank_key), np.asarray(labels)
+    if scores.shape != classes.shape:
+        raise InvalidArgumentError(
+            f"scores and labels must be as long as each other; got {scores.shape} and "
+            f"{classes.shape}."
+        )
+    names, sizes = np.unique(classes, return_counts=True)
+    weights, probabilities = np.zeros(len(scores)), np.zeros(len(scores))
+    quotas = class_quotas(sizes, keep_fraction, balance)
+    if not quotas.sum():
+        raise InvalidArgumentError(
+            f"keep_fraction {keep_fraction:g} of {len(scores)} samples keeps fewer than one sample."
+        )
+    for name, size, quota in zip(names, sizes, quotas, strict=True):
+        if quota:
+            rows = np.flatnonzero(classes == name)
+            own = select(
+                jax.random.fold_in(key, int(name)),
+                scores[rows],
+                float(quota / size),
+                keep=keep,
+                selection=rule,
+            )
+            weights[rows], probabilities[rows] = own.weights, own.keep_probabilities
+    return Selected(np.flatnonzero(weights), weights, probabilities)

@@ -1,0 +1,125 @@
+"""The practitioner's path: score, prune by the scores, train on the subset, compare."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from nfl_pruning.cli.main import main
+from nfl_pruning.data import load_dataset
+
+SMALL = ("--epochs", "3", "--batch-size", "16", "--model", "logistic")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 3
+    x = rng.normal(size=(90, 4)) + 1.5 * np.eye(3, 4)[y]
+    path = tmp_path_factory.mktemp("data") / "table.npz"
+    np.savez(path, x=x, y=np.array(["ant", "bee", "cat"])[y])
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(part) for part in arguments])
+
+
+def refused(result, *words):
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    for word in words:
+        assert word in result.stderr
+
+
+def test_score_prune_train(table, tmp_path):
+    scores, subset = tmp_path / "scores.npz", tmp_path / "subset.npz"
+    found = run(
+        "score", table, *SMALL, "--score", "grand", "--epoch", 2, "--models", 2, "--out", scores
+    )
+    assert found.exit_code == 0, found.output
+    with np.load(scores, allow_pickle=False) as archive:
+        config, values = json.loads(str(archive["config"])), archive["scores"]
+        assert str(archive["data_hash"]) == load_dataset(table).hash
+    assert values.shape == (90,)
+    assert {key: config[key] for key in ("score", "models", "epoch", "step", "gradient")} == {
+        "score": "grand",
+        "models": 2,
+        "epoch": 2,
+        "step": 10,
+        "gradient": "full",
+    }
+    pruned = run("prune", table, "--scores", scores, "--keep-fraction", 0.5, "--out", subset)
+    assert pruned.exit_code == 0, pruned.output
+    with np.load(subset) as archive:
+        kept = archive["indices"]
+    assert values[kept].min() >= np.delete(values, kept).max()
+    trained = json.loads(run("train", table, *SMALL, "--subset", subset, "--json").stdout)
+    assert trained["n_kept"] == 45
+    assert trained["steps"] == 6
+    assert "no fair test" in trained["tested_on"]
+    tested = json.loads(
+        run("train", table, *SMALL, "--test-data", table, "--models", 2, "--json").stdout
+    )
+    assert tested["n_kept"] == 90
+    assert len(tested["each_accuracy"]) == 2
+    assert tested["accuracy"] > 0.6
+    other = tmp_path / "other.npz"
+    np.savez(other, x=np.ones((90, 4)), y=np.arange(90) % 3)
+    refused(run("train", other, *SMALL, "--subset", subset), "other data")
+    refused(run("train", table, *SMALL, "--subset", scores), "indices and weights")
+    refused(run("train", table, *SMALL, "--test-data", other), "unknown classes")
+
+
+def test_compare_ends_with_verdicts(table, tmp_path):
+    plot = tmp_path / "plot.png"
+    arguments = ("compare", table, *SMALL, "--repeats", 3, "--keep-fraction", "0.2,0.6")
+    found = run(*arguments, "--score", "el2n,margin", "--plot", plot, "--json")
+    assert found.exit_code == 0, found.output
+    report = json.loads(found.stdout, parse_constant=pytest.fail)
+    rules = {(row["rule"], row["keep_fraction"]) for row in report["verdicts"]}
+    names = {f"{s} hardest {p}" for s in ("el2n", "margin") for p in ("threshold", "exact")}
+    assert rules == {(name, r) for name in names for r in (0.2, 0.6)}
+    for row in report["verdicts"]:
+        ours, theirs = (
+            report["accuracy"][f"{row['keep_fraction']:g}"][name]
+            for name in (row["rule"], "random")
+        )
+        assert row["difference"] == pytest.approx(100 * np.mean(np.subtract(ours, theirs)))
+        assert (row["p_holm"] is None) == (row["keep_fraction"] > 0.3 or row["p_value"] is None)
+        assert row["verdict"] in ("beats random", "loses to random", "undecided")
+    assert plot.stat().st_size > 5000
+    text = run(*arguments, "--score", "el2n", "--protocol", "threshold").output
+    for word in ("verdict", "el2n hardest", "Holm", "Probing took"):
+        assert word in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["score", "--score", "el3n"], ["nearest: el2n"]),
+        (["score", "--epoch", "9", "--epochs", "4"], ["at most 4", "9"]),
+        (["score", "--score", "forgetting", "--epoch", "0"], ["at least 1"]),
+        (["score", "--model", "mpl"], ["nearest: mlp"]),
+        (["score", "--gradient", "all"], ["last-layer"]),
+        (["score", "--models", "0"], ["models", "at least 1"]),
+        (["score", "--learning-rate", "0"], ["learning_rate", "(0, inf)"]),
+        (["score", "--out", "x.txt"], [".npz"]),
+        (["train", "--subset", "nowhere.npz"], ["nowhere.npz"]),
+        (["train", "--budget", "time"], ["epochs, steps"]),
+        (["train", "--epochs", "x"], ["epochs", "'x'"]),
+        (["compare", "--keep-fraction", "0.1,2"], ["keep_fraction", "2.0"]),
+        (["compare", "--keep-fraction", "0.1,0.1"], ["distinct"]),
+        (["compare", "--keep-fraction", "0.0001"], ["fewer than one"]),
+        (["compare", "--protocol", "power:1"], ["fixed count"]),
+        (["compare", "--repeats", "1"], ["repeats", "at least 2"]),
+        (["compare", "--label-noise", "1.5"], ["label_noise"]),
+        (["compare", "--plot", "x.txt"], ["plot"]),
+        (["compare", "--score", ""], ["score"]),
+    ],
+)
+def test_bad_input_is_one_sentence(table, arguments, words):
+    command, *rest = arguments
+    refused(run(command, table, *SMALL, *rest), *words)
