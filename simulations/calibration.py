@@ -25,7 +25,7 @@ CASES = {
 PRESETS = {
     "quick": {
         "curve": keep_grid(0.05, 21),
-        "points": [0.06, 0.15, 0.4],
+        "points": [0.1, 0.4],
         3.0: {"n_features": 300, "n_trials": 32},
         40.0: {"n_features": 100, "n_trials": 32},
     },

@@ -13,7 +13,7 @@ AMOUNTS = {"little": 3.0, "plentiful": 40.0}
 PRESETS = {
     "quick": {
         "curve": keep_grid(0.05, 25),
-        "points": [0.06, 0.15, 0.4, 1.0],
+        "points": [0.1, 0.4, 1.0],
         "little": {"n_features": 300, "n_trials": 32},
         "plentiful": {"n_features": 100, "n_trials": 32},
     },
