@@ -75,11 +75,9 @@ def _link(path: str) -> str:
 
 
 def _test(name: str) -> str:
-    """The tests of that name; a dash where there are none."""
-    found = sorted(
-        path.relative_to(ROOT).as_posix() for path in ROOT.glob(f"tests/test_{name}*.py")
-    )
-    return ", ".join(map(_link, found)) or "–"
+    """The test of that name; a dash where there is none."""
+    path = f"tests/test_{name}.py"
+    return _link(path) if (ROOT / path).is_file() else "–"
 
 
 def notation_page() -> str:
