@@ -33,7 +33,16 @@ LIMITS = {
 }
 
 
-@pytest.mark.parametrize("rule", LIMITS)
+@pytest.mark.parametrize(
+    "rule",
+    [
+        *("random", "aware-easiest", "agnostic-exact", "aware-exact"),
+        *(
+            pytest.param(rule, marks=pytest.mark.slow)
+            for rule in ("agnostic-hardest", "agnostic-easiest", "aware-hardest", "grand")
+        ),
+    ],
+)
 def test_agrees_with_the_limit(rule):
     changes, cosine, norm = LIMITS[rule]
     simulation = simulate(BASE.replace(**changes), n_features=400, n_trials=24, seed=3)
@@ -58,7 +67,7 @@ def test_a_threshold_off_by_five_percent_is_detected():
     assert abs(simulation.z_score("norm", LIMITS["aware-easiest"][2])) > 4
 
 
-@pytest.mark.parametrize("rule", ["aware-hardest", "aware-exact", "grand"])
+@pytest.mark.parametrize("rule", ["aware-exact", "grand"])
 def test_agrees_with_scikit_learn_on_the_same_samples(rule):
     problem = BASE.replace(**LIMITS[rule][0])
     simulation = simulate(problem, n_features=40, n_trials=3, seed=5)
@@ -114,13 +123,13 @@ def test_results_do_not_depend_on_the_number_of_trials():
 
 
 def test_gradient_tolerance_is_met():
-    simulation = simulate(BASE.replace(keep_fraction=0.1), n_features=100, n_trials=5)
+    simulation = simulate(BASE, n_features=50, n_trials=5)
     assert simulation.trials["gradient_norm"].max() <= 1e-11
 
 
 def test_separable_samples_are_failures_and_never_averaged():
     """Ridge-free on fewer kept samples than features: always separable."""
-    problem = BASE.replace(keep_fraction=0.1, ridge=0.0)
+    problem = BASE.replace(samples_per_feature=2.0, ridge=0.0)
     simulation = simulate(problem, n_features=50, n_trials=4)
     assert simulation.failures == dict.fromkeys(range(4), "separable")
     assert np.isnan(simulation.trials["cosine"]).all()
@@ -148,8 +157,8 @@ def test_power_selection_is_bernoulli_and_reports_what_it_kept():
 
 
 def test_pairing_removes_common_noise():
-    one = simulate(BASE, n_features=60, n_trials=40)
-    other = simulate(BASE.replace(keep_fraction=0.32), n_features=60, n_trials=40)
+    one = simulate(BASE, n_features=50, n_trials=40)
+    other = simulate(BASE.replace(ridge=0.01), n_features=50, n_trials=40)
     difference, error = paired(other, one, "cosine")
     expected = other.mean("cosine") - one.mean("cosine")
     assert abs(difference - expected) < 1e-12
@@ -157,11 +166,11 @@ def test_pairing_removes_common_noise():
 
 
 def test_paired_refuses_other_data():
-    one = simulate(BASE, n_features=20, n_trials=2)
+    one = simulate(BASE, n_features=50, n_trials=2)
     with pytest.raises(InvalidArgumentError, match="seed"):
-        paired(simulate(BASE, n_features=20, n_trials=2, seed=1), one, "cosine")
+        paired(simulate(BASE, n_features=50, n_trials=2, seed=1), one, "cosine")
     with pytest.raises(InvalidArgumentError, match="signal"):
-        paired(simulate(BASE.replace(signal=1.0), n_features=20, n_trials=2), one, "cosine")
+        paired(simulate(BASE.replace(signal=1.0), n_features=50, n_trials=2), one, "cosine")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +200,7 @@ def test_what_cannot_be_simulated_is_said():
 
 def test_progress_is_reported_to_the_end():
     seen = []
-    simulate(BASE, n_features=10, n_trials=20, progress=lambda *counts: seen.append(counts))
+    simulate(BASE, n_features=50, n_trials=20, progress=lambda *counts: seen.append(counts))
     assert seen == sorted(seen)
     assert seen[-1] == (20, 20)
 

@@ -132,7 +132,7 @@ class _Tally:
 
     def add(self, count: int) -> None:
         self.done += count
-        if self.progress:
+        if self.progress and count:
             self.progress(self.done, self.of)
 
 
@@ -146,13 +146,15 @@ def _run(
     have = have & owned
     table = {name: np.where(owned, values, 0) for name, values in table.items()}
     tally.add(int(have.sum()))
-    for start, part in run_trials(job, run, first + np.flatnonzero(owned & ~have)):
-        count = len(part["code"])
-        for name, values in part.items():
-            table[name][start - first : start - first + count] = values
-        keeper.save(start, part)
-        tally.add(count)
-    keeper.flush()
+    try:
+        for start, part in run_trials(job, run, first + np.flatnonzero(owned & ~have)):
+            count = len(part["code"])
+            for name, values in part.items():
+                table[name][start - first : start - first + count] = values
+            keeper.save(start, part)
+            tally.add(count)
+    finally:
+        keeper.flush()
     return gather_hosts(table, run)
 
 
