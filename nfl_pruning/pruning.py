@@ -23,6 +23,7 @@ from nfl_pruning.selections import (
     make_selection,
     select,
 )
+from nfl_pruning.selections.balanced import BALANCES, select_by_class
 from nfl_pruning.validation import (
     InvalidArgumentError,
     check_choice,
@@ -113,6 +114,7 @@ def prune(
     exploit: float = 0.5,
     probe: DataProbe | str = "pilot",
     scores: np.ndarray | None = None,
+    balance: str = "none",
 ) -> Pruned:
     """Prune a data set: score it through a linear probe (or take scores), then select.
 
@@ -126,6 +128,8 @@ def prune(
         exploit: exploitation share of calibrated protocols, in [0, 1].
         probe: the model that scores; ignored when ``scores`` are given or the rule needs none.
         scores: n difficulty scores computed elsewhere, larger = harder, in place of a probe.
+        balance: ``"none"``, or quotas by class: ``"proportional"`` or ``"equal"`` (see
+            :func:`nfl_pruning.selections.balanced.class_quotas`).
 
     Raises:
         InvalidArgumentError: an argument is out of range, the rule and the scores do not fit each
@@ -140,6 +144,7 @@ def prune(
         exploit=exploit,
         given=scores is not None,
     )
+    check_choice("balance", balance, BALANCES)
     probe = parse_data_probe(probe) if isinstance(probe, str) else probe
     key_probe, key_select = jax.random.split(jax.random.key(seed))
     start = time.perf_counter()
@@ -148,7 +153,18 @@ def prune(
     else:
         scored = _given(scores, len(dataset))
     scoring = time.perf_counter() - start
-    chosen = select(key_select, scored.rank_key, keep_fraction, keep=keep, selection=rule)
+    if balance == "none":
+        chosen = select(key_select, scored.rank_key, keep_fraction, keep=keep, selection=rule)
+    else:
+        chosen = select_by_class(
+            key_select,
+            scored.rank_key,
+            dataset.y,
+            keep_fraction=keep_fraction,
+            balance=balance,
+            keep=keep,
+            selection=rule,
+        )
     selecting = time.perf_counter() - start - scoring
     kept, totals = dataset.take(chosen.indices).class_counts(), dataset.class_counts()
     counts = {
@@ -169,6 +185,7 @@ def prune(
             "keep": keep if "keep" in rule.uses else None,
             "protocol": rule.label,
             "exploit": getattr(rule, "exploit", None),
+            "balance": balance,
             **_describe_scores(ranking, probe, scored.values, given=scores is not None),
         },
         class_counts=counts,

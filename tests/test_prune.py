@@ -207,6 +207,14 @@ class TestPrune:
         order = pruned.scores.argsort()
         assert (np.diff(probabilities[order]) >= -1e-12).all()
 
+    def test_class_quotas(self, blobs):
+        pruned = prune(blobs, seed=0, keep_fraction=0.3, balance="equal")
+        assert {kept for _, kept in pruned.class_counts.values()} == {10}
+        pruned = prune(blobs, seed=0, keep_fraction=0.3, balance="proportional")
+        assert [kept for _, kept in pruned.class_counts.values()] == [9, 15, 6]
+        with pytest.raises(InvalidArgumentError, match="fixed count"):
+            prune(blobs, seed=0, selection="power:1", balance="equal")
+
     def test_given_scores_decide_alone(self, digits):
         scores = np.arange(1797)[::-1]
         pruned = prune(digits, seed=0, scores=scores, keep_fraction=0.01)
@@ -329,6 +337,7 @@ class TestCommand:
             (["--probe", "pilot:0.8"], ["(0, 0.5]", "0.8"]),
             (["--probe-ridge", "0"], ["(0, inf)"]),
             (["--scale", "big"], ["per-feature"]),
+            (["--balance", "fair"], ["proportional"]),
             (["--seed", "-1"], ["seed", "-1"]),
             (["--seed", "x"], ["seed", "'x'"]),
             (["digit"], ["nearest: digits"]),

@@ -38,6 +38,13 @@ if TYPE_CHECKING:
     help="Share of the budget spent by score, in [0, 1]; for exact and soft.",
 )
 @click.option(
+    "--balance",
+    default="none",
+    show_default=True,
+    metavar="HOW",
+    help="Quotas by class: none, proportional (the same share of each) or equal counts.",
+)
+@click.option(
     "--probe",
     default="pilot",
     show_default=True,
@@ -106,6 +113,7 @@ def _run(
     probe_ridge: str,
     scale: str,
     protocol: str,
+    balance: str,
     **rule: Any,
 ) -> tuple[Pruned, str | None]:
     """Check everything that needs no data first, prune, and write at the very end."""
@@ -114,12 +122,15 @@ def _run(
     from nfl_pruning.data.files import load_scores
     from nfl_pruning.probing import parse_data_probe
     from nfl_pruning.pruning import check_rule, prune
+    from nfl_pruning.selections.balanced import BALANCES
+    from nfl_pruning.validation import check_choice
 
     if out is not None:
         check_output(out, force=force)
     model = parse_data_probe(probe, ridge=_number(probe_ridge), scale=scale)
     rule = {name: _number(value) for name, value in rule.items()}
     whole: Any = int(seed) if seed.isdecimal() else seed
+    check_choice("balance", balance, BALANCES)
     check_rule(seed=whole, selection=protocol, given=scores_file is not None, **rule)
     dataset = load_dataset(data, data_dir=data_dir)
     scores = None
@@ -131,6 +142,7 @@ def _run(
         selection=protocol,
         probe=model,
         scores=scores,
+        balance=balance,
         **rule,
     )
     written = None if out is None else str(pruned.save(out, force=force))
@@ -155,6 +167,8 @@ def _show(pruned: Pruned, written: str | None) -> None:
     rule = (
         config["protocol"] if config["keep"] is None else f"{config['protocol']}, {config['keep']}"
     )
+    if config["balance"] != "none":
+        rule += f", {config['balance']} class quotas,"
     table = Table(title=f"{config['data']}: {rule} by {config['score']}", title_justify="left")
     table.add_column("class")
     for name in ("samples", "kept", "kept share"):

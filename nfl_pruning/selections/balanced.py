@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from nfl_pruning.selections.base import RankSelection, Selection, make_selection
-from nfl_pruning.selections.finite import Selected, select
+from nfl_pruning.selections.finite import Counts, Selected, rank_weights, realised_counts
 from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
 
 BALANCES = ("none", "proportional", "equal")
@@ -79,12 +80,15 @@ def select_by_class(
         raise InvalidArgumentError(
             f"class quotas need a protocol that keeps a fixed count; got {rule.label}."
         )
-    scores, classes = np.asarray(rank_key), np.asarray(labels)
+    check_choice("keep", keep, ("hardest", "easiest"))
+    scores, classes = np.asarray(rank_key, dtype=np.float64), np.asarray(labels)
     if scores.shape != classes.shape:
         raise InvalidArgumentError(
             f"scores and labels must be as long as each other; got {scores.shape} and "
             f"{classes.shape}."
         )
+    if not np.isfinite(scores).all():
+        raise InvalidArgumentError("scores must be finite; some are not.")
     names, sizes = np.unique(classes, return_counts=True)
     weights, probabilities = np.zeros(len(scores)), np.zeros(len(scores))
     quotas = class_quotas(sizes, keep_fraction, balance)
@@ -92,15 +96,31 @@ def select_by_class(
         raise InvalidArgumentError(
             f"keep_fraction {keep_fraction:g} of {len(scores)} samples keeps fewer than one sample."
         )
-    for name, size, quota in zip(names, sizes, quotas, strict=True):
+    for name, quota in zip(names, quotas, strict=True):
         if quota:
             rows = np.flatnonzero(classes == name)
-            own = select(
-                jax.random.fold_in(key, int(name)),
-                scores[rows],
-                float(quota / size),
-                keep=keep,
-                selection=rule,
+            key_class = jax.random.fold_in(key, int(name))
+            weights[rows], probabilities[rows] = _select_padded(
+                key_class, scores[rows], int(quota), length=sizes.max(), rule=rule, keep=keep
             )
-            weights[rows], probabilities[rows] = own.weights, own.keep_probabilities
     return Selected(np.flatnonzero(weights), weights, probabilities)
+
+
+def _select_padded(
+    key: Array, scores: np.ndarray, quota: int, *, length: int, rule: RankSelection, keep: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and keep probabilities of one class, padded so that one program serves all classes.
+
+    The padding comes last in the order, in a stratum of its own of which nothing is kept.
+    """
+    size = len(scores)
+    counts = realised_counts(rule.strata(quota / size), size)
+    end = scores.min() if keep == "hardest" else scores.max()
+    beyond = np.nextafter(end, -np.inf if keep == "hardest" else np.inf)
+    padded = np.full(length, beyond)
+    padded[:size] = scores
+    with jax.enable_x64(True):
+        strata = (*counts, Counts(int(length - size), 0, 0.0))
+        found = rank_weights(key, jnp.asarray(padded), strata, keep)
+        weights, probabilities = (np.asarray(part)[:size] for part in found)
+    return weights, probabilities
