@@ -1,5 +1,9 @@
 """Proximal points solve their equation at any step, and pulls lose no digits."""
 
+# scipy's stubs are looser than its results.
+# pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
+# pyright: reportAttributeAccessIssue=false, reportPossiblyUnbound=false
+
 import jax
 import jax.numpy as jnp
 import numpy as np
