@@ -95,6 +95,16 @@ def test_squared_loss_agrees_with_the_normal_equations():
         assert abs(simulation.trials["norm"][trial] - np.linalg.norm(theta)) < 1e-8
 
 
+def test_without_a_ridge_squared_loss_interpolates_at_least_norm():
+    problem = BASE.replace(loss="squared", ridge=0.0, keep_fraction=0.1, score="margin")
+    simulation = simulate(problem, n_features=50, n_trials=2)
+    for trial in range(2):
+        x, y = training_set(problem, n_features=50, trial=trial)[1:3]
+        theta = np.linalg.lstsq(x, y, rcond=None)[0]
+        assert np.linalg.matrix_rank(x) == 30
+        assert abs(simulation.trials["norm"][trial] - np.linalg.norm(theta)) < 1e-8
+
+
 def test_the_selection_is_that_of_the_score_on_the_rows():
     """The kept rows are the hardest by a score computed from the full rows, norm included."""
     everything = BASE.replace(score="grand", keep_fraction=1.0)

@@ -98,7 +98,8 @@ def fit(
         samples: training rows, labels and weights w_i / n.
         loss: a convex loss.
         ridge: float64 scalar >= 0. At 0, samples that some parameter separates have no minimiser
-            under a loss whose infimum lies at infinity: the code is then SEPARABLE.
+            under a loss whose infimum lies at infinity: the code is then SEPARABLE. Where a loss
+            has many minimisers, the one of least norm is found, the limit of a vanishing ridge.
         tolerance: Euclidean norm of the gradient to reach.
     """
     pull = jnp.sum(samples.weights * jnp.abs(loss.derivative(jnp.zeros_like(samples.labels))))
@@ -121,7 +122,8 @@ def fit(
         return ~met & ~stuck & ~_separated(samples, loss, ridge, state.here.margins)
 
     theta = jnp.zeros(samples.width, jnp.float64)
-    theta = theta.at[:2].set(plane_start(samples, loss, ridge))
+    begin = plane_start(samples, loss, ridge)
+    theta = theta.at[:2].set(jnp.where(ridge > 0, begin, 0.0))  # 0 lies in the span of the rows
     first = gradient_at(samples, loss, ridge, theta, jnp.ones(()))
     end = lax.while_loop(unfinished, improve, _State(theta, first, jnp.asarray(0), jnp.asarray(1)))
     met = end.here.exact & (end.here.norm <= tolerance)

@@ -45,14 +45,18 @@ def second_derivative(loss: Loss, t: Array) -> Array:
 
 
 def precondition(samples: Samples, curvature: Array, ridge: Array) -> Preconditioner:
-    """The preconditioner for curvatures of shape (blocks, size)."""
+    """The preconditioner for curvatures of shape (blocks, size).
+
+    Without a ridge it is a multiple of 1 in the plane too: directions then stay in the span of the
+    rows, and where many parameters interpolate the fit ends at the one of least norm.
+    """
     plane = widen(samples.plane)
     hessian = samples.total(jnp.einsum("bk,bki,bkj->ij", curvature, plane, plane))
     hessian = hessian + ridge * jnp.eye(2)
     determinant = hessian[0, 0] * hessian[1, 1] - hessian[0, 1] ** 2
     turned = jnp.array([[hessian[1, 1], -hessian[0, 1]], [-hessian[0, 1], hessian[0, 0]]])
     bulk = jnp.maximum(samples.total(jnp.sum(curvature)) + ridge, 1e-300)
-    usable = determinant > 1e-6 * hessian[0, 0] * hessian[1, 1]
+    usable = (determinant > 1e-6 * hessian[0, 0] * hessian[1, 1]) & (ridge > 0)
     inverse = jnp.where(usable, turned / jnp.where(usable, determinant, 1), jnp.eye(2) / bulk)
     return Preconditioner(inverse, 1 / bulk)
 
