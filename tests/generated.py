@@ -30,6 +30,7 @@ SOLVERS = {
     "`simulate`: trials at finite size": ("nfl_pruning/montecarlo/engine.py", "montecarlo"),
     "`select`: which samples stay": ("nfl_pruning/selections/finite.py", "selections"),
     "`prune`: real data sets": ("nfl_pruning/pruning.py", "prune"),
+    "`score`, `train`, `compare`: networks": ("nfl_pruning/networks/experiment.py", "networks"),
     "records of results": ("nfl_pruning/records.py", "records"),
     "command line": ("nfl_pruning/cli/main.py", "cli"),
 }

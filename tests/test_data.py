@@ -1,12 +1,15 @@
 """Data sets: what is read, how labels are coded, what the hash promises, and what is refused."""
 
 import gzip
+import shutil
 import struct
+import tarfile
 
 import numpy as np
 import pytest
 
 from nfl_pruning.data import load_dataset, make_dataset
+from nfl_pruning.data.cifar import FILES
 from nfl_pruning.data.files import load_scores
 from nfl_pruning.data.idx import read_idx
 from nfl_pruning.validation import InvalidArgumentError
@@ -103,6 +106,47 @@ def test_idx_reads_signed_and_real_entries(tmp_path):
     for array in (np.array([[1, -2]], np.int32), np.array([0.25, -8.0], np.float32)):
         write_idx(tmp_path / "file", array)
         np.testing.assert_array_equal(read_idx(tmp_path / "file"), array)
+
+
+@pytest.mark.parametrize("packed", ["files", "folder", "archive"])
+@pytest.mark.parametrize("name", ["cifar-10", "cifar-100"])
+def test_cifar_binaries(tmp_path, name, packed):
+    """Red, green, blue planes by row; CIFAR-100 has a coarse label before the fine one."""
+    rng, layout = np.random.default_rng(0), FILES[name]
+    place = tmp_path if packed == "files" else tmp_path / layout["folder"]
+    place.mkdir(exist_ok=True)
+    images = rng.integers(0, 256, (6, 32, 32, 3), np.uint8)
+    labels = np.array([3, 0, 2, 1, 2, 0], np.uint8)
+    coarse = [np.full(6, 9, np.uint8)[:, None]] * (layout["label_bytes"] - 1)
+    planes = images.transpose(0, 3, 1, 2).reshape(6, -1)
+    raw = np.hstack([*coarse, labels[:, None], planes]).tobytes()
+    for file in layout["train"] + layout["test"]:
+        (place / file).write_bytes(raw)
+    (place / layout["names"]).write_text("ant\nbee\ncat\ndog\n\n")
+    if packed == "archive":
+        with tarfile.open(tmp_path / layout["archive"], "w:gz") as archive:
+            archive.add(place, layout["folder"])
+        shutil.rmtree(place)
+    train = load_dataset(name, data_dir=tmp_path)
+    assert len(train) == 6 * len(layout["train"])
+    assert train.shape == (32, 32, 3)
+    assert train.classes == ("ant", "bee", "cat", "dog")
+    np.testing.assert_allclose(train.x[:6], images.reshape(6, -1) / 255, rtol=1e-6)
+    np.testing.assert_array_equal(load_dataset(name, data_dir=tmp_path, part="test").y, labels)
+    if packed == "files":
+        (place / layout["test"][0]).write_bytes(raw[:-1])
+        refused(lambda: load_dataset(name, data_dir=tmp_path, part="test"), "whole records")
+        (place / layout["names"]).write_text("ant\nbee\n")
+        refused(lambda: load_dataset(name, data_dir=tmp_path), "below 2", "3")
+        (place / layout["names"]).unlink()
+        refused(lambda: load_dataset(name, data_dir=tmp_path), layout["names"])
+
+
+def test_a_damaged_archive_is_refused(tmp_path):
+    (tmp_path / FILES["cifar-10"]["archive"]).write_bytes(b"not an archive")
+    refused(lambda: load_dataset("cifar-10", data_dir=tmp_path), "no tar archive")
+    refused(lambda: load_dataset("cifar-100", data_dir=tmp_path), "packed or unpacked")
+    refused(lambda: load_dataset("cifar-100"), "--data-dir")
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "other", "cut-gzip", "missing"])

@@ -9,12 +9,19 @@ from typing import Any
 
 import click
 
-from nfl_pruning.cli.network_options import names, network_options, real, training_from, whole
+from nfl_pruning.cli.network_options import (
+    WITH_TEST_PART,
+    names,
+    network_options,
+    real,
+    training_from,
+    whole,
+)
 from nfl_pruning.cli.options import json_option
 
 HELP = """Compare pruning rules with random pruning on DATA, over paired repeats.
 
-Each repeat splits off a test set (30 %, or the test part of fashion-mnist and mnist), trains one
+Each repeat splits off a test set (30 %, or the test part of data that have one), trains one
 probe on the training set, scores that set, prunes it by each rule, and trains a fresh network on
 what is kept; the test set is read once, after the last epoch. All rules of a repeat share split,
 probe, initialisation and order. The verdict is a paired t test over repeats; Holm's correction runs
@@ -117,7 +124,7 @@ def _run(
     noise = check_number("label_noise", real(label_noise), "[0, 1]")
     dataset = load_dataset(data, data_dir=data_dir)
     test = None
-    if data in ("fashion-mnist", "mnist"):
+    if data in WITH_TEST_PART:
         test = load_dataset(data, data_dir=data_dir, part="test")
     root_split, root = jax.random.split(jax.random.key(start_seed))
     size = None if n_train is None else whole("n_train", n_train, 1)

@@ -12,6 +12,8 @@ from nfl_pruning.validation import InvalidArgumentError, check_integer
 if TYPE_CHECKING:
     from nfl_pruning.networks.training import Training
 
+WITH_TEST_PART = ("fashion-mnist", "mnist", "cifar-10", "cifar-100")
+
 _OPTIONS = (
     ("--model", "mlp", "logistic, mlp, cnn or resnet."),
     ("--epochs", "20", "Passes over the data in a whole training."),
@@ -23,9 +25,7 @@ _OPTIONS = (
 
 data_options = (
     click.option("--seed", default="0", show_default=True, metavar="N", help="Whole number >= 0."),
-    click.option(
-        "--data-dir", metavar="DIR", help="Folder of the files of fashion-mnist or mnist."
-    ),
+    click.option("--data-dir", metavar="DIR", help="Folder of a named data set's files."),
 )
 
 

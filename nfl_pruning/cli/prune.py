@@ -70,10 +70,10 @@ if TYPE_CHECKING:
 @click.option("--seed", default="0", show_default=True, metavar="N", help="Whole number >= 0.")
 @click.option("--out", metavar="FILE", help="Where to write the subset (.npz); nowhere by default.")
 @click.option("--force", is_flag=True, help="Replace an existing output.")
-@click.option("--data-dir", metavar="DIR", help="Folder of the files of fashion-mnist or mnist.")
+@click.option("--data-dir", metavar="DIR", help="Folder of a named data set's files.")
 @json_option
 def command(as_json: bool, **options: Any) -> None:
-    """Prune DATA: digits (the default), fashion-mnist, mnist, a .npz with x and y, or a .csv.
+    """Prune DATA: a data set by name (digits by default), a .npz with x and y, or a .csv.
 
     A .csv has a header, a column named label, and numbers elsewhere. The labels may be text, and
     there may be any number of classes.

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from nfl_pruning.cli.network_options import network_options, training_from, whole
+from nfl_pruning.cli.network_options import WITH_TEST_PART, network_options, training_from, whole
 from nfl_pruning.cli.options import json_option
 
 HELP = """Train networks on the rows and weights of --subset (on all of DATA without it).
 
 The loss is the weighted mean sum w loss / sum w over the kept rows. Accuracy is read once, after
-the last epoch: on the test part of fashion-mnist and mnist, or on --test-data. Data without a test
+the last epoch: on the test part of data that have one, or on --test-data. Data without a test
 part get the accuracy on the rows that were dropped, which is no fair test: the rule chose them. To
 measure what pruning costs, use nfl-pruning compare, which holds out a test set first.
 
@@ -138,7 +138,7 @@ def _test_set(
     from nfl_pruning.data import load_dataset
     from nfl_pruning.validation import InvalidArgumentError
 
-    if test_data is None and data in ("fashion-mnist", "mnist"):
+    if test_data is None and data in WITH_TEST_PART:
         return load_dataset(data, data_dir=data_dir, part="test"), "the test part"
     if test_data is None:
         dropped = np.setdiff1d(np.arange(len(dataset)), kept)

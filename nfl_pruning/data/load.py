@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from nfl_pruning.data import cifar as cifar  # registers its data sets
 from nfl_pruning.data.builtin import DATASETS
 from nfl_pruning.data.dataset import Dataset
 from nfl_pruning.data.files import load_csv, load_npz
@@ -22,8 +23,9 @@ def load_dataset(
     """A data set by name or from a file.
 
     Args:
-        data: a registered name (``digits``, ``fashion-mnist``, ``mnist``), or the path of a .npz
-            file with arrays ``x`` and ``y``, or of a .csv file with a column ``label``.
+        data: a registered name (``digits``, ``fashion-mnist``, ``mnist``, ``cifar-10``,
+            ``cifar-100``), or the path of a .npz file with arrays ``x`` and ``y``, or of a .csv
+            file with a column ``label``.
         data_dir: folder of the files of a named data set; its usual place by default.
         part: ``"train"`` or ``"test"`` for data that come with a test part; ``"all"`` is what one
             would prune: everything, or the training part.
