@@ -38,6 +38,7 @@ Examples:
 
 LEAST = {"n_features": 2, "n_trials": 1, "seed": 0}
 SIZES = tuple(LEAST)
+LONG_SECONDS = 30.0  # a run expected to be longer is announced
 OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "calibration_slope")
 
 
@@ -48,8 +49,17 @@ OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "cali
 )
 @click.option("--n-trials", default="32", show_default=True, metavar="N", help="Repeats, >= 1.")
 @click.option("--seed", default="0", show_default=True, metavar="N", help="Whole number, >= 0.")
+@click.option(
+    "--memory", metavar="SIZE", help="Budget, as 4GiB: rows that do not fit are drawn again."
+)
+@click.option(
+    "--until-se", metavar="SE", help="Stop early, once the cosine's standard error is this small."
+)
+@click.option("--records", metavar="FOLDER", help="Keep finished trials; a killed run continues.")
 @json_option
-def command(as_json: bool, **options: str) -> None:
+def command(
+    as_json: bool, memory: str | None, until_se: str | None, records: str | None, **options: str
+) -> None:
     """Simulate and solve, then print one object, a list, or a table."""
     from nfl_pruning.cli.output import progress
     from nfl_pruning.montecarlo import simulate
@@ -62,10 +72,12 @@ def command(as_json: bool, **options: str) -> None:
             check_integer(name, size[name], low)
     described = {key: value for key, value in options.items() if key not in SIZES}
     cases = [(point, problem, size) for point, problem in problems(described) for size in sizes]
+    how = _how(memory, until_se, records)
+    _announce(cases, memory)
     found, solved, done = [], {}, 0
     with progress(sum(size["n_trials"] for *_, size in cases), "trials") as advance:
         for point, problem, size in cases:
-            simulation = simulate(problem, **size, progress=_shifted(advance, done))
+            simulation = simulate(problem, **size, **how, progress=_shifted(advance, done))
             done += size["n_trials"]
             if problem not in solved:
                 solved[problem] = solve(problem)
@@ -80,6 +92,28 @@ def command(as_json: bool, **options: str) -> None:
         _print_sweep(swept(options, names), found)
     else:
         _print_one(*found[0][1:])
+
+
+def _how(memory: str | None, until_se: str | None, records: str | None) -> dict[str, Any]:
+    """The arguments that say how to compute, checked."""
+    from nfl_pruning.records import RecordStore
+    from nfl_pruning.validation import check_number
+
+    return {
+        "memory": memory,
+        "until": until_se and ("cosine", check_number("until-se", until_se, "(0, inf)")),
+        "records": RecordStore(records) if records else None,
+    }
+
+
+def _announce(cases: list[tuple[Any, Any, dict[str, int]]], memory: str | None) -> None:
+    """Before a long run, say what it will take."""
+    from nfl_pruning.montecarlo import estimate_cost
+
+    for _, problem, size in cases:
+        plan = estimate_cost(problem, n_features=size["n_features"], memory=memory)
+        if plan.seconds * size["n_trials"] / plan.workers > LONG_SECONDS:
+            click.echo(plan.describe(size["n_trials"]), err=True)
 
 
 def _shifted(advance: Callable[..., Any], before: int) -> Callable[[int, int], Any]:

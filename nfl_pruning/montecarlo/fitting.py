@@ -124,7 +124,8 @@ def fit(
     theta = jnp.zeros(samples.width, jnp.float64)
     begin = plane_start(samples, loss, ridge)
     theta = theta.at[:2].set(jnp.where(ridge > 0, begin, 0.0))  # 0 lies in the span of the rows
-    first = gradient_at(samples, loss, ridge, theta, jnp.ones(()))
+    margins, gradient = _gradient(samples, loss, ridge, theta.astype(jnp.float32))
+    first = Gradient(margins, gradient, jnp.linalg.norm(gradient), jnp.array(False))
     end = lax.while_loop(unfinished, improve, _State(theta, first, jnp.asarray(0), jnp.asarray(1)))
     met = end.here.exact & (end.here.norm <= tolerance)
     code = jnp.where(met, CONVERGED, UNCONVERGED)

@@ -21,7 +21,10 @@ def ordered_integers(values: Array) -> Array:
 
 
 def _level(numbers: Array, count: Array, among: Array) -> Array:
-    """The ``count``-th largest of the integers ``numbers`` that are ``among``; count >= 1."""
+    """The ``count``-th largest of the integers ``numbers`` that are ``among``.
+
+    The largest for a count of 0; no rows may be ``among`` then.
+    """
     info = jnp.iinfo(numbers.dtype)
 
     def halve(bracket: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -47,19 +50,12 @@ def take_largest(keys: tuple[Array, ...], count: Array, among: Array) -> Array:
         count: how many, between 0 and the number of rows in ``among``.
         among: rows that take part, boolean of shape (n,).
     """
-    none = jnp.zeros_like(among)
     if not keys:
         return among & (jnp.cumsum(among) <= count)
-
-    def search() -> Array:
-        level = _level(keys[0], count, among)
-        above, tied = among & (keys[0] > level), among & (keys[0] == level)
-        rest = count - jnp.sum(above, dtype=jnp.int32)
-        exact = jnp.sum(tied, dtype=jnp.int32) == rest
-        return above | lax.cond(exact, lambda: tied, lambda: take_largest(keys[1:], rest, tied))
-
-    everything = jnp.sum(among, dtype=jnp.int32) == count
-    return lax.cond(count > 0, lambda: lax.cond(everything, lambda: among, search), lambda: none)
+    level = _level(keys[0], count, among)
+    above, tied = among & (keys[0] > level), among & (keys[0] == level)
+    rest = count - jnp.sum(above, dtype=jnp.int32)
+    return above | take_largest(keys[1:], rest, tied)
 
 
 def random_integers(key: Array, shape: tuple[int, ...]) -> Array:
