@@ -40,21 +40,19 @@ def digits_of(system: System, x: np.ndarray) -> Digits:
     return Digits(cosine, norm, float(zero_one_error(system.problem.teacher, cosine)))
 
 
-def certified_root(
-    system: System, start: np.ndarray | None = None
-) -> tuple[Root, Digits | None, float]:
-    """Solve, then refine until two quadratures agree.
+def certified_root(system: System) -> tuple[Root, Digits | None, float]:
+    """Solve on a coarse mesh (a finer one where that has no root), then refine until two agree.
 
     Returns:
         The finest root, its digits, and the change from the level before plus a rounding floor;
         digits are None where no root was found.
     """
-    root = solve_coarse(system, start)
+    root, first = solve_coarse(system)
     if not root.converged:
         return root, None, np.inf
     digits, error = digits_of(system, root.x), np.inf
     terms = system.terms()
-    for level in LEVELS[1:]:
+    for level in LEVELS[first + 1 :]:
         finer = newton(root.x, terms, system.rows(root.x, level), system.loss, max_steps=12)
         if not finer.converged:
             break

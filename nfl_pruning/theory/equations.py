@@ -133,10 +133,11 @@ def _fresh(x: Array, moment: Array, terms: Terms) -> Array:
     u_d, xi_d, eta_d, d_squared, _ = moment
     perp_d = (a_p * xi_d + tau * eta_d) / s
     noise_d = (tau * xi_d - a_p * eta_d) / s
+    scale = jax.lax.stop_gradient(terms.size + terms.ridge * jnp.hypot(a_u, s))
     return jnp.stack(
         [
-            (u_d / kappa + terms.ridge * a_u) / terms.size,
-            (perp_d / kappa + terms.ridge * a_p) / terms.size,
+            (u_d / kappa + terms.ridge * a_u) / scale,
+            (perp_d / kappa + terms.ridge * a_p) / scale,
             terms.delta * noise_d / tau - (1 - terms.delta * terms.ridge * kappa),
             terms.delta * d_squared / tau**2 - 1,
         ]

@@ -26,6 +26,9 @@ from nfl_pruning.theory.mesh import (
 CONVERGED = 1e-11
 LARGEST_STEP = 2.0
 LOG_RANGE = 60.0
+SMALLEST_STRIDE = 0.02
+PATH_LEVELS = (0, 2)
+MOST_TRIALS = 40
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class System:
         law: the limiting selection.
         loss, ridge: what is solved for.
         memory: the fit of a probe that has seen the samples, or None.
+        threshold: samples per feature at which the kept samples become separable, where known.
     """
 
     problem: Problem
@@ -57,6 +61,7 @@ class System:
     loss: Loss
     ridge: float
     memory: Memory | None = None
+    threshold: float = np.inf
 
     @cached_property
     def setting(self) -> Setting:
@@ -125,7 +130,9 @@ def newton(
             step = np.linalg.solve(jacobian, -value)
         except np.linalg.LinAlgError:
             break
-        step *= min(1.0, LARGEST_STEP / max(np.abs(step).max(), 1e-300))
+        reach = np.ones_like(x)
+        reach[:2] += np.abs(x[:2]).max() + np.exp(x[2])  # the first two are no logarithms
+        step *= min(1.0, LARGEST_STEP / max((np.abs(step) / reach).max(), 1e-300))
         for factor in 0.5 ** np.arange(12):
             new_value, new_jacobian = _evaluate(x + factor * step, terms, blocks, loss)
             new_error = np.abs(new_value).max()
@@ -138,19 +145,23 @@ def newton(
     return Root(x, float(error), steps)
 
 
-def solve_coarse(system: System, start: np.ndarray | None = None) -> Root:
-    """A root on the coarsest mesh: directly, or by continuation from an easier system.
+def solve_coarse(system: System) -> tuple[Root, int]:
+    """A root on the coarsest mesh that has one, and the number of that mesh's level.
 
-    The mesh follows the iterate: Newton runs on the mesh of its start, then again on its own.
+    Tried directly from the linearised fit, then by continuation from an easier system.
     """
-    root = _remeshed(system, system.start() if start is None else start)
-    return root if root.converged else _continuation(system)
+    root = _remeshed(system, system.start(), LEVELS[0])
+    return (root, 0) if root.converged else _continuation(system)
 
 
-def _remeshed(system: System, x: np.ndarray) -> Root:
-    root = newton(x, system.terms(), system.rows(x, LEVELS[0]), system.loss)
-    if np.isfinite(root.residual) and root.residual < 0.1:
-        root = newton(root.x, system.terms(), system.rows(root.x, LEVELS[0]), system.loss)
+def _remeshed(system: System, x: np.ndarray, level: Level, *, max_steps: int = 40) -> Root:
+    """Newton on the mesh of its start, then again on the mesh of what it found."""
+    for _ in range(2):
+        rows = system.rows(x, level)
+        root = newton(x, system.terms(), rows, system.loss, max_steps=max_steps)
+        x = root.x
+        if not root.residual < 0.1:
+            break
     return root
 
 
@@ -158,33 +169,50 @@ def _easier(system: System) -> Callable[[float], System]:
     """A path of systems from an easy one at 0 to the given one at 1.
 
     With a ridge: from a ridge so large that the fit is linear. Without: from many more samples per
-    feature. For a hard constraint: from so few samples that any direction satisfies it.
+    feature. For a hard constraint: from so few samples that any direction satisfies it. Where the
+    separability threshold is known, the distance to it changes by constant factors.
     """
-    delta = system.problem.samples_per_feature
+    delta, edge = system.problem.samples_per_feature, system.threshold
 
     def at_delta(value: float) -> System:
         return replace(system, problem=system.problem.replace(samples_per_feature=value))
 
+    def approach(first: float) -> Callable[[float], System]:
+        if not np.isfinite(edge):
+            return lambda t: at_delta(first * (delta / first) ** t)
+        ratio = (delta - edge) / (first - edge)
+        return lambda t: at_delta(edge + (first - edge) * ratio**t)
+
     if system.loss.name in (MAX_MARGIN.name, INTERPOLATION.name):
-        low = min(0.05, 0.5 * delta)
-        return lambda t: at_delta(low * (delta / low) ** t)
+        return approach(min(0.05, 0.5 * delta))
     if system.ridge == 0:
-        return lambda t: at_delta(delta * 30.0 ** (1 - t))
+        return approach(30 * delta)
     high = max(10.0, 10 * system.ridge)
     return lambda t: replace(system, ridge=high * (system.ridge / high) ** t)
 
 
-def _continuation(system: System) -> Root:
-    """Follow the root along a path from an easier system, in steps that adapt."""
-    path, place = _easier(system), 0.0
-    root = _remeshed(path(0.0), path(0.0).start())
+def _continuation(system: System) -> tuple[Root, int]:
+    """Follow the root along a path from an easier system.
+
+    Steps adapt; where they become too small the mesh is refined, and at last the search is given
+    up: the root that is returned then has an infinite residual.
+    """
+    path, place, levels = _easier(system), 0.0, list(PATH_LEVELS)
+    root = _remeshed(path(0.0), path(0.0).start(), LEVELS[levels[0]])
     stride, slope = 0.1, np.zeros_like(root.x)
-    while root.converged and place < 1 and stride > 1e-4:
+    for _ in range(MOST_TRIALS):
+        if not root.converged or place == 1:
+            break
         trial = min(place + stride, 1.0)
-        new = _remeshed(path(trial), root.x + slope * (trial - place))
+        guess = root.x + slope * (trial - place)
+        new = _remeshed(path(trial), guess, LEVELS[levels[0]], max_steps=12)
         if new.converged:
             slope = (new.x - root.x) / (trial - place)
             root, place, stride = new, trial, min(1.5 * stride, 0.25)
+        elif stride > SMALLEST_STRIDE:
+            stride *= 0.4
+        elif len(levels) > 1:
+            levels, stride = levels[1:], 0.05
         else:
-            stride *= 0.5
-    return root if place == 1 else Root(root.x, np.inf, root.steps)
+            break
+    return (root if place == 1 else Root(root.x, np.inf, root.steps)), levels[0]

@@ -113,8 +113,9 @@ def _solve(problem: Problem) -> Solution:
             raise UnsupportedProblemError(
                 "Existence of a ridge-free fit is not known for in-sample probes; use ridge > 0."
             )
-        if why := _no_finite_fit(system):
-            return _separable(system, why)
+        system = replace(system, threshold=_ridge_free_threshold(system))
+        if problem.samples_per_feature <= system.threshold:
+            return _separable(system)
     root, digits, error = certified_root(system)
     if digits is None:
         return Solution(
@@ -147,23 +148,20 @@ def _state(x: np.ndarray, probe: ProbeLimit) -> dict[str, float]:
     return state | {"probe_alignment": probe.alignment}
 
 
-def _no_finite_fit(system: System) -> str | None:
-    """Why a ridge-free fit does not exist, or None where it does."""
-    delta = system.problem.samples_per_feature
+def _ridge_free_threshold(system: System) -> float:
+    """Samples per feature above which a ridge-free fit exists."""
     if system.loss.separates:
-        threshold = separability_threshold(system.problem, system.law)
-        if delta > threshold:
-            return None
-        if np.isinf(threshold):
-            return "they are so at any number of samples per feature"
-        return f"a fit needs more than {threshold:.6g} samples per feature"
-    if delta * system.law.mean(0) > 1:
-        return None
-    return "a fit needs more than one kept sample per feature"
+        return separability_threshold(system.problem, system.law)
+    # More kept samples than features; at equality rounding of the mass must not decide.
+    return (1 + 1e-12) / system.law.mean(0)
 
 
-def _separable(system: System, why: str) -> Solution:
+def _separable(system: System) -> Solution:
     """The limit of vanishing ridge where no ridge-free fit exists: a direction without a norm."""
+    if np.isinf(system.threshold):
+        why = "they are so at any number of samples per feature"
+    else:
+        why = f"a fit needs more than {system.threshold:.6g} samples per feature"
     hard = MAX_MARGIN if system.loss.separates else INTERPOLATION
     limit = replace(system, loss=hard, ridge=1.0)
     message = f"{Status.SEPARABLE.sentence.removesuffix('.')}; {why}."
