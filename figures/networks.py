@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.stats import t as student_t
 
 import style
@@ -36,7 +37,8 @@ def curve(
     rows = []
     for record in sorted(records, key=lambda record: record["config"]["keep_fraction"]):
         by_rule = record["result"][name]
-        known = by_rule.get(rule, by_rule["random"])  # everything kept: all rules are one
+        everything = record["config"]["keep_fraction"] == 1  # then all rules are one
+        known = by_rule["random" if everything else rule]
         values = np.array([value for value in known if value is not None], float)
         if len(values) < 2:
             continue
@@ -69,7 +71,7 @@ def _draw_one(records: list[dict[str, Any]], name: str, out: Path) -> list[Path]
         for axes, first, (observable, label) in zip(column, grid[:, 0], ROWS.items(), strict=True):
             if axes is not first:
                 axes.sharey(first)
-                axes.tick_params(labelleft=False)
+                axes.tick_params(which="both", labelleft=False)
             for rule in LABELS:
                 look = style.RULES[LOOKS.get(rule, rule)]
                 key = rule if rule == "random" else f"{score} {rule}"
@@ -81,6 +83,9 @@ def _draw_one(records: list[dict[str, Any]], name: str, out: Path) -> list[Path]
             axes.set_ylabel(label if axes is first else "")
             style.keep_axis(axes, ticks=(0.03, 0.1, 0.3, 1.0))
         column[1].set_yscale("log")
+        column[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        column[1].yaxis.set_major_formatter("{x:g}")
+        column[1].yaxis.set_minor_formatter(NullFormatter())
         column[0].set_xlabel("")
         column[0].set_title(title)
     parts = [TITLES[config["data"]], config["model"].upper()]
