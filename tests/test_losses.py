@@ -2,7 +2,7 @@
 
 # scipy's stubs are looser than its results.
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportPossiblyUnbound=false
+# pyright: reportAttributeAccessIssue=false
 
 import jax
 import jax.numpy as jnp

@@ -2,7 +2,7 @@
 
 # scipy's stubs are looser than its results.
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportPossiblyUnbound=false
+# pyright: reportAttributeAccessIssue=false
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ def test_graded_panels_resolve_a_layer(width, host):
         wrap = np.asarray if host else jnp.asarray
         edges = graded_edges(wrap([0.8]), wrap([width]), n_panels=40)
         x, w = panel_nodes(edges, 10)
+        edges = np.asarray(edges)
         value = np.sum(np.asarray(w * normal_density(x)) * ndtr((np.asarray(x) - 0.8) / width))
     assert (np.diff(edges) > 0).all() and edges[0] == -NORMAL_RANGE and edges[-1] == NORMAL_RANGE
     assert abs(value - ndtr(-0.8 / np.hypot(1, width))) < 1e-11
