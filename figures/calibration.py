@@ -31,7 +31,7 @@ def draw(store: RecordStore, out: Path) -> list[Path]:
                 style.curve(axes, look, matching(records, protocol=protocol), name)
             style.keep_axis(axes, ticks=(0.05, 0.1, 0.3, 1.0))
         size = records[0]["config"]["problem"]["samples_per_feature"]
-        column[0].set_title(f"{title}\n{size:g} samples per feature")
+        column[0].set_title(f"{title.replace(', ', chr(10))}\n{size:g} samples per feature")
         column[0].set_xlabel("")
     for axes, label in zip(grid[:, 0], OBSERVABLES.values(), strict=True):
         axes.set_ylabel(label)

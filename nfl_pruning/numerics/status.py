@@ -26,7 +26,7 @@ _SENTENCES = {
     Status.CERTIFIED: "Solved; a finer quadrature agrees to the error estimate, at most 1e-6.",
     Status.NOT_CERTIFIED: "Solved, but a finer quadrature differs by the error estimate.",
     Status.SEPARABLE: "The kept samples are linearly separable, so no finite ridge-free fit "
-    "exists; use ridge > 0, or more samples per feature.",
+    "exists; use ridge > 0.",
     Status.NO_SOLUTION: "No solution of the limit equations was found, so no numbers are given.",
     Status.UNSUPPORTED: "The theory does not cover this problem.",
 }
