@@ -20,7 +20,8 @@ from jax.sharding import Mesh, PartitionSpec
 from nfl_pruning.losses import Loss
 from nfl_pruning.montecarlo.resources import RunPlan
 from nfl_pruning.montecarlo.sampling import Parameters, Plan
-from nfl_pruning.montecarlo.trials import Layout, Outcome, Table, run_batch, run_range
+from nfl_pruning.montecarlo.stages import run_staged
+from nfl_pruning.montecarlo.trials import Layout, Outcome, Table, run_range
 
 Range = tuple[int, int]  # first trial and count
 
@@ -74,7 +75,7 @@ def _on_threads(job: Job, run: RunPlan, pieces: list[Range]) -> Iterator[tuple[i
     def work(piece: Range) -> tuple[int, Table]:
         with jax.enable_x64(True):  # the scope belongs to the thread
             root, parameters = job.arrays()
-            outcome = run_batch(
+            outcome = run_staged(
                 root, jnp.asarray(piece[0]), jnp.asarray(piece[1]), parameters,
                 size=run.batch, plan=job.plan, loss=job.loss, layout=run.layout,
             )  # fmt: skip

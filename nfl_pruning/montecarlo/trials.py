@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -161,6 +162,16 @@ def _draw_in_sample(
     return kept, samples._replace(weights=kept.weights / n), probe.code
 
 
+def choose_rows(
+    keys: TrialKeys, parameters: Parameters, alignment: Array, norm: Array, *, plan: Plan
+) -> Kept:
+    """The rows that a probe in the plane keeps."""
+    drawn = draw_all(keys, plan, parameters)
+    margin = probe_margin(drawn, alignment, norm)
+    weights = choose(keys.select, drawn, margin, plan=plan, parameters=parameters)
+    return keep_rows(drawn, weights, plan.capacity)
+
+
 def draw_trial(
     key: Array, parameters: Parameters, *, plan: Plan, layout: Layout
 ) -> tuple[Kept, Samples, Array]:
@@ -177,10 +188,7 @@ def draw_trial(
         pilot = _fit_pilot(keys.probe, parameters, plan.pilot, layout)
         norm, code = jnp.linalg.norm(pilot.theta), pilot.code
         alignment = pilot.theta[0] / norm
-    drawn = draw_all(keys, plan, parameters)
-    margin = probe_margin(drawn, alignment, norm)
-    weights = choose(keys.select, drawn, margin, plan=plan, parameters=parameters)
-    kept = _fold(keep_rows(drawn, weights, plan.capacity), plan, layout)
+    kept = _fold(choose_rows(keys, parameters, alignment, norm, plan=plan), plan, layout)
     return kept, _samples(keys.rest, kept, plan, layout), code
 
 
@@ -204,13 +212,37 @@ def run_trial(
     key = jax.random.fold_in(root, trial)
     kept, samples, probe_code = draw_trial(key, parameters, plan=plan, layout=layout)
     found = fit(samples, loss, parameters.ridge, tolerance=layout.tolerance)
-    code = jnp.where(kept.kept > plan.capacity, OVERFLOW, found.code)
-    code = jnp.where(probe_code == CONVERGED, code, NO_PROBE)
+    outcome = _measure(found, kept.kept, plan)
+    return outcome._replace(code=jnp.where(probe_code == CONVERGED, outcome.code, NO_PROBE))
+
+
+def fit_chosen(
+    key: Array, kept: Kept, ridge: Array, *, plan: Plan, loss: Loss, layout: Layout
+) -> Outcome:
+    """Draw the rows of kept samples from the trial's ``rest`` key, fit and measure."""
+    samples = _samples(key, _fold(kept, plan, layout), plan, layout)
+    return _measure(fit(samples, loss, ridge, tolerance=layout.tolerance), kept.kept, plan)
+
+
+def _measure(found: Fit, kept: Array, plan: Plan) -> Outcome:
     theta = found.theta
     return Outcome(
-        theta[0], theta[1], jnp.linalg.norm(theta), kept.kept, code,
+        theta[0], theta[1], jnp.linalg.norm(theta), kept,
+        jnp.where(kept > plan.capacity, OVERFLOW, found.code),
         found.gradient_norm, found.steps, found.passes,
     )  # fmt: skip
+
+
+def collect(one: Callable[[Array], Any], first: Array, count: Array, size: int) -> Any:
+    """Stack one(first), ..., one(first + count - 1), in that order, in arrays of ``size`` rows."""
+    empty = jax.tree.map(
+        lambda shape: jnp.zeros((size, *shape.shape), shape.dtype), jax.eval_shape(one, first)
+    )
+
+    def put(i: Array, stacked: Any) -> Any:
+        return jax.tree.map(lambda whole, new: whole.at[i].set(new), stacked, one(first + i))
+
+    return lax.fori_loop(0, count, put, empty)
 
 
 def run_range(
@@ -229,14 +261,7 @@ def run_range(
     ``count`` <= ``size`` is data, so one compiled program serves every batch.
     """
     trial = partial(run_trial, root, parameters=parameters, plan=plan, loss=loss, layout=layout)
-    shapes = jax.eval_shape(trial, first)
-    empty = jax.tree.map(lambda shape: jnp.zeros((size,), shape.dtype), shapes)
-
-    def put(i: Array, outcomes: Outcome) -> Outcome:
-        new = trial(first + i)
-        return jax.tree.map(lambda whole, one: whole.at[i].set(one), outcomes, new)
-
-    return lax.fori_loop(0, count, put, empty)
+    return collect(trial, first, count, size)
 
 
 run_batch = jax.jit(run_range, static_argnames=("size", "plan", "loss", "layout"))
