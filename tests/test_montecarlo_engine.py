@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from nfl_pruning.montecarlo import (
     GaussianLaw,
@@ -145,8 +146,6 @@ def test_false_claims_are_as_rare_as_promised():
     for _ in range(200):
         x = rng.standard_normal((4, 20))
         t = (x[1:] - x[0]).mean(1) / ((x[1:] - x[0]).std(1, ddof=1) / np.sqrt(20))
-        from scipy import stats
-
         claims += holm(list(2 * stats.t.sf(np.abs(t), 19))).min() <= 0.05
     assert claims <= 10 + 4 * np.sqrt(200 * 0.05 * 0.95)
     assert claims > 0
