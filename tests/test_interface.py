@@ -63,7 +63,22 @@ def test_names_scores_and_selections():
     ("function", "positional", "keyword"),
     [
         (solve, ["problem"], []),
-        (simulate, ["problem"], ["n_features", "n_trials", "seed", "progress"]),
+        (
+            simulate,
+            ["problem"],
+            [
+                "n_features",
+                "n_trials",
+                "seed",
+                "progress",
+                "law",
+                "memory",
+                "split",
+                "records",
+                "until",
+                "tolerance",
+            ],
+        ),
         (select, ["key", "rank_key", "keep_fraction"], ["keep", "selection", "exploit"]),
         (make_selection, ["text"], ["exploit"]),
         (register_selection, ["name"], ["uses"]),
