@@ -9,11 +9,13 @@ c / d; at the size used here that is far below a standard error, and its 1/d law
 import numpy as np
 import pytest
 
-from nfl_pruning import FixedProbe, Problem, Student, Teacher, make_selection, simulate, solve
+from nfl_pruning import SCORES, FixedProbe, Problem, Teacher, make_selection, simulate, solve
+from nfl_pruning.links import parse_link
 
 N_FEATURES, N_TRIALS, N_PROBLEMS = 400, 160, 64
 LINKS = ("logistic", "probit", "sign", "steps:0:0.1,0.9", "steps:-0.5,1:0.1,0.6,0.9")
 LOSSES = ("logistic", "logistic", "squared")
+RANKINGS = ("el2n", "entropy", "grand", "margin")
 PROTOCOLS = ("threshold", "threshold", "exact", "soft:0.5", "power:1", "random")
 
 
@@ -23,15 +25,12 @@ def random_problem(index: int) -> Problem:
     return Problem(
         samples_per_feature=float(draw.uniform(2, 8)),
         keep_fraction=float(draw.uniform(0.2, 0.9)),
-        score=("el2n", "entropy", "grand", "margin")[index % 4],
+        score=SCORES[RANKINGS[index % 4]],
         keep=("hardest", "easiest")[(index // 2) % 2],
         selection=make_selection(PROTOCOLS[index % 6], exploit=float(draw.uniform(0.2, 0.8))),
-        teacher=Teacher(LINKS[index % 5], float(draw.uniform(0.5, 4))),
+        teacher=Teacher(parse_link(LINKS[index % 5]), float(draw.uniform(0.5, 4))),
         probe=FixedProbe(float(draw.uniform(-0.5, 1))),
-        student=Student(
-            ("logistic", "squared")[index % 3 == 2], float(10 ** draw.uniform(-2, -0.5))
-        ),
-    )
+    ).replace(loss=LOSSES[index % 3], ridge=float(10 ** draw.uniform(-2, -0.5)))
 
 
 def root_mean_square_range(n_trials: int, count: int) -> np.ndarray:
@@ -77,11 +76,10 @@ def test_the_bias_of_finite_systems_shrinks_like_one_over_d():
         samples_per_feature=4.0,
         keep_fraction=0.4,
         keep="easiest",
-        teacher=Teacher("logistic", 2.0),
         probe=FixedProbe(0.8),
-        student=Student("logistic", 0.02),
-    )
+    ).replace(signal=2.0, ridge=0.02)
     limit = solve(problem).norm
+    assert limit is not None
     sizes, trials = (10, 20, 40), (64_000, 32_000, 16_000)
     runs = [
         simulate(problem, n_features=d, n_trials=n, seed=3)
