@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nfl_pruning.selections.finite import Counts, rank_weights
+from nfl_pruning.selections.finite import Counts, rank_weights, select
 from nfl_pruning.selections.order import ordered_integers, take_largest
 
 
@@ -55,3 +55,21 @@ def test_ties_and_exploration_are_uniform():
     for frequency, chance in [(sure, 1 / 8), (explored, 2 / 8)]:
         assert np.abs(frequency - chance).max() < 4.5 * np.sqrt(chance * (1 - chance) / 4000)
     np.testing.assert_allclose(np.sort(np.unique(probabilities)), [2 / 7, 1], rtol=1e-6)
+
+
+def test_nothing_is_taken_of_nothing():
+    """An empty band, as the rest is when everything is kept; its level lies at the range's end."""
+    with jax.enable_x64(True):
+        for dtype in (jnp.int32, jnp.int64):
+            numbers, nobody = jnp.arange(5, dtype=dtype), jnp.zeros(5, bool)
+            mask = jax.jit(take_largest)((numbers,), jnp.asarray(0), nobody)
+            assert not np.asarray(mask).any()
+
+
+@pytest.mark.parametrize("keep", ["hardest", "easiest"])
+def test_keeping_everything_ends(keep):
+    for selection in ("threshold", "exact", "random"):
+        found = select(
+            jax.random.key(0), np.arange(9.0), 1.0, keep=keep, selection=selection, exploit=1.0
+        )
+        np.testing.assert_array_equal(found.weights, np.ones(9))

@@ -37,8 +37,12 @@ def _level(numbers: Array, count: Array, among: Array) -> Array:
     high = jnp.max(jnp.where(among, numbers, info.min))
     at_top = jnp.sum(among & (numbers >= high), dtype=jnp.int32) >= count
     low = jnp.where(at_top, high, low)
-    gap = lambda bracket: bracket[0] < bracket[1] - 1  # noqa: E731
-    return lax.while_loop(gap, halve, (low, jnp.maximum(high, low)))[0]
+
+    def open_bracket(bracket: tuple[Array, Array]) -> Array:
+        low, high = bracket  # no sum with 1: at the ends of the range it would wrap around
+        return (low < high) & (high - low != 1)
+
+    return lax.while_loop(open_bracket, halve, (low, jnp.maximum(high, low)))[0]
 
 
 def take_largest(keys: tuple[Array, ...], count: Array, among: Array) -> Array:
