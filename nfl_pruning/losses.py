@@ -101,7 +101,7 @@ LOSSES.add(
     ),
 )
 
-# Two hard constraints as losses: 0 where they hold, infinite elsewhere. Their fits are the limits of
+# Two hard constraints as losses: 0 where they hold, infinite elsewhere. Their fits are limits of
 # vanishing ridge where no finite ridge-free fit exists, and do not depend on the ridge's size.
 MAX_MARGIN = Loss(
     "max-margin",

@@ -121,7 +121,12 @@ def fit_multinomial(
 
 
 def _gradient(
-    x: np.ndarray, codes: np.ndarray, relative: np.ndarray, *, fitted: np.ndarray, offset: np.ndarray
+    x: np.ndarray,
+    codes: np.ndarray,
+    relative: np.ndarray,
+    *,
+    fitted: np.ndarray,
+    offset: np.ndarray,
 ) -> np.ndarray:
     """Gradient of the mean weighted loss with respect to the coefficients, shape (d, classes)."""
     from scipy.special import softmax

@@ -8,6 +8,7 @@ layers and end exactly on the jumps, so the error falls geometrically with the n
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+AnyArray = Any  # numpy for numpy arguments, JAX for JAX ones
 NORMAL_RANGE = 9.5  # beyond it the normal density is below 1e-20
 
 
@@ -31,7 +33,7 @@ def graded_edges(
     n_panels: int,
     base: float = 1.0,
     limit: float = NORMAL_RANGE,
-) -> Array:
+) -> AnyArray:
     """Panel edges on [-limit, limit] that resolve layers of given centres and widths.
 
     The edges equidistribute the density ``1 / base + sum_i 1 / sqrt((x - c_i)^2 + w_i^2)``, whose
@@ -84,7 +86,7 @@ def _repeat(count: int, body, state, *, host: bool):
     return state
 
 
-def panel_nodes(edges: ArrayLike, n_nodes: int) -> tuple[Array, Array]:
+def panel_nodes(edges: ArrayLike, n_nodes: int) -> tuple[AnyArray, AnyArray]:
     """Gauss-Legendre nodes and weights on every panel.
 
     Args:
@@ -102,7 +104,7 @@ def panel_nodes(edges: ArrayLike, n_nodes: int) -> tuple[Array, Array]:
     return (middle + half * x).reshape(shape), (half * w).reshape(shape)
 
 
-def merge_edges(edges: Array, jumps: ArrayLike) -> Array:
+def merge_edges(edges: AnyArray, jumps: ArrayLike) -> AnyArray:
     """Edges with the jump points added, sorted; jumps outside the range are moved to its ends."""
     xp = np if isinstance(edges, np.ndarray) else jnp
     jumps = xp.clip(xp.asarray(jumps), edges[..., :1], edges[..., -1:])

@@ -156,13 +156,13 @@ def solve_coarse(system: System) -> tuple[Root, int]:
 
 def _remeshed(system: System, x: np.ndarray, level: Level, *, max_steps: int = 40) -> Root:
     """Newton on the mesh of its start, then again on the mesh of what it found."""
-    for _ in range(2):
+
+    def once(x: np.ndarray) -> Root:
         rows = system.rows(x, level)
-        root = newton(x, system.terms(), rows, system.loss, max_steps=max_steps)
-        x = root.x
-        if not root.residual < 0.1:
-            break
-    return root
+        return newton(x, system.terms(), rows, system.loss, max_steps=max_steps)
+
+    root = once(x)
+    return once(root.x) if root.residual < 0.1 else root
 
 
 def _easier(system: System) -> Callable[[float], System]:
