@@ -19,6 +19,7 @@ from nfl_pruning.montecarlo.sampling import make_numbers, make_plan
 from nfl_pruning.montecarlo.statistics import Until, check_until, looks
 from nfl_pruning.montecarlo.trials import Layout, Table, empty_table, explicit_trial
 from nfl_pruning.problem import Problem
+from nfl_pruning.programs import release_programs
 from nfl_pruning.records import RecordStore
 from nfl_pruning.validation import check_integer, check_number
 
@@ -67,6 +68,7 @@ def simulate(
     n_trials = check_integer("n_trials", n_trials, 1)
     check_number("tolerance", tolerance, "(0, 1]")
     until = check_until(until)
+    release_programs()
     job, law = make_job(problem, n_features=n_features, seed=seed, law=law)
     devices = len(jax.devices() if split == "rows" else jax.local_devices())
     run = plan_run(job.plan, memory=memory, split=split, tolerance=tolerance, devices=devices)
