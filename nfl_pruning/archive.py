@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from nfl_pruning.records import write_atomically
 from nfl_pruning.validation import InvalidArgumentError
 
 
@@ -47,21 +47,15 @@ def write_archive(
         InvalidArgumentError: see :func:`check_output`.
     """
     target = check_output(path, force=force)
-    handle, temporary = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.stem}-", suffix=".tmp"
-    )
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(
-                file,
-                allow_pickle=False,
-                data_hash=np.array(data_hash),
-                config=np.array(json.dumps(dict(config), sort_keys=True, allow_nan=False)),
-                **arrays,
-            )
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return target
+    stated = json.dumps(dict(config), sort_keys=True, allow_nan=False)
+
+    def write(file: IO[bytes]) -> None:
+        np.savez_compressed(
+            file,
+            allow_pickle=False,
+            data_hash=np.array(data_hash),
+            config=np.array(stated),
+            **arrays,
+        )
+
+    return write_atomically(target, write)

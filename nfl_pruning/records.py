@@ -14,12 +14,12 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -141,7 +141,7 @@ class RecordStore:
         record = {"config": config, "result": result, "provenance": provenance()}
         text = to_json(record, indent=1) + "\n"
         self.folder.mkdir(parents=True, exist_ok=True)
-        return write_atomically(self.path(config), text)
+        return write_atomically(self.path(config), lambda file: file.write(text.encode()))
 
     def all(self) -> list[Record]:
         """Every record in the folder, in the order of file names.
@@ -173,12 +173,12 @@ def matching(records: Iterable[Record], **entries: Any) -> list[Record]:
     ]
 
 
-def write_atomically(path: Path, text: str) -> Path:
-    """Write ``text`` to ``path`` so that readers see the old file or the new one, never a part."""
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> Path:
+    """Let ``write`` fill ``path``; readers see the old file or the new one, never a part."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)

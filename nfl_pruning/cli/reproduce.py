@@ -104,7 +104,8 @@ def _enter(
             for record in store.all()
         },
     }
-    write_atomically(manifest, to_json(entries, indent=1) + "\n")
+    text = to_json(entries, indent=1) + "\n"
+    write_atomically(manifest, lambda file: file.write(text.encode()))
 
 
 def _digest(text: str) -> str:

@@ -7,6 +7,7 @@ probability. Weights do not matter as long as they are positive.
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import ndtr
@@ -41,7 +42,8 @@ def _plane_nodes(problem: Problem, law: KeepLaw) -> tuple[np.ndarray, np.ndarray
     weight = (half[..., None] * w).reshape(len(u), -1) * normal_density(across)
     weight = weight * (u_weight * normal_density(u))[:, None]
     margin = problem.teacher.scale * (rho * u[:, None] + perp * across)
-    positive = _link_probability(problem, margin)
+    with jax.enable_x64(True):
+        positive = np.asarray(problem.teacher.link(margin))
     keep = law.evaluate(u)[0].sum(axis=0)
     parts = []
     for i, y in enumerate(LABELS):
@@ -50,16 +52,6 @@ def _plane_nodes(problem: Problem, law: KeepLaw) -> tuple[np.ndarray, np.ndarray
     along, side, mass = np.concatenate([part.reshape(3, -1) for part in parts], axis=1)
     real = mass > 1e-30
     return along[real], side[real], mass[real]
-
-
-def _link_probability(problem: Problem, margin: np.ndarray) -> np.ndarray:
-    steps = problem.teacher.link.steps
-    if problem.teacher.link.name == "logistic":
-        return 0.5 * (1 + np.tanh(0.5 * margin))
-    total = np.full_like(margin, steps.base)
-    for location, width, jump in zip(*steps[1:], strict=True):
-        total += jump * (ndtr((margin - location) / width) if width > 0 else margin > location)
-    return total
 
 
 def separability_threshold(problem: Problem, law: KeepLaw) -> float:
