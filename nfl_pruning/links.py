@@ -22,7 +22,12 @@ from jax.scipy.special import ndtr
 from jax.typing import ArrayLike
 
 from nfl_pruning.registry import Registry
-from nfl_pruning.validation import InvalidArgumentError, check_choice, format_number
+from nfl_pruning.validation import (
+    InvalidArgumentError,
+    check_choice,
+    check_number,
+    format_number,
+)
 
 
 class Steps(NamedTuple):
@@ -39,15 +44,20 @@ class Link:
     """P(y = 1 | teacher margin); the margin is ``signal * <x, teacher direction>``.
 
     ``scale_free`` links do not look at the size of the margin: the signal is then irrelevant.
+    ``clean`` is the link whose labels a link with flips turns round with probability ``flip``.
     """
 
     name: str
     steps: Steps
     scale_free: bool = False
+    clean: Link | None = None
+    flip: float = 0.0
 
     def __call__(self, margin: ArrayLike) -> Array:
         """P(y = 1 | margin), elementwise and in the dtype of ``margin``."""
         margin = jnp.asarray(margin)
+        if self.clean is not None:
+            return self.flip + (1 - 2 * self.flip) * self.clean(margin)
         if self.name == "logistic":  # the same function, without the sum over steps
             return 0.5 * (1.0 + jnp.tanh(0.5 * margin))
         total = jnp.full(margin.shape, self.steps.base, margin.dtype)
@@ -56,6 +66,18 @@ class Link:
             rise = ndtr(edge / width) if width > 0 else (edge > 0).astype(margin.dtype)
             total = total + jump * rise
         return total
+
+    @property
+    def rises(self) -> tuple[tuple[float, float], ...]:
+        """Where the link rises and how broadly: (location, width) in the teacher margin.
+
+        The logistic link has one rise, although it is a sum of many steps at one place.
+        """
+        if self.clean is not None:
+            return self.clean.rises
+        if self.name == "logistic":
+            return ((0.0, 1.0),)
+        return tuple(zip(self.steps.locations, self.steps.widths, strict=True))
 
     @property
     def symmetric(self) -> bool:
@@ -118,15 +140,41 @@ LINKS.add("probit", Link("probit", Steps(0.0, (0.0,), (1.0,), (1.0,))))
 LINKS.add("sign", Link("sign", Steps(0.0, (0.0,), (0.0,), (1.0,)), scale_free=True))
 
 
+def flipped(clean: Link, probability: float | str) -> Link:
+    """A link whose labels are turned round with a given probability, whatever the input.
+
+    The steps stay where they are: P -> probability + (1 - 2 probability) P scales base and jumps.
+
+    Args:
+        clean: the link before the flips.
+        probability: in [0, 0.5], or its text; at 0.5 labels say nothing.
+    """
+    p = check_number("flip probability", probability, "[0, 0.5]")
+    base, locations, widths, jumps = clean.steps
+    steps = Steps(p + (1 - 2 * p) * base, locations, widths, tuple((1 - 2 * p) * j for j in jumps))
+    name = f"flip:{format_number(p)}:{clean.name}"
+    return Link(name, steps, clean.scale_free, clean, p)
+
+
+FORMS = ("steps:BREAKS:VALUES", "flip:PROBABILITY[:LINK]")
+
+
 def parse_link(text: str | Link) -> Link:
-    """A link from its name, or from ``steps:BREAKS:VALUES`` with comma-separated numbers."""
+    """A link from its name or text form.
+
+    ``steps:BREAKS:VALUES`` takes comma-separated numbers; ``flip:PROBABILITY:LINK`` turns labels of
+    any link round with that probability, those of ``sign`` when no link is named.
+    """
     if isinstance(text, Link):
         return text
-    if not text.startswith("steps:"):
-        return LINKS[check_choice("link", text, [*LINKS, "steps:BREAKS:VALUES"])]
-    parts = text.split(":")
+    kind, _, rest = str(text).partition(":")
+    if kind == "flip":
+        probability, _, clean = rest.partition(":")
+        return flipped(parse_link(clean or "sign"), probability)
+    if kind != "steps":
+        return LINKS[check_choice("link", text, [*LINKS, *FORMS])]
     try:
-        _, breaks, values = parts
+        breaks, values = rest.split(":")
         return piecewise_constant(
             [float(b) for b in breaks.split(",")], [float(v) for v in values.split(",")]
         )

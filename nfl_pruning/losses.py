@@ -2,6 +2,7 @@
 
 A loss is a convex function of ``t = y * h`` (label times margin). Its proximal point
 ``prox(v, step) = argmin_t step * loss(t) + (t - v)^2 / 2`` solves ``t + step * loss'(t) = v``.
+``max-margin`` is a constraint written as a loss: 0 where t >= 1, infinite elsewhere.
 """
 
 from __future__ import annotations
@@ -31,9 +32,16 @@ class Loss:
         derivative: d loss / d t, elementwise (a subgradient at kinks).
         prox: (v, step) -> t, the proximal point, elementwise; differentiable almost everywhere.
         pull: (v, step) -> v - prox(v, step), in a form that loses no digits.
-        kinks: step -> the v at which ``pull`` bends.
         separates: whether the infimum lies at t = infinity, so that a ridge-free fit to linearly
             separable samples does not exist.
+        kinks: step -> the v at which ``pull`` bends; at step 0, the t at which the loss does.
+        limit: name of the constraint that fits obey in the limit of a vanishing ridge, where the
+            kept samples can obey it.
+        attained: whether the limit of a vanishing ridge attains the least loss on samples that obey
+            the constraint, so that it is a fit like any other and not a mere direction.
+        hard: whether the loss is itself a constraint, 0 or infinite: its fit is then the shortest
+            parameter that obeys it, whatever the ridge and the weights.
+        smooth: whether the loss has a derivative everywhere; fits to others are quadratic programs.
     """
 
     name: str
@@ -43,6 +51,10 @@ class Loss:
     pull: Callable[[Array, Array], Array]
     separates: bool
     kinks: Callable[[Array], tuple[Array, ...]] = _no_kinks
+    limit: str = "max-margin"
+    attained: bool = False
+    hard: bool = False
+    smooth: bool = True
 
 
 @jax.custom_jvp
@@ -98,20 +110,41 @@ LOSSES.add(
         prox=lambda v, step: (v + step) / (1 + step),
         pull=lambda v, step: (v - 1) * step / (1 + step),
         separates=False,
+        limit="interpolation",
     ),
 )
-
-# Two hard constraints as losses: 0 where they hold, infinite elsewhere. Their fits are limits of
-# vanishing ridge where no finite ridge-free fit exists, and do not depend on the ridge's size.
-MAX_MARGIN = Loss(
-    "max-margin",
-    value=lambda t: jnp.where(t >= 1, 0.0, jnp.inf),
-    derivative=lambda t: jnp.where(t >= 1, 0.0, -jnp.inf),
-    prox=lambda v, step: jnp.maximum(v, 1.0),
-    pull=lambda v, step: -jnp.maximum(1 - v, 0.0) + 0 * step,
-    separates=True,
-    kinks=lambda step: (jnp.ones_like(step),),
+LOSSES.add(
+    "hinge",
+    Loss(
+        "hinge",
+        value=lambda t: jnp.maximum(1 - t, 0.0),
+        derivative=lambda t: jnp.where(t < 1, -1.0, 0.0),
+        prox=lambda v, step: v + jnp.clip(1 - v, 0.0, step),
+        pull=lambda v, step: -jnp.clip(1 - v, 0.0, step),
+        separates=False,
+        kinks=lambda step: (jnp.ones_like(step), 1 - step),
+        attained=True,
+        smooth=False,
+    ),
 )
+LOSSES.add(
+    "max-margin",
+    Loss(
+        "max-margin",
+        value=lambda t: jnp.where(t >= 1, 0.0, jnp.inf),
+        derivative=lambda t: jnp.where(t >= 1, 0.0, -jnp.inf),
+        prox=lambda v, step: jnp.maximum(v, 1.0),
+        pull=lambda v, step: -jnp.maximum(1 - v, 0.0) + 0 * step,
+        separates=False,
+        kinks=lambda step: (jnp.ones_like(step),),
+        hard=True,
+        smooth=False,
+    ),
+)
+MAX_MARGIN = LOSSES["max-margin"]
+
+# The limit of a vanishing ridge for the squared loss, where samples can be interpolated. It is no
+# loss to choose: labels that every margin must equal are fitted by ``squared`` itself.
 INTERPOLATION = Loss(
     "interpolation",
     value=lambda t: jnp.where(t == 1, 0.0, jnp.inf),
@@ -119,4 +152,6 @@ INTERPOLATION = Loss(
     prox=lambda v, step: jnp.ones_like(v),
     pull=lambda v, step: v - 1 + 0 * step,
     separates=False,
+    limit="interpolation",
+    hard=True,
 )

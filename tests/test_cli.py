@@ -270,7 +270,9 @@ def test_reproduce_says_what_is_no_checkout(capsys, tmp_path, toy_checkout):
 
 def test_statuses_are_documented():
     texts = {status.value for status in Status}
-    assert texts == {"certified", "not-certified", "separable", "no-solution", "unsupported"}
+    assert texts == {
+        "certified", "not-certified", "separable", "not-separable", "no-solution", "unsupported",
+    }  # fmt: skip
     assert all(status.sentence.endswith(".") for status in Status)
 
 

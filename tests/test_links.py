@@ -42,9 +42,38 @@ def test_piecewise_constant_reads_its_text():
     assert parse_link("steps:-1,1:0.2,0.5,0.8").symmetric
 
 
+@pytest.mark.parametrize("clean", ["logistic", "probit", "sign", "steps:-1,2:0.1,0.7,0.4"])
+def test_flips_turn_labels_round(clean):
+    link, inner = parse_link(f"flip:0.1:{clean}"), parse_link(clean)
+    with jax.enable_x64(True):
+        before, after = np.asarray(inner(MARGINS)), np.asarray(link(MARGINS))
+    np.testing.assert_allclose(after, 0.9 * before + 0.1 * (1 - before), atol=1e-15)
+    base, locations, widths, jumps = link.steps
+    total = np.full_like(MARGINS, base)
+    for location, width, jump in zip(locations, widths, jumps, strict=True):
+        total += jump * (ndtr((MARGINS - location) / width) if width else location < MARGINS)
+    np.testing.assert_allclose(total, after, atol=1e-12)
+    assert link.symmetric == inner.symmetric and link.scale_free == inner.scale_free
+    assert link.rises == inner.rises
+    assert parse_link(link.name) == link and hash(parse_link(link.name)) == hash(link)
+
+
+def test_flips_of_the_sign_are_a_noisy_step():
+    assert parse_link("flip:0.05") == parse_link("flip:0.05:sign")
+    np.testing.assert_allclose(
+        np.hstack(parse_link("flip:0.05").steps), np.hstack(parse_link("steps:0:0.05,0.95").steps)
+    )
+    twice = parse_link("flip:0.1:flip:0.2:logistic")
+    np.testing.assert_allclose(twice(MARGINS), parse_link("flip:0.26:logistic")(MARGINS), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
+        ("flip:0.7", r"flip probability must be a number in \[0, 0.5\]; got '0.7'"),
+        ("flip:x:sign", "flip probability must be a number"),
+        ("flip:", "flip probability must be a number"),
+        ("flip:0.1:logit", "nearest: logistic"),
         ("logit", "nearest: logistic"),
         ("steps:0", "must have the form steps:BREAKS:VALUES"),
         ("steps:a:0,1", "must have the form steps:BREAKS:VALUES"),

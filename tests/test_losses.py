@@ -13,6 +13,8 @@ from scipy.special import expit
 
 from nfl_pruning.losses import INTERPOLATION, LOSSES, MAX_MARGIN
 
+SMOOTH = sorted(name for name, loss in LOSSES.items() if loss.smooth)
+
 V = np.array([-1e4, -300.0, -30.0, -3.0, -1e-8, 0.0, 0.5, 12.0, 40.0, 700.0])
 STEPS = np.array([0.0, 1e-12, 0.3, 4.0, 12.0, 1e3, 1e6])
 GRID = [grid.ravel() for grid in np.meshgrid(V, STEPS)]
@@ -27,7 +29,7 @@ def test_logistic_prox_is_the_root():
         assert abs(found - wanted) <= 1e-11 * (1 + abs(wanted))
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", SMOOTH)
 def test_derivative_pull_and_prox_agree(name):
     loss = LOSSES[name]
     with jax.enable_x64(True):
@@ -55,6 +57,36 @@ def test_the_prox_differentiates_like_a_finite_difference(name):
                     for e in (-1e-6, 1e-6)
                 ]
                 assert abs(slope - (ends[1] - ends[0]) / 2e-6) < 1e-8
+
+
+@pytest.mark.parametrize("name", sorted(set(LOSSES) - set(SMOOTH)))
+def test_proximal_points_of_losses_with_corners_minimise(name):
+    """Against a fine grid of t: no other point is better, and the pull is v - prox."""
+    loss = LOSSES[name]
+    with jax.enable_x64(True):
+        for v in (-7.0, -1.0, 0.2, 0.999, 1.0, 1.7):
+            for step in (1e-3, 0.5, 1.0, 30.0):
+                t = np.linspace(-10, 40, 50_001)
+                energy = lambda t: step * loss.value(t) + (t - v) ** 2 / 2  # noqa: B023, E731
+                found = loss.prox(jnp.float64(v), jnp.float64(step))
+                assert float(energy(found)) <= float(np.min(energy(t))) + 1e-12
+                assert float(energy(found + 0.01)) > float(energy(found))
+                assert float(energy(found - 0.01)) > float(energy(found))
+                assert abs(loss.pull(jnp.float64(v), jnp.float64(step)) - (v - found)) < 1e-12
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_pulls_have_corners_where_they_say(name):
+    """Straight (or smooth) between the corners: second differences vanish with the step."""
+    loss, h = LOSSES[name], 1e-4
+    with jax.enable_x64(True):
+        v = jnp.arange(-6, 4, h)
+        pull = loss.pull(v, jnp.full_like(v, 2.5))
+    bend = np.abs(np.diff(np.asarray(pull), 2)) / h
+    corners = {round(float(k), 6) for k in loss.kinks(np.asarray(2.5))}
+    found = {round(float(v[i + 1]), 3) for i in np.flatnonzero(bend > 0.1)}
+    assert {round(c, 3) for c in corners} <= found
+    assert all(min(abs(f - c) for c in corners) < 3 * h for f in found)
 
 
 def test_float32_prox_ends():

@@ -68,7 +68,14 @@ def links() -> list[Row]:
 
     what = {True: "P(y = 1 | t) whatever the size of t", False: "P(y = 1 | t), t = signal * z"}
     rows = [{"name": name, "what": what[link.scale_free]} for name, link in LINKS.items()]
-    return [*rows, {"name": "steps:BREAKS:VALUES", "what": "piecewise constant in t"}]
+    return [
+        *rows,
+        {"name": "steps:BREAKS:VALUES", "what": "piecewise constant in t"},
+        {
+            "name": "flip:PROBABILITY[:LINK]",
+            "what": "labels of a link (sign) turned round at random",
+        },
+    ]
 
 
 def losses() -> list[Row]:
@@ -76,10 +83,13 @@ def losses() -> list[Row]:
     from nfl_pruning.losses import LOSSES
 
     what = {
-        True: "without ridge a fit exists only while the kept samples are not separable",
-        False: "a fit exists also without ridge, separable samples or not",
+        (True, False): "without ridge a fit exists only while the kept samples are not separable",
+        (False, False): "a fit exists also without ridge, separable samples or not",
+        (False, True): "a constraint: a fit exists only while the kept samples are separable",
     }
-    return [{"name": name, "what": what[loss.separates]} for name, loss in LOSSES.items()]
+    return [
+        {"name": name, "what": what[loss.separates, loss.hard]} for name, loss in LOSSES.items()
+    ]
 
 
 def datasets() -> list[Row]:

@@ -17,11 +17,21 @@ SWEEPS = ("signal", "samples_per_feature", "ridge", "keep_fraction", "exploit")
 """Options that take comma lists, in the order of the loops: the last one varies fastest."""
 
 _OPTIONS = (
-    ("--link", "logistic", "Label law: logistic, sign, probit or steps:BREAKS:VALUES."),
+    (
+        "--link",
+        "logistic",
+        "Label law: logistic, sign, probit, steps:BREAKS:VALUES or flip:PROBABILITY[:LINK] "
+        "(labels of LINK, else of sign, turned round at random).",
+    ),
     ("--signal", "1", "Norm of the teacher's parameter, >= 0."),
     ("--samples-per-feature", "5", "n / d before pruning, > 0."),
     ("--ridge", "0.01", "Penalty, >= 0, normalised by n before pruning; 0: none."),
-    ("--loss", "logistic", "Loss of the fit: logistic or squared."),
+    (
+        "--loss",
+        "logistic",
+        "Loss of the fit: logistic, squared, hinge or max-margin (a hard margin of 1: the ridge "
+        "does not matter, and the kept samples must be separable).",
+    ),
     (
         "--probe",
         "fixed:1",

@@ -9,6 +9,7 @@ class Status(Enum):
     CERTIFIED = "certified"
     NOT_CERTIFIED = "not-certified"
     SEPARABLE = "separable"
+    NOT_SEPARABLE = "not-separable"
     NO_SOLUTION = "no-solution"
     UNSUPPORTED = "unsupported"
 
@@ -27,6 +28,8 @@ _SENTENCES = {
     Status.NOT_CERTIFIED: "Solved, but a finer quadrature differs by the error estimate.",
     Status.SEPARABLE: "The kept samples are linearly separable, so no finite ridge-free fit "
     "exists; use ridge > 0.",
+    Status.NOT_SEPARABLE: "The kept samples are not linearly separable, so no max-margin fit "
+    "exists; use fewer samples or another loss.",
     Status.NO_SOLUTION: "No solution of the limit equations was found, so no numbers are given.",
     Status.UNSUPPORTED: "The theory does not cover this problem.",
 }

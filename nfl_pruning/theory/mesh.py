@@ -51,13 +51,12 @@ class Layers:
 
 
 def link_layers(problem: Problem) -> Layers:
-    """The link's steps in z (one for the logistic link, whose steps share a place)."""
+    """The link's rises in z = (teacher margin) / scale."""
     link, scale = problem.teacher.link, problem.teacher.scale
     if scale == 0:
         return Layers(np.zeros(0), np.zeros(0))
-    if link.name == "logistic":
-        return Layers(np.zeros(1), np.ones(1) / scale)
-    return Layers(np.asarray(link.steps.locations) / scale, np.asarray(link.steps.widths) / scale)
+    places, widths = np.array(link.rises).T
+    return Layers(places / scale, widths / scale)
 
 
 def equation_terms(
@@ -154,21 +153,34 @@ def _xi_nodes(
     lean = max(perp * abs(a_p) / s, 1e-9)
     rise_at = np.where(a_p < 0, -1.0, 1.0) * (layers.places - rho * u[:, None]) / lean
     rise = np.hypot(layers.widths, perp * tau / s) / lean
-    # A sample bends where its margin is 0 and where it lies one full step on the wrong side.
+    # A smooth map bends where the margin is 0 and where it lies one full step on the wrong side.
     step = kappa * omegas.max(initial=1e-12)
-    bends = np.array([0.0, step, -step])
+    bends = np.array([0.0, step, -step]) if loss.smooth else np.zeros(0)
     bend_at = (bends - a_u * u[:, None]) / s
-    bend = np.full(3, (1 + np.log1p(step)) / s)
-    kinks = [np.asarray(k) for omega in omegas for k in loss.kinks(kappa * omega)]
-    exact = np.array([sign * k for k in kinks for sign in (1.0, -1.0)])
-    exact_at = (exact - a_u * u[:, None]) / s
+    bend = np.full(len(bends), (1 + np.log1p(step)) / s)
+    panels = runs * BLOCK_NODES // NODES
+    exact_at = (
+        _kinks(u, omegas, x, setting=setting, loss=loss)[:, : panels - 4] - a_u * u[:, None]
+    ) / s
     centres = np.clip(np.concatenate([rise_at, bend_at], axis=1), -30.0, 30.0)
     widths = np.clip(np.concatenate([rise, bend]), 1e-5, 1e3)
-    n_panels = runs * BLOCK_NODES // NODES - len(exact)
+    n_panels = panels - exact_at.shape[1]
     edges = graded_edges(centres, np.broadcast_to(widths, centres.shape), n_panels=n_panels)
     nodes = panel_nodes(merge_edges(edges, exact_at), NODES)
     xi, weight = (np.asarray(part) for part in nodes)
     return xi, weight * normal_density(xi)
+
+
+def _kinks(
+    u: np.ndarray, omegas: np.ndarray, x: np.ndarray, *, setting: Setting, loss: Loss
+) -> np.ndarray:
+    """Margins v at which the proximal map has a corner, shape (len(u), kinks)."""
+    kappa, chi = np.exp(x[3]), x[4] if len(x) == 5 else 0.0
+    corners = sorted({float(k) for omega in omegas for k in loss.kinks(jnp.asarray(kappa * omega))})
+    if not corners:
+        return np.zeros((len(u), 0))
+    moved = [(y, chi * setting.probe_pull(y, u)) for y in setting.labels]
+    return np.stack([y * (k - shift) for k in corners for y, shift in moved], axis=1)
 
 
 def build_rows(setting: Setting, x: np.ndarray, *, loss: Loss, level: Level) -> list[Rows]:

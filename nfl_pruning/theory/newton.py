@@ -9,7 +9,7 @@ from functools import cached_property
 import jax.numpy as jnp
 import numpy as np
 
-from nfl_pruning.losses import INTERPOLATION, MAX_MARGIN, Loss
+from nfl_pruning.losses import LOSSES, Loss
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.equations import Rows, Terms, moments_and_slopes, residual_and_slopes
 from nfl_pruning.theory.keep_law import KeepLaw
@@ -27,6 +27,7 @@ CONVERGED = 1e-11
 LARGEST_STEP = 2.0
 LOG_RANGE = 60.0
 SMALLEST_STRIDE = 0.02
+SMALL_RIDGE = 1e-4
 PATH_LEVELS = (0, 2)
 MOST_TRIALS = 40
 
@@ -183,12 +184,31 @@ def _easier(system: System) -> Callable[[float], System]:
         ratio = (delta - edge) / (first - edge)
         return lambda t: at_delta(edge + (first - edge) * ratio**t)
 
-    if system.loss.name in (MAX_MARGIN.name, INTERPOLATION.name):
+    if system.memory and (system.ridge == 0 or system.loss.hard):
+        return _vanishing_ridge(system)
+    if system.loss.hard:
         return approach(min(0.05, 0.5 * delta))
     if system.ridge == 0:
         return approach(30 * delta)
     high = max(10.0, 10 * system.ridge)
     return lambda t: replace(system, ridge=high * (system.ridge / high) ** t)
+
+
+def _vanishing_ridge(system: System) -> Callable[[float], System]:
+    """A path through ridges for a probe that saw the samples: it changes with samples per feature.
+
+    A constraint is reached through a loss that becomes it as the ridge vanishes.
+    """
+    high, low = 10.0, system.ridge or SMALL_RIDGE
+    soft = {"max-margin": "hinge", "interpolation": "squared"}
+    loss = LOSSES[soft[system.loss.limit]] if system.loss.hard else system.loss
+
+    def path(t: float) -> System:
+        if t == 1:
+            return system
+        return replace(system, loss=loss, ridge=high * (low / high) ** t - (low - system.ridge) * t)
+
+    return path
 
 
 def _continuation(system: System) -> tuple[Root, int]:

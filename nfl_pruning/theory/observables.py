@@ -72,26 +72,30 @@ def zero_one_error(teacher: Teacher, cosine: ArrayLike) -> np.ndarray:
     return positive_low + (1 - positive) - negative_agrees
 
 
-def _nodes(teacher: Teacher, cosine: Array, norm: Array) -> tuple[Array, Array]:
-    """Nodes and normal weights in w, shape (..., nodes), for margins up to the given norms."""
-    steps, scale = teacher.link.steps, teacher.scale
+def _nodes(teacher: Teacher, loss: Loss, cosine: Array, norm: Array) -> tuple[Array, Array]:
+    """Nodes and normal weights in w, shape (..., nodes), for margins up to the given norms.
+
+    Panels end where the loss of either label bends.
+    """
+    scale = teacher.scale
     lean = jnp.maximum(scale * jnp.abs(cosine), TINY_WIDTH)[..., None]
     noise = scale * jnp.sqrt(jnp.maximum(1 - cosine**2, 0.0))[..., None]
-    sharpest = min(steps.widths) if teacher.link.name != "logistic" else 1.0
-    places = jnp.asarray(sorted(set(steps.locations)))
+    sharpest = min(width for _, width in teacher.link.rises)
+    places = jnp.asarray(sorted(set(teacher.link.steps.locations)))
     where = jnp.clip(jnp.sign(cosine)[..., None] * places / lean, -50.0, 50.0)
     centres = jnp.concatenate([jnp.zeros_like(lean), where], axis=-1)
     bend = 1 / jnp.maximum(norm, TINY_WIDTH)[..., None]
     rise = jnp.clip(jnp.sqrt(sharpest**2 + noise**2) / lean, 1e-6, 1e3)
     widths = jnp.concatenate([bend, jnp.broadcast_to(rise, where.shape)], axis=-1)
     edges = graded_edges(centres, widths, n_panels=40 + 16 * len(places))
-    w, weights = panel_nodes(merge_edges(edges, centres), 10)
+    bends = [bend * sign * k for k in loss.kinks(jnp.zeros(())) for sign in (1.0, -1.0)]
+    w, weights = panel_nodes(merge_edges(edges, jnp.concatenate([centres, *bends], axis=-1)), 10)
     return w, weights * normal_density(w)
 
 
 @partial(jax.jit, static_argnames=("teacher", "loss"))
 def _expected_loss(teacher: Teacher, loss: Loss, cosine: Array, norm: Array) -> Array:
-    w, weights = _nodes(teacher, cosine, norm)
+    w, weights = _nodes(teacher, loss, cosine, norm)
     positive = positive_probability(teacher.link.steps, teacher.scale, cosine[..., None], w)
     v = norm[..., None] * w
     return jnp.sum(weights * (positive * loss.value(v) + (1 - positive) * loss.value(-v)), axis=-1)
@@ -104,10 +108,11 @@ def best_norm(teacher: Teacher, loss: Loss, cosine: Array) -> Array:
     The loss is convex in the norm and falls towards the side of the derivative's sign at 0; the
     minimiser is bracketed by doubling (up to 2^30) and bisected.
     """
-    w, weights = _nodes(teacher, cosine, jnp.full_like(cosine, 1e4))
-    positive = positive_probability(teacher.link.steps, teacher.scale, cosine[..., None], w)
+    fixed = _nodes(teacher, loss, cosine, jnp.full_like(cosine, 1e4))
 
     def slope(norm):
+        w, weights = fixed if loss.smooth else _nodes(teacher, loss, cosine, jnp.abs(norm))
+        positive = positive_probability(teacher.link.steps, teacher.scale, cosine[..., None], w)
         v = norm[..., None] * w
         up, down = loss.derivative(v), loss.derivative(-v)
         return jnp.sum(weights * w * (positive * up - (1 - positive) * down), axis=-1)
@@ -162,20 +167,25 @@ def observables(
         ``calibration_slope`` (the factor by which the margin must be multiplied to minimise the
         logistic loss: 1 is calibrated, below 1 overconfident; infinite where
         margins separate the labels).
-        NaN where the input is NaN.
+        NaN where the input is NaN; test_loss and excess_risk are NaN for a hard constraint, which
+        some fresh sample always breaks: its loss is infinite.
     """
     cosine, norm = np.broadcast_arrays(np.asarray(cosine, float), np.asarray(norm, float))
     cosine = np.clip(cosine, -1.0, 1.0)
     with jax.enable_x64(True):
         known = np.isfinite(cosine) & np.isfinite(norm)
         c, b = jnp.where(known, cosine, 0.0), jnp.where(known, norm, 1.0)
-        loss_value = np.where(known, _expected_loss(teacher, loss, c, b), np.nan)
+        if loss.hard:
+            loss_value, least = np.full(cosine.shape, np.nan), np.nan
+        else:
+            loss_value = np.where(known, _expected_loss(teacher, loss, c, b), np.nan)
+            least = best_loss(teacher, loss)
         scale = np.where(known, best_norm(teacher, LOSSES["logistic"], c), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         slope = np.where(norm > 0, scale / norm, np.nan)
     return {
         "test_error": zero_one_error(teacher, cosine),
         "test_loss": loss_value,
-        "excess_risk": loss_value - best_loss(teacher, loss),
+        "excess_risk": loss_value - least,
         "calibration_slope": slope,
     }

@@ -13,13 +13,17 @@ from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.certify import certified_root
 from nfl_pruning.theory.keep_law import keep_law
-from nfl_pruning.theory.newton import System
+from nfl_pruning.theory.newton import SMALL_RIDGE, System
 from nfl_pruning.theory.observables import observables
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.probe_limit import ProbeLimit, probe_limit
 from nfl_pruning.theory.separability import separability_threshold
 
 CERTIFIED_ERROR = 1e-6
+CONSTRAINT_RIDGE = 1.0  # any positive number gives the same fit under a hard constraint
+LEAST_NORM = (
+    "The kept samples are separable, so many parameters have no loss; this is the shortest of them."
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Solution:
         residual: largest scaled residual of the limit equations.
         error_estimate: max(|change of cosine|, relative change of norm, |change of test error|)
             between the two finest quadratures; the numbers are the finer one's.
-        state: a_u, a_p (along the probe and across it), tau, kappa; chi (how much the
+        state: a_u, a_p (along the probe and across it), tau, kappa (under a constraint
+            nu = samples_per_feature * ridge * kappa, which no ridge changes); chi (how much the
             refit feels that a sample moved its own score) for in-sample probes.
     """
 
@@ -108,14 +113,17 @@ def _solve(problem: Problem) -> Solution:
     law = keep_law(problem, alignment=probe.alignment, margin=probe.margin)
     loss = problem.student.loss
     system = System(problem, law, loss, problem.student.ridge, probe.memory)
-    if system.ridge == 0:
-        if loss.separates and probe.memory is not None:
-            raise UnsupportedProblemError(
-                "Existence of a ridge-free fit is not known for in-sample probes; use ridge > 0."
-            )
+    note = ""
+    if loss.hard or system.ridge == 0:
         system = replace(system, threshold=_ridge_free_threshold(system))
-        if problem.samples_per_feature <= system.threshold:
-            return _separable(system)
+        separable = problem.samples_per_feature <= system.threshold
+        if loss.hard and not separable:
+            return Solution(problem, Status.NOT_SEPARABLE, _sentence(system))
+        if separable and not (loss.hard or loss.attained):
+            return _direction(system)
+        if separable:
+            system = _constrained(system)
+            note = " Its test loss is infinite." if loss.hard else f" {LEAST_NORM}"
     root, digits, error = certified_root(system)
     if digits is None:
         return Solution(
@@ -130,42 +138,66 @@ def _solve(problem: Problem) -> Solution:
     return Solution(
         problem,
         status,
-        status.sentence,
+        status.sentence + note,
         cosine=digits.cosine,
         norm=digits.norm,
-        **{name: float(value) for name, value in risks.items()},
+        **{name: _known(value) for name, value in risks.items()},
         residual=root.residual,
         error_estimate=error,
-        state=_state(root.x, probe),
+        state=_state(system, root.x, probe),
     )
 
 
-def _state(x: np.ndarray, probe: ProbeLimit) -> dict[str, float]:
-    """The unknowns by name, with the probe's alignment where it was solved for."""
+def _known(value: np.ndarray) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _state(system: System, x: np.ndarray, probe: ProbeLimit) -> dict[str, float]:
+    """The unknowns by name, with the probe's alignment where it was solved for.
+
+    Under a constraint kappa depends on a ridge that means nothing; delta ridge kappa does not.
+    """
     names = ("a_u", "a_p", "tau", "kappa", "chi")
     values = np.concatenate([x[:2], np.exp(x[2:4]), x[4:]])
     state = {name: float(value) for name, value in zip(names, values, strict=False)}
+    if system.loss.hard:
+        kappa = state.pop("kappa")
+        state["nu"] = system.problem.samples_per_feature * system.ridge * kappa
     return state | {"probe_alignment": probe.alignment}
 
 
 def _ridge_free_threshold(system: System) -> float:
-    """Samples per feature above which a ridge-free fit exists."""
-    if system.loss.separates:
-        return separability_threshold(system.problem, system.law)
+    """Samples per feature above which the kept samples do not obey the loss's constraint."""
+    if system.loss.limit == MAX_MARGIN.name:
+        return separability_threshold(system.problem, system.law, memory=system.memory)
     # More kept samples than features; at equality rounding of the mass must not decide.
     return (1 + 1e-12) / system.law.mean(0)
 
 
-def _separable(system: System) -> Solution:
-    """The limit of vanishing ridge where no ridge-free fit exists: a direction without a norm."""
-    if np.isinf(system.threshold):
+def _constrained(system: System) -> System:
+    """The limit of a vanishing ridge where the samples can obey the loss's constraint."""
+    hard = MAX_MARGIN if system.loss.limit == MAX_MARGIN.name else INTERPOLATION
+    ridge = CONSTRAINT_RIDGE if system.memory is None else SMALL_RIDGE
+    return replace(system, loss=hard, ridge=ridge)
+
+
+def _sentence(system: System) -> str:
+    """The status of a system on the wrong side of its threshold, with the threshold."""
+    hard, threshold = system.loss.hard, system.threshold
+    status = Status.NOT_SEPARABLE if hard else Status.SEPARABLE
+    if np.isinf(threshold):
         why = "they are so at any number of samples per feature"
     else:
-        why = f"a fit needs more than {system.threshold:.6g} samples per feature"
-    hard = MAX_MARGIN if system.loss.separates else INTERPOLATION
-    limit = replace(system, loss=hard, ridge=1.0)
-    message = f"{Status.SEPARABLE.sentence.removesuffix('.')}; {why}."
-    root, digits, error = certified_root(limit)
+        needs = "needs at most" if hard else "needs more than"
+        why = f"a fit {needs} {threshold:.6g} samples per feature"
+        why += " under this selection" if system.memory is not None else ""
+    return f"{status.sentence.removesuffix('.')}; {why}."
+
+
+def _direction(system: System) -> Solution:
+    """The limit of vanishing ridge where no ridge-free fit exists: a direction without a norm."""
+    message = _sentence(system)
+    root, digits, error = certified_root(_constrained(system))
     if digits is None:
         return Solution(system.problem, Status.SEPARABLE, message)
     return Solution(

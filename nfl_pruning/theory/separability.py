@@ -1,30 +1,66 @@
 """When a ridge-free logistic fit to the kept samples exists (Candes and Sur 2020, with pruning).
 
 The kept samples are linearly separable, so that no finite fit exists, exactly when
-``1 / delta >= min_t E[pi (t_u y u + t_p y u_perp - Z)_+^2]`` with Z standard normal and pi the keep
-probability. Weights do not matter as long as they are positive.
+
+    1 / delta >= V = min over t   E[pi Psi(t_u y u + t_p y u_perp)],    Psi(m) = E[(m - Z)_+^2],
+
+with Z standard normal and pi the keep probability. Weights do not matter as long as they are
+positive.
+
+A probe that was fitted on the same samples has left its mark on them. Given the teacher's margins
+z_i, the probe's training margins h_i and its loss derivatives f_i, the rest of the design is
+Gaussian but for one constraint, the probe's own stationarity: the f-weighted sum of the rows has no
+part outside the plane of teacher and probe. So the vectors q that must lie in the cone of the
+correctly signed margins are orthogonal to f, and with the multiplier c of that constraint
+
+    V = max over c  min over t   E[pi Psi(t_1 y z + t_2 y h + c y f)] - c^2 E[f^2],
+
+by the same comparison of a random subspace with a cone. It is convex in t and concave in c. Here V
+depends on delta through the probe, and 1 / V is the number of samples per feature that a fit needs
+under the selection which the probe makes at the given delta.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import ndtr
 
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE, gauss_legendre, normal_density
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.keep_law import KeepLaw
 from nfl_pruning.theory.label_law import LABELS
+from nfl_pruning.theory.memory import Memory
 from nfl_pruning.theory.mesh import kept_intervals, link_layers, u_panels
 
+MOST_STEPS = 100
+SEPARATED = 1e-9  # a smaller V is 0: the minimum is approached at infinity
 
-def _plane_nodes(problem: Problem, law: KeepLaw) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Nodes of (y u, y u_perp) and their weights, keep probability included; each of shape (k,)."""
+
+class _Nodes(NamedTuple):
+    """Nodes of a kept sample's law, each of shape (k,).
+
+    Attributes:
+        along, side: y u and y u_perp. pull: y f, the probe's loss derivative (0 for a fresh probe).
+        mass: weights, keep probability included.
+    """
+
+    along: np.ndarray
+    side: np.ndarray
+    pull: np.ndarray
+    mass: np.ndarray
+
+
+def _plane_nodes(problem: Problem, law: KeepLaw, memory: Memory | None) -> _Nodes:
     layers, rho = link_layers(problem), law.label_law.alignment
     perp = np.sqrt(max(1 - rho**2, 0.0))
     widths = np.clip(np.append(layers.widths, 0.5), 1e-3, 1e3)
     centres = np.append(layers.places, 0.0)
+    if memory is not None:  # the probe's proximal map bends over a full step
+        centres = np.append(centres, np.array([1.0, -1.0]) * memory.kappa / memory.sigma)
+        widths = np.append(widths, np.full(2, (1 + np.log1p(memory.kappa)) / memory.sigma))
     panels = u_panels(kept_intervals(law, 2), (np.clip(centres, -30, 30), widths), 30)
     x, w = gauss_legendre(10)
     half, middle = 0.5 * np.diff(panels, axis=1), panels.mean(axis=1, keepdims=True)
@@ -44,46 +80,76 @@ def _plane_nodes(problem: Problem, law: KeepLaw) -> tuple[np.ndarray, np.ndarray
     margin = problem.teacher.scale * (rho * u[:, None] + perp * across)
     with jax.enable_x64(True):
         positive = np.asarray(problem.teacher.link(margin))
+        pulls = {y: memory.pull(y, u) if memory else np.zeros_like(u) for y in LABELS}
     keep = law.evaluate(u)[0].sum(axis=0)
     parts = []
     for i, y in enumerate(LABELS):
         mass = weight * keep[i][:, None] * (positive if y == 1 else 1 - positive)
-        parts.append(np.stack([np.broadcast_to(y * u[:, None], mass.shape), y * across, mass]))
-    along, side, mass = np.concatenate([part.reshape(3, -1) for part in parts], axis=1)
-    real = mass > 1e-30
-    return along[real], side[real], mass[real]
+        columns = (y * u[:, None], y * across, pulls[y][:, None], mass)
+        parts.append(np.stack(np.broadcast_arrays(*columns)))
+    nodes = _Nodes(*np.concatenate([part.reshape(4, -1) for part in parts], axis=1))
+    real = nodes.mass > 1e-30
+    return _Nodes(*(part[real] for part in nodes))
 
 
-def separability_threshold(problem: Problem, law: KeepLaw) -> float:
-    """Samples per feature (before pruning) above which a ridge-free fit exists.
+def separability_threshold(
+    problem: Problem, law: KeepLaw, *, memory: Memory | None = None
+) -> float:
+    """Samples per feature (before pruning) above which a ridge-free fit exists, for this law.
 
-    The law is ``selection_law(problem)``; the problem's own samples per feature are not used.
+    The law is ``selection_law(problem)``. For a fresh probe the problem's own samples per feature
+    are not used; ``memory``, the fit of a probe that saw the samples, belongs to them, and the
+    answer says on which side of existence they are.
 
     Infinite where the kept samples are separable however many there are: noiseless labels, or a
     label-aware rule whose threshold lies on the wrong side of 0.
     """
-    along, side, mass = _plane_nodes(problem, law)
-
-    def objective(t: np.ndarray) -> tuple[float, np.ndarray]:
-        margin = t[0] * along + t[1] * side
-        low, density = ndtr(margin), normal_density(margin)
-        value = np.sum(mass * ((1 + margin**2) * low + margin * density))
-        slope = 2 * mass * (margin * low + density)
-        return float(value), np.array([np.sum(slope * along), np.sum(slope * side)])
-
-    def curvature(t: np.ndarray) -> np.ndarray:
-        bend = 2 * mass * ndtr(t[0] * along + t[1] * side)
-        cross = np.sum(bend * along * side)
-        return np.array([[np.sum(bend * along**2), cross], [cross, np.sum(bend * side**2)]])
-
-    best = minimize(
-        objective,
-        np.zeros(2),
-        jac=True,
-        hess=curvature,
-        method="trust-exact",
-        options={"gtol": 1e-12, "maxiter": 200, "max_trust_radius": 1e6},
-    )
-    if best.fun < 1e-9 or np.abs(best.x).max() > 1e4:
+    nodes = _plane_nodes(problem, law, memory)
+    features = np.stack([nodes.along, nodes.side, nodes.pull])
+    if memory is None:
+        value, place = _saddle(features[:2], nodes.mass, np.zeros(2))
+    else:
+        rho, (u, across, f) = law.label_law.alignment, features
+        z = rho * u + np.sqrt(max(1 - rho**2, 0.0)) * across
+        h = memory.sigma * u - memory.kappa * f
+        f_squared = memory.tau**2 / (problem.samples_per_feature * memory.kappa**2)
+        cost = np.array([0.0, 0.0, f_squared])
+        value, place = _saddle(np.stack([z, h / memory.sigma, f]), nodes.mass, cost)
+    if value < SEPARATED or np.abs(place).max() > 1e4:
         return np.inf
-    return 1 / float(best.fun)
+    return 1 / value
+
+
+def _saddle(features: np.ndarray, mass: np.ndarray, cost: np.ndarray) -> tuple[float, np.ndarray]:
+    """The saddle value and place of sum(mass Psi(t . features)) - sum(cost t^2).
+
+    Convex in the entries of t without a cost, concave in those with one. Newton's direction lowers
+    the gradient's norm for any such function, so the line search looks at that.
+    """
+
+    def gradient(t: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        margin = t @ features
+        low, density = ndtr(margin), normal_density(margin)
+        value = np.sum(mass * ((1 + margin**2) * low + margin * density)) - cost @ t**2
+        slope = features @ (2 * mass * (margin * low + density)) - 2 * cost * t
+        bend = (features * (2 * mass * low)) @ features.T - 2 * np.diag(cost)
+        return float(value), slope, bend
+
+    t = np.zeros(len(features))
+    value, slope, bend = gradient(t)
+    for _ in range(MOST_STEPS):
+        size = np.linalg.norm(slope)
+        if size < 1e-14:
+            break
+        step = np.linalg.lstsq(bend, -slope, rcond=1e-14)[0]
+        step *= min(1.0, 1e3 / max(np.linalg.norm(step), 1e-300))
+        for factor in 0.5 ** np.arange(30):
+            there = gradient(t + factor * step)
+            if np.linalg.norm(there[1]) < (1 - 1e-4 * factor) * size:
+                break
+        else:
+            break  # rounding level
+        t, (value, slope, bend) = t + factor * step, there
+        if np.abs(t).max() > 1e5:
+            break
+    return value, t
