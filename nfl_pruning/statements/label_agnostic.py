@@ -1,0 +1,141 @@
+"""Label-agnostic scores: valid in a well-specified model, at another variance; else not."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from nfl_pruning.links import LINKS, Link, Steps
+from nfl_pruning.problem import Problem, Teacher
+from nfl_pruning.statements import sampling
+from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
+from nfl_pruning.statements.planar import Plane, cut_of, rule_of
+from nfl_pruning.statements.summary import extrapolate
+from nfl_pruning.theory.abundant import solve_abundant
+from nfl_pruning.theory.observables import observables
+
+N_FEATURES, SIGNAL, KEEP_FRACTION = 4, 2.0, 0.3
+SIZES = {"quick": ((1000, 1200), (4000, 600)), "paper": ((1000, 8000), (8000, 4000))}
+BLENDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
+SIMULATED_BLEND = 0.7
+
+
+def blended(share: float) -> Link:
+    """A logistic link blended with flat label noise: 0.9 and 0.1 on the two sides."""
+    base, locations, widths, jumps = LINKS["logistic"].steps
+    scaled = tuple((1 - share) * jump for jump in jumps)
+    steps = Steps(0.1 * share + base, (*locations, 0.0), (*widths, 0.0), (*scaled, 0.8 * share))
+    return Link(f"blend:{share:g}", steps) if share > 0 else LINKS["logistic"]
+
+
+def problem_of(keep: str, share: float = 0.0) -> Problem:
+    """Entropy pruning with a probe along the best parameter."""
+    teacher = Teacher(blended(share), SIGNAL)
+    return Problem(keep_fraction=KEEP_FRACTION, score="entropy", keep=keep, teacher=teacher)  # pyright: ignore
+
+
+def by_quadrature(problem: Problem) -> tuple[float, float]:
+    """The limiting excess loss, and the excess loss at order 1/n over random's, by quadrature.
+
+    In a well-specified model the score of a sample has mean zero given x, so the covariance of the
+    fit is the inverse Hessian of the kept risk over n, H_r^-1 / n, and random's is (r H)^-1 / n.
+    """
+    rule = rule_of(problem)
+    cut = cut_of(problem, rule, KEEP_FRACTION)
+    plane = Plane(problem, (cut, -cut, 0.0))
+    all_of_it = np.ones_like(plane.mass)
+    theta = plane.minimiser(plane.inside(rule, cut))
+    best = plane.minimiser(all_of_it)
+    least, _, everything = plane.derivatives(best, all_of_it)
+    gap = plane.derivatives(theta, all_of_it)[0] - least
+    kept = plane.derivatives(theta, plane.inside(rule, cut))[2]
+    along, across = np.diag(everything) / np.diag(kept)
+    return gap, float(KEEP_FRACTION * (along + (N_FEATURES - 1) * across) / N_FEATURES)
+
+
+def _excess(problem: Problem, data: sampling.DataSets, weights: np.ndarray) -> np.ndarray:
+    theta = sampling.fit(data.x, data.y, weights)
+    norm = np.linalg.norm(theta, axis=1)
+    cosine = theta[:, 0] / norm
+    return observables(problem.teacher, problem.student.loss, cosine=cosine, norm=norm)[
+        "excess_risk"
+    ]
+
+
+def simulated(problem: Problem, preset: str, seed: int) -> list[tuple[int, np.ndarray]]:
+    """Excess risks at the preset's sizes."""
+    found = []
+    for number, (n, repeats) in enumerate(SIZES[preset]):
+        key = jax.random.fold_in(jax.random.key(seed), 800 + number)
+        data = sampling.draw(key, problem, (repeats, n, N_FEATURES))
+        weights = sampling.prune(problem, data, sampling.fixed_margins(problem, data.x))
+        found.append((n, _excess(problem, data, weights)))
+    return found
+
+
+def measure(preset: str, seed: int) -> Measured:
+    """Variances in the well-specified model, and the gap that opens beside it."""
+    quantities, gaps = [], {}
+    for keep in ("hardest", "easiest"):
+        problem = problem_of(keep)
+        none, ratio = by_quadrature(problem)
+        scale = 0.5 * N_FEATURES / KEEP_FRACTION
+        (n, few), (n2, many) = simulated(problem, preset, seed)
+        value, error = extrapolate(n, n * few, n2, n2 * many)
+        text = f"excess loss over random's, well specified, keep {keep}"
+        quantities += [
+            Quantity(text, ratio, value / scale, error / scale, 0.45 * ratio, len(many) - 1),
+            Quantity(f"gap by quadrature, well specified, keep {keep}", 0.0, none, 1e-9, 1e-6,
+                     dof=None),
+        ]  # fmt: skip
+        gaps[keep] = gap = [by_quadrature(problem_of(keep, share))[0] for share in BLENDS]
+        growth = float(np.log2(gap[1] / gap[0]))
+        text = f"exponent in the noise share of a small gap, keep {keep}"
+        quantities.append(Quantity(text, 2.0, growth, 0.15, 0.5, dof=None))
+        problem = problem_of(keep, SIMULATED_BLEND)
+        (n, few), (n2, many) = simulated(problem, preset, seed)
+        limit = solve_abundant(problem).excess_risk or np.nan
+        text = f"limiting excess loss, {SIMULATED_BLEND:g} flat noise, keep {keep}"
+        value = extrapolate(n, few, n2, many)
+        quantities.append(Quantity(text, limit, *value, 0.5 * limit, len(many) - 1))
+        own = gap[BLENDS.index(SIMULATED_BLEND)]
+        text = f"the same by a second quadrature, keep {keep}"
+        quantities.append(Quantity(text, limit, own, 1e-7, 1e-3 * limit, dof=None))
+    return Measured(quantities, [_plot(gaps, quantities)])
+
+
+def _plot(gaps: dict[str, list[float]], quantities: list[Quantity]) -> Plot:
+    series = []
+    for keep, gap in gaps.items():
+        look = f"agnostic-{keep}"
+        series.append(Series(f"keep {keep}, quadrature", list(BLENDS), gap, look=look))
+        name = f"limiting excess loss, {SIMULATED_BLEND:g} flat noise, keep {keep}"
+        (q,) = (q for q in quantities if q.name == name)
+        series.append(
+            Series(f"keep {keep}, simulated", [SIMULATED_BLEND], [q.measured], [q.error], look,
+                   points=True)
+        )  # fmt: skip
+    return Plot(
+        "A gap opens as the link leaves the logistic family (entropy, r = 0.3)",
+        "share of flat label noise in the link", "limiting excess loss", series,
+        x_log=True, y_log=True,
+    )  # fmt: skip
+
+
+STATEMENT = Statement(
+    identifier="label-agnostic",
+    title="Label-agnostic scores are valid if the model is well specified, and only then",
+    claim=(
+        "If `P(y | x)` belongs to the model, keeping by a function of x alone leaves `P(y | x)` as "
+        "it was: `θ_r` is the truth at every r, and the excess loss is that of random pruning "
+        "times `r tr(H H_r^{−1})/d`, below or above 1 (`H`, `H_r`: Hessians of the full and of "
+        "the kept risk). If the link leaves the model by a share ε, a gap of order `ε^{2}` opens."
+    ),
+    assumptions=(
+        "d = 4 fixed, logistic loss, no ridge, probe along the best parameter, signal 2, r = 0.3",
+        "the link is (1 − ε) logistic + ε (0.1 or 0.9 by the sign)",
+    ),
+    source="Ayed and Hayou 2023 discuss label-free scores; ratio and gap are derived here.",
+    why="Conditioning on x cannot change P(y | x), but a misspecified fit depends on where x lies.",
+    measure=measure,
+)

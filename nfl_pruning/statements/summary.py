@@ -1,0 +1,30 @@
+"""Means, standard errors and rates of repeated measurements."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def mean_and_error(values: np.ndarray) -> tuple[float, float]:
+    """Mean over repeats and its standard error."""
+    values = np.asarray(values, float)
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def rate_and_error(
+    size: float, values: np.ndarray, size2: float, values2: np.ndarray
+) -> tuple[float, float]:
+    """Exponent between two sizes of the mean of positive values, with its standard error."""
+    (a, da), (b, db) = mean_and_error(values), mean_and_error(values2)
+    span = np.log(size2 / size)
+    return float(np.log(b / a) / span), float(np.hypot(da / a, db / b) / abs(span))
+
+
+def extrapolate(
+    size: float, values: np.ndarray, size2: float, values2: np.ndarray
+) -> tuple[float, float]:
+    """Mean at infinite size, when it approaches that like 1 / size, with its standard error."""
+    (a, da), (b, db) = mean_and_error(values), mean_and_error(values2)
+    ratio = size2 / size
+    weight, other = ratio / (ratio - 1), -1 / (ratio - 1)
+    return weight * b + other * a, float(np.hypot(weight * db, other * da))
