@@ -17,7 +17,7 @@ from jax.typing import ArrayLike
 from scipy.special import ndtr as scipy_ndtr
 from scipy.special import owens_t
 
-from nfl_pruning.links import Steps
+from nfl_pruning.links import Link, Steps
 from nfl_pruning.losses import LOSSES, Loss
 from nfl_pruning.numerics.quadrature import (
     graded_edges,
@@ -31,7 +31,7 @@ from nfl_pruning.problem import Teacher
 TINY_WIDTH = 1e-9  # stands for an exact step in mesh grading and divisions
 
 
-def positive_probability(steps: Steps, scale: float, cosine: Array, w: Array) -> Array:
+def positive_probability(steps: Steps, scale: ArrayLike, cosine: Array, w: Array) -> Array:
     """P(y = 1 | w) for the student's standardised margin w; shapes broadcast."""
     noise = scale * jnp.sqrt(jnp.maximum(1 - cosine**2, 0.0))
     centre = scale * cosine * w
@@ -72,16 +72,15 @@ def zero_one_error(teacher: Teacher, cosine: ArrayLike) -> np.ndarray:
     return positive_low + (1 - positive) - negative_agrees
 
 
-def _nodes(teacher: Teacher, loss: Loss, cosine: Array, norm: Array) -> tuple[Array, Array]:
+def _nodes(link: Link, loss: Loss, scale: Array, cosine: Array, norm: Array) -> tuple[Array, Array]:
     """Nodes and normal weights in w, shape (..., nodes), for margins up to the given norms.
 
     Panels end where the loss of either label bends.
     """
-    scale = teacher.scale
     lean = jnp.maximum(scale * jnp.abs(cosine), TINY_WIDTH)[..., None]
-    noise = scale * jnp.sqrt(jnp.maximum(1 - cosine**2, 0.0))[..., None]
-    sharpest = min(width for _, width in teacher.link.rises)
-    places = jnp.asarray(sorted(set(teacher.link.steps.locations)))
+    noise = (scale * jnp.sqrt(jnp.maximum(1 - cosine**2, 0.0)))[..., None]
+    sharpest = min(width for _, width in link.rises)
+    places = jnp.asarray(sorted(set(link.steps.locations)))
     where = jnp.clip(jnp.sign(cosine)[..., None] * places / lean, -50.0, 50.0)
     centres = jnp.concatenate([jnp.zeros_like(lean), where], axis=-1)
     bend = 1 / jnp.maximum(norm, TINY_WIDTH)[..., None]
@@ -93,26 +92,32 @@ def _nodes(teacher: Teacher, loss: Loss, cosine: Array, norm: Array) -> tuple[Ar
     return w, weights * normal_density(w)
 
 
-@partial(jax.jit, static_argnames=("teacher", "loss"))
-def _expected_loss(teacher: Teacher, loss: Loss, cosine: Array, norm: Array) -> Array:
-    w, weights = _nodes(teacher, loss, cosine, norm)
-    positive = positive_probability(teacher.link.steps, teacher.scale, cosine[..., None], w)
+# The signal is data here, so that one compiled program serves every signal.
+@partial(jax.jit, static_argnames=("link", "loss"))
+def _expected_loss(link: Link, loss: Loss, scale: Array, cosine: Array, norm: Array) -> Array:
+    w, weights = _nodes(link, loss, scale, cosine, norm)
+    positive = positive_probability(link.steps, scale[..., None], cosine[..., None], w)
     v = norm[..., None] * w
     return jnp.sum(weights * (positive * loss.value(v) + (1 - positive) * loss.value(-v)), axis=-1)
 
 
-@partial(jax.jit, static_argnames=("teacher", "loss"))
 def best_norm(teacher: Teacher, loss: Loss, cosine: Array) -> Array:
     """The signed norm of least expected loss at a given cosine; infinite where none is finite.
 
     The loss is convex in the norm and falls towards the side of the derivative's sign at 0; the
     minimiser is bracketed by doubling (up to 2^30) and bisected.
     """
-    fixed = _nodes(teacher, loss, cosine, jnp.full_like(cosine, 1e4))
+    cosine = jnp.asarray(cosine)
+    return _best_norm(teacher.link, loss, jnp.full_like(cosine, teacher.scale), cosine)
+
+
+@partial(jax.jit, static_argnames=("link", "loss"))
+def _best_norm(link: Link, loss: Loss, scale: Array, cosine: Array) -> Array:
+    fixed = _nodes(link, loss, scale, cosine, jnp.full_like(cosine, 1e4))
 
     def slope(norm):
-        w, weights = fixed if loss.smooth else _nodes(teacher, loss, cosine, jnp.abs(norm))
-        positive = positive_probability(teacher.link.steps, teacher.scale, cosine[..., None], w)
+        w, weights = fixed if loss.smooth else _nodes(link, loss, scale, cosine, jnp.abs(norm))
+        positive = positive_probability(link.steps, scale[..., None], cosine[..., None], w)
         v = norm[..., None] * w
         up, down = loss.derivative(v), loss.derivative(-v)
         return jnp.sum(weights * w * (positive * up - (1 - positive) * down), axis=-1)
@@ -143,11 +148,18 @@ def best_loss(teacher: Teacher, loss: Loss) -> float:
     By symmetry around the teacher axis and convexity the minimiser lies on that axis. Where the
     axis separates the labels, a loss with its infimum at infinite margins reaches it: 0.
     """
+    return float(best_losses(teacher.link, loss, np.array(teacher.scale)))
+
+
+def best_losses(link: Link, loss: Loss, scale: ArrayLike) -> np.ndarray:
+    """:func:`best_loss` for teachers of one link, by their margin per unit of z; any shape."""
     with jax.enable_x64(True):
-        best = best_norm(teacher, loss, jnp.ones(()))
-        if not np.isfinite(best):
-            return 0.0
-        return float(_expected_loss(teacher, loss, jnp.where(best < 0, -1.0, 1.0), jnp.abs(best)))
+        scale = jnp.asarray(scale, float)
+        best = _best_norm(link, loss, scale, jnp.ones_like(scale))
+        finite = jnp.isfinite(best)
+        size = jnp.where(finite, jnp.abs(best), 1.0)
+        value = _expected_loss(link, loss, scale, jnp.where(best < 0, -1.0, 1.0), size)
+        return np.asarray(jnp.where(finite, value, 0.0))
 
 
 def observables(
@@ -178,7 +190,8 @@ def observables(
         if loss.hard:
             loss_value, least = np.full(cosine.shape, np.nan), np.nan
         else:
-            loss_value = np.where(known, _expected_loss(teacher, loss, c, b), np.nan)
+            signal = jnp.full_like(c, teacher.scale)
+            loss_value = np.where(known, _expected_loss(teacher.link, loss, signal, c, b), np.nan)
             least = best_loss(teacher, loss)
         scale = np.where(known, best_norm(teacher, LOSSES["logistic"], c), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
