@@ -1,0 +1,255 @@
+"""The limit of abundant data: n -> infinity at a fixed number of features, without a ridge.
+
+The fit to the kept samples tends to theta_r = argmin E[pi omega loss(y <x, theta>)] over the ball
+||theta|| <= radius, as the theorems of Ayed and Hayou (2023, arXiv 2302.06960) have it on a compact
+set. The kept law is symmetric around the plane of probe and teacher and the problem is convex, so
+theta_r lies in that plane: two unknowns. The best possible risk is attained without pruning, so an
+excess risk above 0 means that the algorithm is not valid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nfl_pruning.losses import LOSSES
+from nfl_pruning.numerics.status import Status
+from nfl_pruning.probes import FixedProbe
+from nfl_pruning.problem import Problem
+from nfl_pruning.theory.ball import BallMinimum, ball_minimum
+from nfl_pruning.theory.certify import ROUNDING, TARGET_ERROR, Digits
+from nfl_pruning.theory.cone import separable
+from nfl_pruning.theory.keep_law import keep_law
+from nfl_pruning.theory.mesh import kept_intervals
+from nfl_pruning.theory.norm_order import norm_law
+from nfl_pruning.theory.observables import best_norm, observables, zero_one_error
+from nfl_pruning.theory.ordering import UnsupportedProblemError
+from nfl_pruning.theory.plane import PLANE_LEVELS, PlaneLaw
+from nfl_pruning.theory.proportional import CERTIFIED_ERROR
+from nfl_pruning.validation import check_integer, check_number
+
+RADIUS = 100.0
+_NUMBERS = (
+    "cosine",
+    "norm",
+    "test_error",
+    "test_loss",
+    "excess_risk",
+    "calibration_slope",
+    "direction_cosine",
+    "boundary_excess_risk",
+    "error_estimate",
+)
+
+
+@dataclass(frozen=True)
+class AbundantSolution:
+    """The limit of abundant data, with the evidence for its digits.
+
+    Attributes:
+        problem: what was solved; its samples_per_feature and ridge do not matter.
+        n_features: number of features, where a score of the norm was asked to see it.
+        radius: of the ball.
+        status: how it ended; numbers are None unless ``status.has_estimate``.
+        message: the status in a sentence, with particulars.
+        cosine, norm, test_error, test_loss, calibration_slope: as in
+            :class:`nfl_pruning.theory.proportional.Solution`.
+        excess_risk: test_loss minus the least over the ball, the Delta(r) of the theorems.
+        direction_cosine: for separable kept samples, the cosine of the minimiser on the ball's
+            boundary, which has a direction but no norm of its own.
+        boundary_excess_risk: excess risk of that boundary point; it depends on the radius.
+        binding: whether the minimiser lies on the ball's boundary.
+        error_estimate: max(|change of cosine|, relative change of norm, |change of test error|)
+            between the two finest quadratures; the numbers are the finer one's.
+        state: theta_u, theta_p (along the probe and across it; None for separable samples),
+            probe_alignment and probe_norm.
+    """
+
+    problem: Problem
+    status: Status
+    message: str
+    n_features: int | None = None
+    radius: float = RADIUS
+    cosine: float | None = None
+    norm: float | None = None
+    test_error: float | None = None
+    test_loss: float | None = None
+    excess_risk: float | None = None
+    calibration_slope: float | None = None
+    direction_cosine: float | None = None
+    boundary_excess_risk: float | None = None
+    binding: bool = False
+    error_estimate: float | None = None
+    state: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe values; what does not exist (or is infinite) is None."""
+        return {
+            **{name: _finite(getattr(self, name)) for name in _NUMBERS},
+            "n_features": self.n_features,
+            "radius": self.radius,
+            "binding": self.binding,
+            "status": self.status.value,
+            "message": self.message,
+            "state": {name: _finite(value) for name, value in self.state.items()},
+            "problem": self.problem.describe(),
+        }
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
+
+
+def solve_abundant(
+    problem: Problem, *, n_features: int | None = None, radius: float = RADIUS
+) -> AbundantSolution:
+    """The fit to infinitely many samples after pruning, at a fixed number of features.
+
+    ``samples_per_feature`` and every ridge (the student's and a fitted probe's) are ignored: they
+    vanish in this limit. A pilot or in-sample probe is then the minimiser of the population's
+    logistic loss over the ball, so its direction is the teacher's; a fixed probe is what it is.
+
+    Args:
+        problem: any score of logits, labels and input norm; any probe and protocol; a smooth loss
+            or the hinge.
+        n_features: number of features d >= 3. It matters only to scores that read the input's norm:
+            with it they rank by the exact law of the norm, without it as if all norms were equal.
+        radius: of the ball, > 0.
+
+    Returns:
+        An :class:`AbundantSolution`; what is not covered comes back with a status, not as an error.
+
+    Raises:
+        InvalidArgumentError: ``n_features`` or ``radius`` is out of range.
+    """
+    if n_features is not None:
+        n_features = check_integer("n_features", n_features, 3)
+    radius = check_number("radius", radius, "(0, inf)")
+    with jax.enable_x64(True):
+        try:
+            return _solve(problem, n_features, radius)
+        except UnsupportedProblemError as reason:
+            return AbundantSolution(problem, Status.UNSUPPORTED, str(reason), n_features, radius)
+
+
+def abundant_probe(problem: Problem, radius: float = RADIUS) -> tuple[float, float]:
+    """Alignment and norm of the probe when data are abundant (call inside a float64 scope).
+
+    A fitted probe minimises the population's logistic loss over the ball. By symmetry around the
+    teacher's axis it lies there, on the other side of 0 for a link that falls.
+    """
+    if isinstance(problem.probe, FixedProbe):
+        return problem.probe.alignment, problem.probe_norm
+    best = float(best_norm(problem.teacher, LOSSES["logistic"], jnp.ones(())))
+    return (-1.0 if best < 0 else 1.0), min(abs(best), radius)
+
+
+def plane_law(problem: Problem, n_features: int | None, radius: float = RADIUS) -> PlaneLaw:
+    """Labels and selection in the plane (call inside a float64 scope).
+
+    Raises:
+        UnsupportedProblemError: the score or the protocol is outside what the limit describes.
+    """
+    alignment, norm = abundant_probe(problem, radius)
+
+    def margin(label: int, u: np.ndarray) -> np.ndarray:
+        return norm * np.asarray(u, float)
+
+    reads_norm = "input_norm" in problem.ranking_score.needs and problem.keep_fraction < 1
+    if n_features is not None and reads_norm:
+        return norm_law(problem, alignment, margin, n_features)
+    law = keep_law(problem, alignment=alignment, margin=margin)
+
+    def evaluate(u: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        keep, weight = law.evaluate(u[:, 0])
+        return keep[..., None], weight[..., None]
+
+    return PlaneLaw(problem, alignment, law.breaks, kept_intervals(law, 2), evaluate)
+
+
+def _solve(problem: Problem, n_features: int | None, radius: float) -> AbundantSolution:
+    loss = problem.student.loss
+    if loss.hard:
+        raise UnsupportedProblemError(
+            f"The {loss.name} student has no limit with noisy labels and abundant data: some kept "
+            "sample breaks any constraint."
+        )
+    law = plane_law(problem, n_features, radius)
+    apart = loss.separates and separable(law)
+    found, digits, error = _certified(law, radius, on_boundary=apart)
+    status = Status.CERTIFIED if error <= CERTIFIED_ERROR else Status.NOT_CERTIFIED
+    risks = observables(problem.teacher, loss, cosine=digits.cosine, norm=digits.norm)
+    values = {name: float(value) for name, value in risks.items()}
+    values["excess_risk"] = values["test_loss"] - _least_risk(problem, radius)
+    alignment, norm = abundant_probe(problem, radius)
+    common: dict[str, Any] = {
+        "n_features": n_features,
+        "radius": radius,
+        "error_estimate": error,
+        "binding": found.binding,
+    }
+    probe = {"probe_alignment": alignment, "probe_norm": norm}
+    if apart:
+        return AbundantSolution(
+            problem,
+            Status.SEPARABLE,
+            "The kept samples are linearly separable, however many there are: the minimiser lies "
+            f"on the boundary of the ball of radius {radius:g}, and only its direction has a "
+            "meaning.",
+            direction_cosine=digits.cosine,
+            boundary_excess_risk=values["excess_risk"],
+            state=probe,
+            **common,
+        )
+    note = (
+        f" The minimiser lies on the ball's boundary, radius {radius:g}." if found.binding else ""
+    )
+    theta = dict(zip(("theta_u", "theta_p"), found.theta.tolist(), strict=True))
+    return AbundantSolution(
+        problem,
+        status,
+        status.sentence + note,
+        cosine=digits.cosine,
+        norm=digits.norm,
+        state=theta | probe,
+        **values,
+        **common,
+    )
+
+
+def _certified(
+    law: PlaneLaw, radius: float, *, on_boundary: bool
+) -> tuple[BallMinimum, Digits, float]:
+    """The minimiser on meshes of growing resolution, until two agree."""
+    loss, error, found, digits = law.problem.student.loss, np.inf, None, None
+    for level in PLANE_LEVELS:
+        start = None if found is None else found.theta
+        new = ball_minimum(law, loss, level, radius=radius, start=start, on_boundary=on_boundary)
+        now = _digits(law, new.theta)
+        if digits is not None:
+            error = now.distance(digits) + ROUNDING
+        found, digits = new, now
+        if error < TARGET_ERROR:
+            break
+    assert found is not None and digits is not None
+    return found, digits, error
+
+
+def _digits(law: PlaneLaw, theta: np.ndarray) -> Digits:
+    norm = float(np.hypot(*theta))
+    along = law.alignment * theta[0] + law.across * theta[1]
+    cosine = float(np.clip(along / max(norm, 1e-300), -1.0, 1.0))
+    return Digits(cosine, norm, float(zero_one_error(law.problem.teacher, cosine)))
+
+
+def _least_risk(problem: Problem, radius: float) -> float:
+    """The least population risk over the ball; it is attained on the teacher's axis."""
+    loss = problem.student.loss
+    best = float(best_norm(problem.teacher, loss, jnp.ones(())))
+    side = -1.0 if best < 0 else 1.0
+    risks = observables(problem.teacher, loss, cosine=side, norm=min(abs(best), radius))
+    return float(risks["test_loss"])

@@ -1,0 +1,324 @@
+"""The limit of abundant data against closed forms, slow quadrature, linear programs and samples."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.optimize import linprog, root_scalar
+from scipy.special import expit, ndtr
+from scipy.stats import chi2, norm
+
+from nfl_pruning import FixedProbe, Problem, solve_abundant
+from nfl_pruning.numerics.status import Status
+from nfl_pruning.scores import SCORES, Score
+from nfl_pruning.theory.abundant_sets import cosine_below_zero, excess_risk_above
+from nfl_pruning.theory.norm_order import NormOrder
+from nfl_pruning.theory.universal import universal_limit, universal_masses
+from nfl_pruning.validation import InvalidArgumentError
+
+RHO, PERP, SIGNAL = 0.8, 0.6, 2.0
+BASE = Problem(keep_fraction=0.6, probe=FixedProbe(0.8)).replace(signal=SIGNAL)
+
+
+def solved(problem, **arguments) -> Any:
+    return solve_abundant(problem, **arguments)
+
+
+def brentq(function, low, high, xtol=1e-12):
+    return root_scalar(function, bracket=(low, high), xtol=xtol).root
+
+
+P = np.linspace(-9, 9, 361)  # the trapezoidal rule is exact to rounding for these integrands
+P_WEIGHT = norm.pdf(P) * (P[1] - P[0])
+
+
+def positive_part(low, high, function=lambda u, p: 1.0):
+    """E[function(u, p) 1{y = 1, low < u < high}] by a rule of its own."""
+
+    def inner(u):
+        chance = expit(SIGNAL * (RHO * u + PERP * P))
+        return norm.pdf(u) * float(np.sum(P_WEIGHT * chance * function(u, P)))
+
+    return quad(inner, low, high, epsabs=1e-12, limit=200)[0]
+
+
+PROBE_WRONG = 2 * positive_part(-9, 0)
+
+
+def label_aware_threshold(keep_fraction):
+    """The t with P(y u < t) = keep_fraction; y = -1 mirrors y = 1."""
+    return brentq(lambda t: 2 * positive_part(-9, t) - keep_fraction, -3, 3, xtol=1e-12)
+
+
+def kept_gradient(theta, t):
+    """The gradient of the logistic risk of {y u < t}."""
+
+    def pull(which):
+        return lambda u, p: -2 * expit(-(theta[0] * u + theta[1] * p)) * (u, p)[which]
+
+    return np.array([positive_part(-9, t, pull(0)), positive_part(-9, t, pull(1))])
+
+
+def test_label_aware_minimiser_against_slow_quadrature():
+    found = solved(BASE)
+    theta = np.array([found.state["theta_u"], found.state["theta_p"]])
+    assert found.status is Status.CERTIFIED and found.error_estimate < 1e-9
+    t = label_aware_threshold(0.6)
+    assert np.abs(kept_gradient(theta, t)).max() < 1e-8
+    assert np.abs(kept_gradient(theta + 1e-4, t)).max() > 1e-6  # the check can fail
+    cosine = (RHO * theta[0] + PERP * theta[1]) / np.hypot(*theta)
+    assert abs(found.cosine - cosine) < 1e-12
+
+
+@pytest.mark.parametrize("score", ["margin", "entropy"])
+@pytest.mark.parametrize("keep", ["hardest", "easiest"])
+def test_label_agnostic_rules_are_valid_when_well_specified(score, keep):
+    found = solved(BASE.replace(score=score, keep=keep, keep_fraction=0.2))
+    assert abs(found.cosine - 1) < 1e-12 and abs(found.norm - SIGNAL) < 1e-9
+    assert abs(found.excess_risk) < 1e-12
+
+
+def test_label_agnostic_rules_are_not_valid_when_misspecified():
+    stepped = BASE.replace(score="margin", link="steps:0:0.05,0.95")
+    assert solved(stepped.replace(keep_fraction=0.2)).excess_risk > 1e-3
+    assert abs(solved(stepped.replace(selection="random")).excess_risk) < 1e-12
+
+
+@pytest.mark.parametrize("protocol", ["random", "exact"])
+def test_random_and_exact_calibration_are_valid(protocol):
+    found = solved(BASE.replace(selection=protocol, keep_fraction=0.1))
+    assert abs(found.cosine - 1) < 1e-12 and abs(found.norm - SIGNAL) < 1e-9
+
+
+def test_soft_calibration_lies_between():
+    excess = [
+        solved(BASE.replace(selection=f"soft:{s}", keep_fraction=0.3)).excess_risk
+        for s in (0, 0.5, 1)
+    ]
+    assert excess[0] > excess[1] + 1e-3 > excess[2] + 2e-3
+
+
+def test_squared_loss_has_its_closed_form():
+    found = solved(BASE.replace(loss="squared"))
+    t = label_aware_threshold(0.6)
+    moment = lambda a, b: 2 * positive_part(-9, t, lambda u, p: u**a * p**b)  # noqa: E731
+    gram = np.array([[moment(2, 0), moment(1, 1)], [moment(1, 1), moment(0, 2)]])
+    theta = np.linalg.solve(gram, [moment(1, 0), moment(0, 1)])
+    assert np.allclose(theta, [found.state["theta_u"], found.state["theta_p"]], atol=1e-9)
+
+
+def test_hinge_with_a_perfect_probe_is_one_equation():
+    found = solved(BASE.replace(loss="hinge", probe="fixed:1"))
+    density = lambda u: 2 * norm.pdf(u) * expit(SIGNAL * u)  # noqa: E731
+    t = brentq(lambda t: quad(density, -9, t, epsabs=1e-12)[0] - 0.6, -3, 3)
+    slope = lambda b: quad(lambda u: u * density(u), -9, min(t, 1 / b), epsabs=1e-12)[0]  # noqa: E731
+    size = brentq(slope, 0.05, 20, xtol=1e-12)
+    assert abs(found.norm - size) < 1e-8 * size and abs(found.cosine - 1) < 1e-9
+
+
+def test_hinge_with_an_imperfect_probe_is_stationary():
+    found = solved(BASE.replace(loss="hinge"))
+    assert found.status is Status.CERTIFIED and found.error_estimate < 1e-8
+    theta = np.array([found.state["theta_u"], found.state["theta_p"]])
+    nodes, weights = np.polynomial.legendre.leggauss(150)
+
+    def slope(which):
+        def inner(u):
+            half = 0.5 * (np.clip((1 - theta[0] * u) / theta[1], -9, 9) + 9)  # up to the kink
+            p = -9 + half * (nodes + 1)
+            mass = half * weights * norm.pdf(u) * norm.pdf(p) * expit(SIGNAL * (RHO * u + PERP * p))
+            return float(np.sum(mass * (u, p)[which]))
+
+        assert theta[1] > 0
+        return quad(inner, -9, label_aware_threshold(0.6), epsabs=1e-12, limit=300)[0]
+
+    assert abs(slope(0)) < 1e-9 and abs(slope(1)) < 1e-9
+
+
+def newton_fit(x, y, weights):
+    """Weighted logistic regression, to the last digits."""
+    theta = np.zeros(x.shape[1])
+    for _ in range(50):
+        pull = expit(-y * (x @ theta))
+        hessian = (x * (weights * pull * (1 - pull))[:, None]).T @ x
+        step = np.linalg.solve(hessian, x.T @ (weights * y * pull))
+        theta = theta + step
+        if np.abs(step).max() < 1e-12:
+            break
+    return theta
+
+
+def test_grand_at_finite_dimension_against_large_samples():
+    d, n, trials, rng = 5, 60_000, 12, np.random.default_rng(3)
+    cosines = []
+    for _ in range(trials):
+        x = rng.standard_normal((n, d))
+        u = RHO * x[:, 0] + PERP * x[:, 1]
+        y = np.where(rng.random(n) < expit(SIGNAL * x[:, 0]), 1.0, -1.0)
+        score = expit(-y * SIGNAL * u) * np.linalg.norm(x, axis=1)
+        kept = np.argsort(score)[-int(0.6 * n) :]
+        theta = newton_fit(x[kept], y[kept], np.ones(len(kept)))
+        cosines.append(theta[0] / np.linalg.norm(theta))
+    mean, error = np.mean(cosines), np.std(cosines, ddof=1) / np.sqrt(trials)
+    assert error < 6e-3  # precise enough to tell the two predictions apart
+    exact = solved(BASE.replace(score="grand"), n_features=d)
+    assert exact.status is Status.CERTIFIED
+    assert abs(exact.cosine - mean) < 4 * error
+    equal_norms = solved(BASE.replace(score="grand"))
+    assert abs(equal_norms.cosine - mean) > 8 * error
+
+
+@pytest.mark.slow
+def test_grand_tends_to_el2n_as_features_grow():
+    limit = solved(BASE).cosine
+    gaps = [
+        solved(BASE.replace(score="grand"), n_features=d).cosine - limit for d in (50, 500, 5000)
+    ]
+    assert 7 < gaps[0] / gaps[1] < 13 and 9 < gaps[1] / gaps[2] < 11  # 1 / d
+
+
+def test_features_do_not_matter_to_other_scores():
+    assert solved(BASE, n_features=4).cosine == solved(BASE).cosine
+
+
+@pytest.mark.parametrize(
+    ("changes", "direction"),
+    [
+        ({"keep_fraction": PROBE_WRONG - 0.01}, -RHO),
+        ({"keep_fraction": 0.99 - PROBE_WRONG, "keep": "easiest"}, RHO),
+        ({"link": "sign", "selection": "random"}, 1.0),
+    ],
+)
+def test_separable_kept_samples_have_a_direction_and_no_norm(changes, direction):
+    found = solved(BASE.replace(**changes))
+    assert found.status is Status.SEPARABLE and found.binding
+    assert found.norm is None and found.cosine is None and found.excess_risk is None
+    assert "theta_u" not in found.state and found.to_dict()["norm"] is None
+    assert abs(found.direction_cosine - direction) < 0.02
+    wider = solved(BASE.replace(**changes), radius=400)
+    assert abs(wider.direction_cosine - direction) <= abs(found.direction_cosine - direction)
+
+
+def separable_by_program(problem, keep_fraction, seed=0):
+    """Whether 3000 kept samples are separable, by linear programming."""
+    rng = np.random.default_rng(seed)
+    n = int(3000 / keep_fraction)
+    z, p = rng.standard_normal((2, n))
+    u = RHO * z + PERP * p
+    chance = np.asarray(problem.teacher.link(problem.teacher.scale * z))
+    y = np.where(rng.random(n) < chance, 1, -1)
+    order = np.argsort(y * u)
+    chosen = order[:3000] if problem.keep == "hardest" else order[-3000:]
+    rows = -(y[:, None] * np.stack([z, p], axis=1))[chosen]
+    return linprog(np.zeros(2), rows, -np.ones(3000), bounds=(None, None)).status == 0
+
+
+@pytest.mark.parametrize("link", ["logistic", "sign", "steps:-0.5,0.5:0,0.5,1"])
+@pytest.mark.parametrize("keep", ["hardest", "easiest"])
+@pytest.mark.parametrize("keep_fraction", [0.1, 0.35, 0.9])
+def test_separability_against_linear_programming(link, keep, keep_fraction):
+    problem = BASE.replace(link=link, keep=keep, keep_fraction=keep_fraction)
+    apart = solved(problem).status is Status.SEPARABLE
+    assert apart == separable_by_program(problem, keep_fraction)
+
+
+def test_the_ball_can_bind_without_separability():
+    found = solved(BASE.replace(selection="random"), radius=1.0)
+    assert found.binding and found.status is Status.CERTIFIED and "boundary" in found.message
+    assert abs(found.norm - 1) < 1e-12 and abs(found.cosine - 1) < 1e-9
+    assert abs(found.excess_risk) < 1e-12  # the ball's best, not the best of all
+    pruned = solved(BASE, radius=0.5)
+    t, theta = label_aware_threshold(0.6), [pruned.state["theta_u"], pruned.state["theta_p"]]
+    pull = kept_gradient(np.array(theta), t)
+    assert abs(pull[0] * theta[1] - pull[1] * theta[0]) < 1e-8  # normal to the boundary,
+    assert pull @ theta < 0  # pointing inwards
+
+
+@pytest.mark.parametrize("probe", ["pilot:3:0.1", "in-sample:0.1"])
+def test_fitted_probes_are_the_population_minimiser(probe):
+    found = solved(BASE.replace(probe=probe))
+    fixed = solved(BASE.replace(probe=f"fixed:1:{SIGNAL}"))
+    assert found.state["probe_alignment"] == 1 and abs(found.state["probe_norm"] - SIGNAL) < 1e-9
+    assert abs(found.norm - fixed.norm) < 1e-9 and found.excess_risk > 0.05
+
+
+def test_samples_per_feature_and_ridge_do_not_matter():
+    other = BASE.replace(samples_per_feature=50, ridge=3.0)
+    assert solved(other).cosine == solved(BASE).cosine
+
+
+def test_what_is_not_covered_says_so():
+    hard = solved(BASE.replace(loss="max-margin"))
+    assert hard.status is Status.UNSUPPORTED and "max-margin" in hard.message
+    falling = Score(
+        "falls",
+        lambda logits, labels, context: -jnp.asarray(context.input_norm),
+        False,
+        frozenset({"input_norm"}),
+    )
+    found = solved(BASE.replace(score=falling), n_features=5)
+    assert found.status is Status.UNSUPPORTED and found.cosine is None and "norm" in found.message
+
+
+@pytest.mark.parametrize("arguments", [{"n_features": 2}, {"n_features": 2.5}, {"radius": 0}])
+def test_bad_arguments_are_refused(arguments):
+    with pytest.raises(InvalidArgumentError, match=next(iter(arguments))):
+        solved(BASE, **arguments)
+
+
+def test_where_the_cosine_is_negative():
+    intervals = cosine_below_zero(BASE, least=0.1, points=8)
+    assert len(intervals) == 1 and abs(intervals[0][0] - 0.1) < 1e-12
+    edge = intervals[0][1]
+    assert solved(BASE.replace(keep_fraction=edge * (1 - 1e-6))).cosine < 0
+    assert solved(BASE.replace(keep_fraction=edge * (1 + 1e-6))).cosine > 0
+    assert cosine_below_zero(BASE.replace(keep="easiest"), least=0.1, points=6) == ()
+
+
+def test_where_the_excess_risk_exceeds_a_size():
+    problem = BASE.replace(score="margin", link="steps:0:0.05,0.95")
+    intervals = excess_risk_above(problem, 0.02, least=0.1, points=6)
+    assert len(intervals) == 1
+    for end in intervals[0]:
+        if 0.1 + 1e-9 < end < 1 - 1e-9:
+            assert abs(solved(problem.replace(keep_fraction=end)).excess_risk - 0.02) < 1e-8
+    random = problem.replace(selection="random")
+    assert excess_risk_above(random, 0.02, least=0.1, points=6) == ()
+
+
+def test_universal_limit_follows_bayes_rule():
+    u = np.linspace(-3, 3, 13)
+    problem = BASE.replace(probe="fixed:1", keep_fraction=0.3)
+    found = universal_limit(problem, u)
+    density = lambda v: 2 * norm.pdf(v) * expit(SIGNAL * v)  # noqa: E731
+    t = brentq(lambda t: quad(density, -9, t)[0] - 0.3, -3, 3)
+    expected = np.where(u < t, np.where(-u < t, expit(SIGNAL * u), 1.0), 0.0)
+    seen = (u < t) | (-u < t)
+    assert (found.kept == seen).all()
+    assert np.allclose(found.after[seen], expected[seen])
+    assert (found.flipped == (seen & (np.abs(u) > t) & (u != 0))).all()
+
+
+def test_universal_masses_of_a_perfect_probe():
+    found = universal_masses(BASE.replace(probe="fixed:1", keep_fraction=0.3))
+    density = lambda v: 2 * norm.pdf(v) * expit(SIGNAL * v)  # noqa: E731
+    t = brentq(lambda t: quad(density, -9, t)[0] - 0.3, -3, 3)
+    assert t > 0  # so something is kept everywhere, and the flips lie at |u| > t
+    assert abs(found.kept - 1) < 1e-9 and abs(found.flipped - 2 * ndtr(-t)) < 1e-9
+    agnostic = universal_masses(BASE.replace(probe="fixed:1", score="margin", keep_fraction=0.3))
+    assert agnostic.flipped == 0 and abs(agnostic.kept - 0.3) < 1e-9
+    assert agnostic.least_error == pytest.approx(agnostic.bayes_error, abs=1e-12)
+
+
+def test_norms_beyond_a_level_are_chi_squared():
+    with jax.enable_x64(True):
+        order = NormOrder(SCORES["grand"], lambda label, u: SIGNAL * u, 7)
+    u, p, level = np.array([[0.3]]), np.array([[-1.1, 0.4]]), -0.4
+    with jax.enable_x64(True):
+        tail = order.above(u, p, level)
+    for i, y in enumerate((1, -1)):
+        least = 7 * (np.exp(level) / expit(-y * SIGNAL * 0.3)) ** 2
+        assert np.allclose(tail[i], chi2.sf(least - u**2 - p**2, 5), rtol=1e-12)
