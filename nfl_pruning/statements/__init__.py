@@ -2,6 +2,7 @@
 
 from nfl_pruning.registry import Registry
 from nfl_pruning.statements import (
+    calibration,
     grand_el2n,
     label_agnostic,
     random_valid,
@@ -16,6 +17,7 @@ for _module in (
     truncated_law,
     truncated_minimiser,
     label_agnostic,
+    calibration,
     grand_el2n,
 ):
     STATEMENTS.add(_module.STATEMENT.identifier, _module.STATEMENT)

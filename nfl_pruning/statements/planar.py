@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import ndtri
 
 from nfl_pruning.numerics.quadrature import gauss_legendre
 from nfl_pruning.problem import Problem
@@ -111,8 +112,10 @@ class Plane:
 def cut_of(problem: Problem, rule: Rule, share: float) -> float:
     """Where y u (or |u|) is cut so that the first ``share`` of the priority order is on its side."""
     small, _ = rule.small(share)
+    if not rule.aware:
+        return float(ndtri(0.5 + 0.5 * small))
     plane = Plane(problem)
-    value = LABELS[:, None] * plane.u if rule.aware else np.abs(plane.u) + 0 * LABELS[:, None]
+    value = LABELS[:, None] * plane.u
     order = np.argsort(value, axis=None)
     below = np.cumsum(plane.mass.ravel()[order])
     start = float(value.ravel()[order][np.searchsorted(below, small * below[-1])])

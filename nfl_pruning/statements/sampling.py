@@ -2,6 +2,7 @@
 
 Inputs are standard normal in d dimensions, the teacher is the first axis, and a fixed probe lies
 in the plane of the first two. Many data sets are drawn at once; axes are (repeat, sample, feature).
+Batches have one size, so that few programs are compiled.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from nfl_pruning.scores.base import Context, binary_logits
 from nfl_pruning.selections import RankSelection
 from nfl_pruning.selections.finite import band_weights, realised_counts
 
+BATCH = 40  # data sets a compiled call; numbers of repeats are multiples of it
+
 
 class Keys(NamedTuple):
     """One key a purpose."""
@@ -29,7 +32,7 @@ class Keys(NamedTuple):
 
 
 def split_keys(key: Array) -> Keys:
-    """Keys of one data set."""
+    """Keys of a collection of data sets."""
     return Keys(*jax.random.split(key, 3))
 
 
@@ -44,16 +47,23 @@ class DataSets(NamedTuple):
 def draw(key: Array, problem: Problem, sizes: tuple[int, int, int]) -> DataSets:
     """Data sets of the problem's teacher, sizes = (repeats, n, d)."""
     repeats, n, d = sizes
+    keys = split_keys(key)
+    words = np.asarray(jax.random.key_data(keys.inputs)).tolist()
+    x = np.random.default_rng(words).standard_normal((repeats, n, d))
+    with jax.enable_x64(True):
+        chance = np.asarray(problem.teacher.link(problem.teacher.scale * x[..., 0]))
+    y = np.where(_uniforms(jax.random.split(keys.labels, repeats), n) < chance, 1.0, -1.0)
+    return DataSets(x, y, jax.random.split(keys.select, repeats))
 
-    def one(key: Array) -> tuple[Array, Array, Array]:
-        keys = split_keys(key)
-        x = jax.random.normal(keys.inputs, (n, d), jnp.float32)
-        chance = problem.teacher.link(problem.teacher.scale * x[:, 0])
-        positive = jax.random.uniform(keys.labels, (n,), jnp.float32) < chance
-        return x, jnp.where(positive, 1.0, -1.0), keys.select
 
-    x, y, select = jax.lax.map(one, jax.random.split(key, repeats))
-    return DataSets(np.asarray(x, np.float64), np.asarray(y, np.float64), select)
+def _uniforms(keys: Array, n: int) -> np.ndarray:
+    parts = [_uniform(keys[i : i + BATCH], n) for i in range(0, len(keys), BATCH)]
+    return np.concatenate([np.asarray(part, np.float64) for part in parts])
+
+
+@partial(jax.jit, static_argnums=1)
+def _uniform(keys: Array, n: int) -> Array:
+    return jax.vmap(lambda key: jax.random.uniform(key, (n,), jnp.float32))(keys)
 
 
 def fixed_margins(problem: Problem, x: np.ndarray) -> np.ndarray:
@@ -67,19 +77,21 @@ def prune(problem: Problem, data: DataSets, margins: np.ndarray) -> np.ndarray:
     assert isinstance(problem.selection, RankSelection)
     n, d = data.x.shape[1:]
     counts = realised_counts(problem.selection.strata(problem.keep_fraction), n)
-    if not problem.ranking_score.needs:
-        norm = np.ones_like(margins)
-    else:
-        norm = np.sqrt((data.x**2).sum(-1) / d)
+    needed = bool(problem.ranking_score.needs)
+    norm = np.sqrt((data.x**2).sum(-1) / d) if needed else np.ones_like(margins)
+    found = []
     with jax.enable_x64(True):
-        arrays = tuple(jnp.asarray(a, jnp.float64) for a in (margins, data.y, norm))
-        found = _choose(problem.ranking_score, problem.keep, counts, data.keys, arrays)
-        return np.asarray(found)
+        for start in range(0, len(margins), BATCH):
+            part = slice(start, start + BATCH)
+            arrays = tuple(jnp.asarray(a[part], float) for a in (margins, data.y, norm))
+            chosen = _choose(problem.ranking_score, problem.keep, counts, data.keys[part], arrays)
+            found.append(np.asarray(chosen))
+    return np.concatenate(found)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _choose(score, keep, counts, keys, arrays):
-    """The package's selection on many data sets; counts are data, so shapes alone compile."""
+    """The package's selection on a batch of data sets; counts are data, so shapes alone compile."""
 
     def one(row):
         key, margin, label, norm = row
@@ -90,25 +102,56 @@ def _choose(score, keep, counts, keys, arrays):
     return jax.lax.map(one, (keys, *arrays))
 
 
-def fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray, steps: int = 25) -> np.ndarray:
+def fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray, steps: int = 40) -> np.ndarray:
     """Weighted ridge-free logistic regressions by damped Newton steps, shape (repeats, d).
 
-    The step is shortened by 1 / (1 + decrement), which is safe for this loss and ends quadratic.
+    A step is shortened while its decrement is large, which is safe for this loss.
     """
+    parts = range(0, len(x), BATCH)
+    rows = [_fit(*(a[i : i + BATCH] for a in (x, y, weights)), steps) for i in parts]
+    return np.concatenate(rows)
+
+
+def _fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray, steps: int) -> np.ndarray:
     most = int((weights > 0).sum(1).max())
-    order = np.argsort(weights <= 0, axis=1, kind="stable")[:, :most]
-    x = np.take_along_axis(x, order[..., None], 1)
-    y, weights = (np.take_along_axis(part, order, 1) for part in (y, weights))
-    signed = x * y[..., None]
+    if most < weights.shape[1]:
+        order = np.argpartition(weights <= 0, most - 1, axis=1)[:, :most]
+        x = np.take_along_axis(x, order[..., None], 1)
+        y, weights = (np.take_along_axis(part, order, 1) for part in (y, weights))
     weights = weights / weights.sum(1, keepdims=True)
+    signed = x * y[..., None]
+    across = np.ascontiguousarray(np.swapaxes(signed, 1, 2))
     theta = np.zeros((len(x), x.shape[-1]))
     for _ in range(steps):
-        miss = 1 / (1 + np.exp(np.einsum("rnd,rd->rn", signed, theta)))
-        slope = np.einsum("rnd,rn->rd", signed, weights * miss)
-        bend = np.einsum("rnd,rn,rne->rde", x, weights * miss * (1 - miss), x, optimize=True)
+        miss = 1 / (1 + np.exp(np.clip((signed @ theta[..., None])[..., 0], -700, 700)))
+        pull = weights * miss
+        slope = (across @ pull[..., None])[..., 0]
+        bend = (across * (pull * (1 - miss))[:, None]) @ signed
         move = np.linalg.solve(bend, slope[..., None])[..., 0]
         decrement = np.sqrt(np.maximum(np.sum(move * slope, -1, keepdims=True), 0))
         theta += move / (1 + np.where(decrement < 0.05, 0, 2 * decrement))
-        if np.abs(move).max() < 1e-10:
+        if np.abs(move).max() < 1e-9:
             break
     return theta
+
+
+def excess_loss(problem: Problem, theta: np.ndarray) -> np.ndarray:
+    """Excess logistic loss of parameters (repeats, d) under a logistic link, shape (repeats,).
+
+    The trapezoidal rule on a plane grid, whose error is exponentially small for these integrands.
+    """
+    z, p = np.linspace(-8, 8, 65), np.linspace(-7, 7, 41)
+    weight = np.outer(np.exp(-0.5 * z**2), np.exp(-0.5 * p**2))
+    weight /= weight.sum()
+    signal = problem.teacher.signal
+    up = weight / (1 + np.exp(-signal * z))[:, None]
+
+    def loss(along: np.ndarray, across: np.ndarray) -> np.ndarray:
+        margin = along[:, None, None] * z[:, None] + across[:, None, None] * p
+        # y = 1: log(1 + e^-m); y = -1 adds m
+        return np.sum(weight * np.logaddexp(0, -margin) + (weight - up) * margin, axis=(1, 2))
+
+    along, across = theta[:, 0], np.linalg.norm(theta[:, 1:], axis=1)
+    best = loss(np.array([signal]), np.array([0.0]))[0]
+    parts = range(0, len(theta), BATCH)
+    return np.concatenate([loss(along[i : i + BATCH], across[i : i + BATCH]) for i in parts]) - best

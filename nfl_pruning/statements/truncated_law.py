@@ -11,7 +11,7 @@ from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statem
 from nfl_pruning.statements.summary import mean_and_error, rate_and_error
 
 KEEP_FRACTION = 0.3
-SIZES = {"quick": ((800, 400), (6400, 150)), "paper": ((800, 4000), (12800, 2000))}
+SIZES = {"quick": ((800, 400), (3200, 400)), "paper": ((800, 4000), (12800, 2000))}
 RULES = {
     "aware-hardest": {"score": "el2n", "keep": "hardest"},
     "aware-easiest": {"score": "loss", "keep": "easiest"},

@@ -13,7 +13,7 @@ from nfl_pruning.statements.summary import extrapolate, mean_and_error, rate_and
 
 N_FEATURES = 3
 SIGNAL = 1.5
-SIZES = {"quick": ((1600, 400), (6400, 200)), "paper": ((1600, 4000), (12800, 2000))}
+SIZES = {"quick": ((800, 400), (3200, 400)), "paper": ((1600, 4000), (12800, 2000))}
 CASES = {
     "fixed probe, el2n, keep hardest 60 %": ("fixed:0.8", "el2n", "hardest", 0.6),
     "fixed probe, entropy, keep hardest 30 %": ("fixed:0.8", "entropy", "hardest", 0.3),

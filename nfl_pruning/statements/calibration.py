@@ -1,0 +1,205 @@
+"""Exact calibration is unbiased for every score, and valid; soft calibration trades."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import jax
+import numpy as np
+
+from nfl_pruning.problem import Problem
+from nfl_pruning.selections import make_selection
+from nfl_pruning.selections.finite import realised_counts
+from nfl_pruning.statements import sampling
+from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
+from nfl_pruning.statements.planar import Plane, cut_of, rule_of
+from nfl_pruning.statements.summary import extrapolate, mean_and_error, rate_and_error
+
+N_FEATURES, SIGNAL = 2, 1.5
+CASES = {
+    "aware-hardest": ("el2n", "hardest", 0.3, 0.5),
+    "agnostic-hardest": ("entropy", "hardest", 0.2, 0.6),
+    "aware-easiest": ("el2n", "easiest", 0.3, 0.5),
+    "soft": ("el2n", "easiest", 0.1, 0.5),
+}  # look: score, keep, keep fraction, exploitation share
+SIZES = {"quick": ((800, 1600), (3200, 1200)), "paper": ((800, 20000), (6400, 8000))}
+EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+SOFT = "soft"
+
+
+def problem_of(look: str, exponent: float = 1.0) -> Problem:
+    """A calibrated problem; exponent 1 is exact calibration."""
+    score, keep, fraction, exploit = CASES[look]
+    soft = f"soft:{exponent}" if exponent < 1 else "exact"
+    base = Problem(
+        keep_fraction=fraction, score=score, keep=keep, probe="fixed:0.7",  # pyright: ignore
+        selection=make_selection(soft, exploit=exploit),
+    )  # fmt: skip
+    return base.replace(signal=SIGNAL)
+
+
+def limits(problem: Problem) -> tuple[float, float]:
+    """(limiting excess loss, its coefficient of 1/n without first-order bias), by quadrature.
+
+    With e the keep probability of explored samples and w their weight, the estimating equation
+    averages grad over the exploited set and w S grad over the rest. Three parts vary: the full
+    sample; the empirical threshold, which moves samples with the mean gradient m at the threshold
+    from weight w e to 1; and the choice of a fixed number of explored samples, whose covariance is
+    that of grad *within* the explored set. Exact calibration has w e = 1, so the threshold drops
+    out, and all fits tend to the best parameter.
+    """
+    look_rule = rule_of(problem)
+    first, rest = problem.selection.strata(problem.keep_fraction)  # pyright: ignore
+    share, e, w = first.share, rest.keep_probability, rest.weight
+    cut = cut_of(problem, look_rule, share)
+    plane = Plane(problem, (cut, -cut))
+    inside = plane.inside(look_rule, cut)
+    theta = plane.minimiser(np.where(inside, 1.0, w * e))
+    grad = plane.scores(theta)
+
+    def cov(values: np.ndarray, mass: np.ndarray) -> np.ndarray:
+        mass = mass / mass.sum()
+        mean = np.einsum("iln,ln->i", values, mass)
+        return np.einsum("iln,ln,jln->ij", values, mass, values, optimize=True) - np.outer(
+            mean, mean
+        )
+
+    strip = Plane(problem, (cut + 0.02, cut - 0.02, -cut + 0.02, -cut - 0.02))
+    near = strip.inside(look_rule, cut + 0.02) != strip.inside(look_rule, cut - 0.02)
+    at_cut = np.einsum("iln,ln->i", strip.scores(theta), strip.mass * near)
+    at_cut /= np.sum(strip.mass * near)
+    # what a sample adds: its gradient at its mean weight, less what it shifts at the threshold
+    moved = (1 - w * e) * at_cut[:, None, None] * (inside - share)
+    influence = grad * np.where(inside, 1.0, w * e) - moved
+    spread = cov(influence, plane.mass)
+    spread = spread + (1 - share) * w**2 * e * (1 - e) * cov(grad, plane.mass * ~inside)
+    bend = np.linalg.inv(plane.derivatives(theta, np.where(inside, 1.0, w * e))[2])
+    everything = np.ones_like(plane.mass)
+    here, _, hessian = plane.derivatives(theta, everything)
+    rho = getattr(problem.probe, "alignment")  # noqa: B009
+    best = SIGNAL * np.array([rho, np.sqrt(1 - rho**2)])
+    gap = here - plane.derivatives(best, everything)[0]
+    return gap, float(0.5 * np.trace(hessian @ bend @ spread @ bend))
+
+
+def excess(problem: Problem, data: sampling.DataSets) -> np.ndarray:
+    """Excess losses of the fits on pruned data sets."""
+    weights = sampling.prune(problem, data, sampling.fixed_margins(problem, data.x))
+    theta = sampling.fit(data.x, data.y, weights)
+    return sampling.excess_loss(problem, theta)
+
+
+def data_sets(preset: str, seed: int, problem: Problem) -> list[sampling.DataSets]:
+    """The preset's data sets."""
+    return [
+        sampling.draw(
+            jax.random.fold_in(jax.random.key(seed), 900 + i), problem, (repeats, n, N_FEATURES)
+        )
+        for i, (n, repeats) in enumerate(SIZES[preset])
+    ]
+
+
+def enumerated(look: str) -> float:
+    """Largest error of the mean weighted risk over *all* subsets of 9 samples, an identity."""
+    problem = problem_of(look).replace(keep_fraction=5 / 9)
+    first, rest = realised_counts(problem.selection.strata(5 / 9), 9)  # pyright: ignore
+    losses = np.exp(np.arange(9) / 3.0)  # any numbers will do; in priority order
+    sums = [
+        first.weight * losses[: first.kept].sum() + rest.weight * losses[list(chosen)].sum()
+        for chosen in combinations(range(first.size, 9), rest.kept)
+    ]
+    return float(np.mean(sums) / losses.sum())
+
+
+def measure(preset: str, seed: int) -> Measured:
+    """The identity, the limit with its variance, and the ends of soft calibration."""
+    quantities, plots = [], []
+    for look in (look for look in CASES if look != SOFT):
+        problem = problem_of(look)
+        few, many = data_sets(preset, seed, problem)
+        n, n2 = few.y.shape[1], many.y.shape[1]
+        text = f"mean over all subsets of the weighted risk, {look}"
+        quantities.append(Quantity(text, 1.0, enumerated(look), 1e-12, 1e-3, dof=None))
+        margins = sampling.fixed_margins(problem, few.x)
+        losses = np.logaddexp(0, -few.y * few.x[..., 0])
+        weighted = (sampling.prune(problem, few, margins) * losses).sum(1) / losses.sum(1)
+        text = f"weighted over full risk, drawn subsets, {look}"
+        quantities.append(
+            Quantity(text, 1.0, *mean_and_error(weighted), 0.05, len(weighted) - 1)
+        )
+        gap, coefficient = limits(problem)
+        a, b = excess(problem, few), excess(problem, many)
+        scaled = extrapolate(n, n * a, n2, n2 * b)
+        quantities += [
+            Quantity(f"limiting excess loss by quadrature, {look}", 0.0, gap, 1e-9, 1e-6, None),
+            Quantity(f"n times excess loss, {look}", coefficient, *scaled, 0.6 * coefficient,
+                     len(b) - 1),
+        ]  # fmt: skip
+        whole = problem.replace(selection=make_selection("exact", exploit=1.0))
+        hard = problem.replace(selection="threshold")
+        same = [sampling.prune(p, few, margins) for p in (whole, hard)]
+        text = f"weights at exploit 1 against the threshold rule, {look}"
+        quantities.append(
+            Quantity(text, 0.0, float(np.abs(same[0] - same[1]).max()), 1e-12, 1e-3, None)
+        )
+    quantities += _soft(preset, seed, plots)
+    return Measured(quantities, plots)
+
+
+def _soft(preset: str, seed: int, plots: list[Plot]) -> list[Quantity]:
+    """Soft calibration: limits by exponent, and which exponent wins at few and at many samples."""
+    found, series, curves = [], [], {}
+    theory = [limits(problem_of(SOFT, s)) for s in EXPONENTS]
+    for i, (n, repeats) in enumerate(SIZES[preset]):
+        repeats = repeats if i else 3 * repeats
+        key = jax.random.fold_in(jax.random.key(seed), 950 + i)
+        data = sampling.draw(key, problem_of(SOFT), (repeats, n, N_FEATURES))
+        curves[n] = [excess(problem_of(SOFT, s), data) for s in EXPONENTS]
+        mark = ("soft", "exact")[i]
+        known = [gap + c / n for gap, c in theory]
+        means = [mean_and_error(v) for v in curves[n]]
+        series += [
+            Series(f"n = {n}, gap + C/n", list(EXPONENTS), known, look=mark),
+            Series(f"n = {n}, simulated", list(EXPONENTS), [m for m, _ in means],
+                   [e for _, e in means], mark, points=True),
+        ]  # fmt: skip
+    few, many = curves
+    half, whole = EXPONENTS.index(0.5), EXPONENTS.index(1.0)
+    for n, relation in ((few, "above"), (many, "below")):
+        paired = curves[n][whole] - curves[n][half]
+        text = f"excess loss of exponent 1 less that of 1/2, n = {n}"
+        value = mean_and_error(paired)
+        found.append(Quantity(text, 0.0, *value, 1e-3, len(paired) - 1, relation))
+    limit, b = theory[0][0], curves[many][0]
+    value = extrapolate(few, curves[few][0], many, b)
+    found.append(Quantity("limiting excess loss, exponent 0", limit, *value, 0.5 * limit, len(b) - 1))
+    best = [
+        EXPONENTS[int(np.argmin([gap + c / n for gap, c in theory]))] for n in curves
+    ]
+    plots.append(
+        Plot("Soft calibration (label-aware, keep easiest, r = 0.1): the best exponent grows, from "
+             f"{best[0]:g} to {best[-1]:g}", "exponent of the inverse keep probability",
+             "excess loss", series, y_log=True)
+    )  # fmt: skip
+    return found
+
+
+STATEMENT = Statement(
+    identifier="calibration",
+    title="Exact calibration is unbiased for every score, hence valid; soft calibration trades",
+    claim=(
+        "Keep `α r n` samples by score and `(1 − α) r n` of the others uniformly, these with "
+        "weight `1/e`, e their keep probability. The mean of the weighted risk over the draw is "
+        "the full risk, for every score, so the fit is consistent for every `α < 1` with "
+        "`n · excess → ½ tr H^{−1}(G + (1 − α r)(1/e − 1) G_2)`, G the covariance of the gradient "
+        "and `G_2` that within the explored part. At `α = 1` it is the threshold rule. Weights "
+        "`e^{−s}` with `s < 1` have a limiting gap but less variance: the best s grows with n."
+    ),
+    assumptions=(
+        "the exploited set is the top of the order; explored counts are fixed",
+        "logistic link and loss, no ridge, d = 2, a probe at cosine 0.7 (for the rates)",
+    ),
+    source="Ayed and Hayou 2023 (calibration protocols); the variance is derived here.",
+    why="Horvitz and Thompson's estimator is unbiased whatever decides the strata.",
+    measure=measure,
+)
