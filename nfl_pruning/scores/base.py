@@ -24,6 +24,7 @@ NEEDS = (
     "trajectory",
     "gap_gradient",
     "prototypes",
+    "inputs",
 )
 
 
@@ -42,6 +43,7 @@ class Context:
         gap_gradient: norm of the input gradient of (largest logit - logit k) for each k, shape
             (..., classes).
         prototypes: cluster centres in feature space, shape (centres, width).
+        inputs: the inputs themselves, shape (..., d).
     """
 
     input_norm: ArrayLike | None = None
@@ -50,6 +52,7 @@ class Context:
     trajectory: ArrayLike | None = None
     gap_gradient: ArrayLike | None = None
     prototypes: ArrayLike | None = None
+    inputs: ArrayLike | None = None
 
 
 @dataclass(frozen=True)

@@ -148,13 +148,15 @@ def measure(preset: str, seed: int) -> Measured:
 
 def _soft(preset: str, seed: int, plots: list[Plot]) -> list[Quantity]:
     """Soft calibration: limits by exponent, and which exponent wins at few and at many samples."""
-    found, series, curves = [], [], {}
+    found, series, curves, whole_rule = [], [], {}, []
+    unweighted = problem_of("aware-hardest", 0.0)
     theory = [limits(problem_of(SOFT, s)) for s in EXPONENTS]
     for i, (n, repeats) in enumerate(SIZES[preset]):
         repeats = repeats if i else 3 * repeats
         key = jax.random.fold_in(jax.random.key(seed), 950 + i)
         data = sampling.draw(key, problem_of(SOFT), (repeats, n, N_FEATURES))
         curves[n] = [excess(problem_of(SOFT, s), data) for s in EXPONENTS]
+        whole_rule.append((n, excess(unweighted, data)))
         mark = ("soft", "exact")[i]
         known = [gap + c / n for gap, c in theory]
         means = [mean_and_error(v) for v in curves[n]]
@@ -170,9 +172,10 @@ def _soft(preset: str, seed: int, plots: list[Plot]) -> list[Quantity]:
         text = f"excess loss of exponent 1 less that of 1/2, n = {n}"
         value = mean_and_error(paired)
         found.append(Quantity(text, 0.0, *value, 1e-3, len(paired) - 1, relation))
-    limit, b = theory[0][0], curves[many][0]
-    value = extrapolate(few, curves[few][0], many, b)
-    found.append(Quantity("limiting excess loss, exponent 0", limit, *value, 0.5 * limit, len(b) - 1))
+    limit, (small, large) = limits(unweighted)[0], whole_rule
+    value = extrapolate(*small, *large)
+    text = "limiting excess loss, exponent 0, aware-hardest"
+    found.append(Quantity(text, limit, *value, 0.25 * limit, len(large[1]) - 1))
     best = [
         EXPONENTS[int(np.argmin([gap + c / n for gap, c in theory]))] for n in curves
     ]

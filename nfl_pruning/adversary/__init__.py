@@ -1,0 +1,1 @@
+"""An adversary for scores: it looks for a data law on which score-based pruning is not valid."""

@@ -1,0 +1,171 @@
+"""Find a data law on which a score's pruning is not valid, or say how far that can be excluded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from scipy.stats import t as student
+
+from nfl_pruning.adversary.certify import Certificate, certify
+from nfl_pruning.adversary.laws import Law
+from nfl_pruning.adversary.ranking import provably_constant, traceable
+from nfl_pruning.adversary.search import search
+from nfl_pruning.adversary.simulate import SimulatedGap, simulate_gap
+from nfl_pruning.scores.base import SCORES, Score
+from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+
+FOUND, NONE_FOUND, NONE_EXISTS = "found", "none-found", "none-exists"
+LEAST_GAP = 1e-3  # excess loss, in nats, below which a gap does not matter
+CONFIDENCE = 0.99
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the adversary came back with.
+
+    Attributes:
+        outcome: ``found``, ``none-found`` (in the family) or ``none-exists`` (provably).
+        sentence: the outcome in words.
+        score, keep, keep_fraction: the algorithm.
+        certificate: of the law that was found, or of the best candidate.
+        simulated: the gap on samples of that law.
+        bound: with none found, an upper confidence bound (99 %, over all laws simulated) on the
+            excess loss over random pruning at the simulated sample size; 0 with none existing.
+        tried: number of laws that were examined.
+    """
+
+    outcome: str
+    sentence: str
+    score: str
+    keep: str
+    keep_fraction: float
+    certificate: Certificate | None = None
+    simulated: SimulatedGap | None = None
+    bound: float | None = None
+    tried: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for ``--json``."""
+        known = {
+            "outcome": self.outcome, "sentence": self.sentence, "score": self.score,
+            "keep": self.keep, "keep_fraction": self.keep_fraction, "bound": self.bound,
+            "laws_tried": self.tried, "law": None, "certified": None, "simulated": None,
+        }  # fmt: skip
+        if self.certificate is not None:
+            c = self.certificate
+            known["law"] = c.law.to_dict()
+            known["certified"] = {
+                "gap": c.gap, "error_estimate": c.error, "zero_one_gap": c.error_gap,
+                "best_parameter": c.best, "limiting_parameter": c.student,
+                "on_the_ball": c.binding, "resolved": c.resolved,
+            }  # fmt: skip
+        if self.simulated is not None:
+            known["simulated"] = self.simulated._asdict()
+        return known
+
+
+def load_score(text: str) -> Score:
+    """A registered score by name, or a user's by ``module:function``.
+
+    The function takes (logits, labels, context) and returns one number a sample, larger = harder;
+    every entry of the context is filled.
+
+    Raises:
+        InvalidArgumentError: there is no such score, module or function.
+    """
+    if ":" not in text:
+        return SCORES[text]
+    module, _, name = text.partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, ValueError):
+        raise InvalidArgumentError(f"score's module cannot be imported; got {text!r}.") from None
+    except AttributeError:
+        raise InvalidArgumentError(
+            f"score must name a function of its module; got {text!r}."
+        ) from None
+    if isinstance(found, Score):
+        return found
+    if not callable(found):
+        raise InvalidArgumentError(f"score must name a function; got {text!r}.")
+    return Score(text, found, label_aware=True)
+
+
+def find(
+    score: Score | str, keep_fraction: float, *, keep: str = "hardest", seed: int = 0,
+    effort: int = 6,
+) -> Finding:  # fmt: skip
+    """Search the family for a law on which keeping by the score has a limiting gap.
+
+    Args:
+        score: registered name, ``module:function``, or a :class:`Score`.
+        keep_fraction: r, in (0, 1).
+        keep: which end stays.
+        seed: of the starting points and the simulation.
+        effort: starting points of the search.
+
+    Raises:
+        InvalidArgumentError: an argument is out of range, or the score cannot be evaluated.
+    """
+    score = load_score(score) if isinstance(score, str) else score
+    keep_fraction = check_number("keep_fraction", keep_fraction, "(0, 1)")
+    check_choice("keep", keep, ("hardest", "easiest"))
+    about = {"score": score.name, "keep": keep, "keep_fraction": keep_fraction}
+    if provably_constant(score):
+        return Finding(
+            NONE_EXISTS,
+            "None exists: no input reaches the score's value, so all samples tie under every law "
+            "and ties are broken at random; this is random pruning, which is valid.",
+            **about, bound=0.0,
+        )  # fmt: skip
+    laws = search(score, keep_fraction, keep=keep, seed=seed, starts=effort)
+    certificates = [certify(law, score, keep_fraction, keep) for law in laws]
+    good = [c for c in certificates if c.resolved and c.gap > max(LEAST_GAP, 5 * c.error)]
+    for best in sorted(good, key=lambda c: (c.binding, -c.gap))[:2]:
+        shown = simulate_gap(best.law, score, keep_fraction, keep=keep, seed=seed)
+        if shown.mean > _quantile(shown, 1) * shown.error:
+            where = " (on the boundary of the ball: the kept samples are separable)"
+            return Finding(
+                FOUND,
+                f"Found: on this law the excess loss tends to {best.gap:.4g} "
+                f"(+- {best.error:.1g}){where if best.binding else ''}, while random pruning's "
+                "tends to 0.",
+                **about, certificate=best, simulated=shown, tried=len(laws),
+            )  # fmt: skip
+    return _none_found(score, certificates, about, seed)
+
+
+def _quantile(shown: SimulatedGap, laws: int) -> float:
+    return float(student.isf((1 - CONFIDENCE) / laws, shown.repeats - 1))
+
+
+def _none_found(
+    score: Score, certificates: list[Certificate], about: dict[str, Any], seed: int
+) -> Finding:
+    best, shown, bound = None, None, -np.inf
+    for certificate in certificates:
+        found = simulate_gap(
+            certificate.law, score, about["keep_fraction"], keep=about["keep"], seed=seed
+        )
+        upper = found.mean + _quantile(found, len(certificates)) * found.error
+        if upper > bound:
+            best, shown, bound = certificate, found, upper
+    why = "" if traceable(score) else " (the score cannot be differentiated: starting laws alone)"
+    return Finding(
+        NONE_FOUND,
+        f"None found in the family{why}: over {len(certificates)} laws the excess loss over random "
+        f"pruning's is below {max(bound, 0):.2g} with 99 % confidence, at "
+        f"{shown.n_samples if shown else 0} samples.",
+        **about, certificate=best, simulated=shown, bound=float(max(bound, 0)),
+        tried=len(certificates),
+    )  # fmt: skip
+
+
+def explicit_law(name: str) -> Law:
+    """A named member of the family."""
+    from nfl_pruning.adversary.laws import EXPLICIT
+
+    return EXPLICIT[check_choice("law", name, EXPLICIT)]

@@ -1,0 +1,80 @@
+"""Population risks on a law by quadrature, and their minimisers over a ball."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import expit
+
+from nfl_pruning.adversary.laws import LABELS, Law, panel_nodes, slices
+
+RADIUS = 20.0  # of the ball that parameters lie in, as the theorems have it
+
+
+class Nodes(NamedTuple):
+    """Quadrature nodes: x of shape (nodes, 2), mass of shape (2, nodes), first y = 1."""
+
+    x: np.ndarray
+    mass: np.ndarray
+
+    @property
+    def design(self) -> np.ndarray:
+        """(x, 1), shape (nodes, 3)."""
+        return np.concatenate([self.x, np.ones((len(self.x), 1))], axis=1)
+
+
+def law_nodes(law: Law, n_slices: int) -> Nodes:
+    """Nodes for smooth integrands; panels end on the steps of the label's probability."""
+    x2, weight, edges = slices(law, n_slices)
+    x1, w1 = panel_nodes(edges[None])
+    x = np.stack(np.broadcast_arrays(x1, x2[:, None]), -1).reshape(-1, 2)
+    mass = (weight[:, None] * w1).ravel() * law.density(x)
+    chance = law.probability(x)
+    keep = mass > 1e-18
+    return Nodes(x[keep], (mass * np.stack([chance, 1 - chance]))[:, keep])
+
+
+def risk(theta: np.ndarray, nodes: Nodes) -> float:
+    """Mean logistic loss under the nodes' mass (not normalised)."""
+    margin = nodes.design @ theta
+    return float(np.sum(nodes.mass * np.logaddexp(0, -LABELS[:, None] * margin)))
+
+
+def _newton(nodes: Nodes, ridge: float, start: np.ndarray) -> np.ndarray | None:
+    """Minimiser of risk + ridge / 2 |theta|^2, or None where it runs away."""
+    design, (up, down) = nodes.design, nodes.mass
+    theta = start.copy()
+    for _ in range(200):
+        margin = design @ theta
+        p, q = expit(margin), expit(-margin)
+        gradient = design.T @ (down * p - up * q) + ridge * theta
+        bend = (design.T * ((up + down) * p * q)) @ design + ridge * np.eye(3)
+        try:
+            move = -np.linalg.solve(bend, gradient)
+        except np.linalg.LinAlgError:
+            return None
+        decrement = float(np.sqrt(max(-gradient @ move, 0.0) / max(nodes.mass.sum(), 1e-300)))
+        theta = theta + move / (1 + (0 if decrement < 0.1 else 2 * decrement))
+        if np.abs(move).max() < 1e-11:
+            return theta
+        if not np.linalg.norm(theta) < 1e3:
+            return None
+    return None
+
+
+def minimiser(nodes: Nodes, radius: float = RADIUS) -> tuple[np.ndarray, bool]:
+    """The parameter of least risk with norm at most ``radius``, and whether the ball binds."""
+    mass = nodes.mass.sum()
+    theta = _newton(nodes, 0.0, np.zeros(3))
+    if theta is not None and np.linalg.norm(theta) <= radius:
+        return theta, False
+    low, high, theta = np.log(1e-80 * mass), np.log(1e2 * mass), np.zeros(3)
+    for _ in range(60):  # the norm falls as the multiplier grows
+        middle = 0.5 * (low + high)
+        found = _newton(nodes, float(np.exp(middle)), theta)
+        if found is None or np.linalg.norm(found) > radius:
+            low = middle
+        else:
+            high, theta = middle, found
+    return theta * min(1.0, radius / np.linalg.norm(theta)), True
