@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nfl_pruning.montecarlo.estimate import Simulation, make_simulation
-from nfl_pruning.montecarlo.fitting import GRADIENT_TOLERANCE
 from nfl_pruning.montecarlo.laws import GaussianLaw, parse_law
+from nfl_pruning.montecarlo.outcome import GRADIENT_TOLERANCE
 from nfl_pruning.montecarlo.resources import RunPlan, plan_run
 from nfl_pruning.montecarlo.resume import TrialRecords
 from nfl_pruning.montecarlo.runner import Job, gather_hosts, run_trials, trials_of_host
@@ -21,7 +21,7 @@ from nfl_pruning.montecarlo.trials import Layout, Table, empty_table, explicit_t
 from nfl_pruning.problem import Problem
 from nfl_pruning.programs import release_programs
 from nfl_pruning.records import RecordStore
-from nfl_pruning.validation import check_integer, check_number
+from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number
 
 Progress = Callable[[int, int], object]
 
@@ -63,7 +63,8 @@ def simulate(
 
     Raises:
         InvalidArgumentError: an argument is out of range, fewer than one sample would be kept, the
-            score needs what simulated samples do not have, or the memory budget is too small.
+            score needs what simulated samples do not have, the memory budget is too small, or the
+            loss is the hinge without a ridge.
     """
     n_trials = check_integer("n_trials", n_trials, 1)
     check_number("tolerance", tolerance, "(0, 1]")
@@ -71,7 +72,10 @@ def simulate(
     release_programs()
     job, law = make_job(problem, n_features=n_features, seed=seed, law=law)
     devices = len(jax.devices() if split == "rows" else jax.local_devices())
-    run = plan_run(job.plan, memory=memory, split=split, tolerance=tolerance, devices=devices)
+    run = plan_run(
+        job.plan, memory=memory, split=split, tolerance=tolerance, devices=devices,
+        smooth=job.loss.smooth,
+    )  # fmt: skip
     keeper = TrialRecords(records, describe_job(problem, n_features, seed, law, tolerance))
     table, tally = empty_table(0), _Tally(progress, 0, n_trials)
     found = None
@@ -97,8 +101,9 @@ def estimate_cost(
     job, _ = make_job(problem, n_features=n_features, seed=0, law=law)
     devices = len(jax.devices() if split == "rows" else jax.local_devices())
     return plan_run(
-        job.plan, memory=memory, split=split, tolerance=GRADIENT_TOLERANCE, devices=devices
-    )
+        job.plan, memory=memory, split=split, tolerance=GRADIENT_TOLERANCE, devices=devices,
+        smooth=job.loss.smooth,
+    )  # fmt: skip
 
 
 def make_job(
@@ -108,6 +113,12 @@ def make_job(
     n_features = check_integer("n_features", n_features, 2)
     seed = check_integer("seed", seed, 0)
     law = parse_law(law)
+    student = problem.student
+    if student.ridge == 0 and not student.loss.smooth and not student.loss.hard:
+        raise InvalidArgumentError(
+            f"ridge must be > 0 for a simulated fit with {student.loss.name} loss, which has many "
+            "minimisers without one; got 0."
+        )
     plan = make_plan(problem, n_features, law)
     return Job(plan, problem.student.loss, make_numbers(problem), seed), law
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from nfl_pruning.losses import Loss
+from nfl_pruning.montecarlo.interior import fit_margins
 from nfl_pruning.montecarlo.newton import (
     Gradient,
     direction,
@@ -21,32 +22,18 @@ from nfl_pruning.montecarlo.newton import (
     second_derivative,
     step_length,
 )
+from nfl_pruning.montecarlo.outcome import (
+    CONVERGED,
+    GRADIENT_TOLERANCE,
+    SEPARABLE,
+    UNCONVERGED,
+    Fit,
+)
 from nfl_pruning.montecarlo.passes import Samples, double_product, widen
 
-GRADIENT_TOLERANCE = 1e-11
 MAX_STEPS = 60
 FORCING = 3.0  # accuracy of a Newton direction, relative to the relative gradient
 ROUGH_ABOVE = 1e-4  # relative gradients above this may come from float32
-CONVERGED, SEPARABLE, UNCONVERGED = 0, 1, 2
-
-
-class Fit(NamedTuple):
-    """Outcome of a fit.
-
-    Attributes:
-        theta: parameter, shape (d,), float64.
-        margins: rows @ theta, shape (blocks, size), float64.
-        gradient_norm: Euclidean norm of the objective's gradient.
-        code: CONVERGED, SEPARABLE or UNCONVERGED.
-        steps, passes: Newton steps and passes over the rows.
-    """
-
-    theta: Array
-    margins: Array
-    gradient_norm: Array
-    code: Array
-    steps: Array
-    passes: Array
 
 
 class _State(NamedTuple):
@@ -96,12 +83,14 @@ def fit(
 
     Args:
         samples: training rows, labels and weights w_i / n.
-        loss: a convex loss.
+        loss: a convex loss; those with corners are quadratic programs (``interior.py``).
         ridge: float64 scalar >= 0. At 0, samples that some parameter separates have no minimiser
             under a loss whose infimum lies at infinity: the code is then SEPARABLE. Where a loss
             has many minimisers, the one of least norm is found, the limit of a vanishing ridge.
         tolerance: Euclidean norm of the gradient to reach.
     """
+    if not loss.smooth:
+        return fit_margins(samples, loss, ridge, tolerance=tolerance)
     pull = jnp.sum(samples.weights * jnp.abs(loss.derivative(jnp.zeros_like(samples.labels))))
     scale = jnp.maximum(samples.total(pull), 1e-300)  # no sample can make a steeper gradient at 0
 

@@ -18,6 +18,8 @@ COMPILER_BYTES = 320 * 2**20  # what compiling and the runtime add to a process
 SAMPLE_BYTES = 200  # coordinates, scores, selection and their temporaries, a sample
 KEPT_BYTES = 160  # margins, curvatures and search directions of the fit, a kept sample
 BATCH_ELEMENTS = 4_000_000  # numbers drawn in a batch: long against its launch, short for progress
+MATRICES = 6  # of the size of features x features: a Gram matrix, its factor, their temporaries
+GRAMS, GRAM_SECONDS = 15, 0.15e-9  # of an interior-point fit; per element and feature
 DRAW_SECONDS, PASS_SECONDS, PASSES = 5e-9, 0.4e-9, 60  # per element on one core of 2024
 
 
@@ -72,18 +74,27 @@ def cpu_workers() -> int:
         return os.cpu_count() or 1
 
 
-def trial_bytes(plan: Plan, layout: Layout) -> int:
-    """Memory that one trial takes on one device."""
+def trial_bytes(plan: Plan, layout: Layout, *, smooth: bool = True) -> int:
+    """Memory that one trial takes on one device; fits to losses with corners factorise matrices."""
     if plan.pilot is not None:  # the pilot's rows are gone before the others come
-        return max(trial_bytes(plan.pilot, layout), trial_bytes(replace(plan, pilot=None), layout))
+        after = trial_bytes(replace(plan, pilot=None), layout, smooth=smooth)
+        return max(trial_bytes(plan.pilot, layout), after)
     blocks, size = block_shape(plan, layout)
     rows = blocks * size * plan.n_features * 4 // layout.shards if layout.store else 0
     working = 4 * size * plan.n_features * 8 + 60 * plan.n_features * 8
+    if not smooth:
+        working += MATRICES * (plan.n_features + 1) ** 2 * 8
     return rows + working + SAMPLE_BYTES * plan.n_samples + KEPT_BYTES * blocks * size
 
 
 def plan_run(
-    plan: Plan, *, memory: str | int | None, split: str, tolerance: float, devices: int
+    plan: Plan,
+    *,
+    memory: str | int | None,
+    split: str,
+    tolerance: float,
+    devices: int,
+    smooth: bool = True,
 ) -> RunPlan:
     """Choose a layout and a number of workers that keep the memory budget.
 
@@ -95,6 +106,7 @@ def plan_run(
             each trial) or ``"auto"``.
         tolerance: gradient norm of the fits.
         devices: number of local devices, 1 for a CPU without virtual devices.
+        smooth: whether the loss has no corners.
 
     Raises:
         InvalidArgumentError: not even one trial at a time fits.
@@ -105,7 +117,7 @@ def plan_run(
     budget = None if memory is None else parse_memory(memory) - COMPILER_BYTES
     for store in (True, False):
         layout = Layout(store, shards, tolerance)
-        one = trial_bytes(plan, layout)
+        one = trial_bytes(plan, layout, smooth=smooth)
         workers = most if budget is None else min(most, budget // one)
         if devices > 1 and split != "rows" and workers < most:
             workers = 0  # every device of a mesh takes its trial
@@ -119,6 +131,8 @@ def plan_run(
     elements = plan.capacity * plan.n_features
     batch = max(1, min(64, BATCH_ELEMENTS // elements))
     cost = DRAW_SECONDS + PASS_SECONDS * PASSES if store else DRAW_SECONDS * PASSES
+    if not smooth:
+        cost += GRAMS * GRAM_SECONDS * plan.n_features
     total = COMPILER_BYTES + workers * one * (devices if split == "rows" else 1)
     return RunPlan(layout, int(workers), int(batch), one, int(total), elements * cost)
 

@@ -13,13 +13,14 @@ import numpy as np
 from jax import Array, lax
 
 from nfl_pruning.losses import LOSSES, Loss
-from nfl_pruning.montecarlo.fitting import (
+from nfl_pruning.montecarlo.fitting import fit
+from nfl_pruning.montecarlo.outcome import (
     CONVERGED,
     GRADIENT_TOLERANCE,
+    NOT_SEPARABLE,
     SEPARABLE,
     UNCONVERGED,
     Fit,
-    fit,
 )
 from nfl_pruning.montecarlo.passes import Samples
 from nfl_pruning.montecarlo.sampling import (
@@ -39,6 +40,7 @@ OVERFLOW, NO_PROBE = 3, 4
 FAILURES = {
     SEPARABLE: "separable",
     UNCONVERGED: "not-converged",
+    NOT_SEPARABLE: "not-separable",
     OVERFLOW: "more-kept-than-planned",
     NO_PROBE: "probe-not-fitted",
 }
