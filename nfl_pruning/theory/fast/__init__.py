@@ -1,0 +1,1 @@
+"""The proportional limit compiled whole: vectorised, differentiable, fast."""

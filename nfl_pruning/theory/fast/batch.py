@@ -1,0 +1,231 @@
+"""Many problems at once: which of them the compiled solver knows, and how it is run over them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nfl_pruning.losses import LOSSES
+from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
+from nfl_pruning.problem import Problem
+from nfl_pruning.programs import release_programs
+from nfl_pruning.scores.base import Score
+from nfl_pruning.selections import ExactCalibration, Random, SoftCalibration, Threshold
+from nfl_pruning.theory.fast.cell import Kind
+from nfl_pruning.theory.fast.limit import Limit, State, limit
+from nfl_pruning.theory.fast.mesh import Nodes
+from nfl_pruning.theory.fast.rule import Rule, Setting
+from nfl_pruning.theory.label_law import LabelLaw
+from nfl_pruning.theory.ordering import (
+    AbsoluteOrder,
+    SignedOrder,
+    UnsupportedProblemError,
+    order_of,
+)
+
+TIERS = (
+    Nodes(48, 48),
+    Nodes(96, 96),
+    Nodes(112, 112, graded=True),
+    Nodes(240, 240, graded=True),
+)
+TARGET = 1e-8
+RESIDUAL = 1e-10
+CHUNK, WIDE_CHUNK = 32, 2048  # problems a call: one after another; side by side
+STEEPEST = 1 - 1e-9  # alignments closer to 1 than this count as perfect
+
+Progress = Callable[[int], Any]
+
+
+class Known(NamedTuple):
+    """A problem that the compiled solver can take: what is compiled in, and its numbers."""
+
+    kind: Kind
+    rule: Rule
+    setting: Setting
+
+
+@lru_cache(maxsize=1024)
+def _aware(score: Score, keep: str, norm: float) -> bool | None:
+    """Whether a score orders by y u (True) or |u| (False) at a probe's norm; None: neither."""
+    problem = Problem(score=score, keep=keep, probe=FixedProbe(0.5))
+    law = LabelLaw(problem.teacher, 0.5)
+    try:
+        order = order_of(problem, law, lambda label, u: norm * u)
+    except UnsupportedProblemError:
+        return None
+    if isinstance(order, SignedOrder):
+        return True
+    return False if isinstance(order, AbsoluteOrder) else None
+
+
+def _order(problem: Problem) -> bool | None:
+    """As ``_aware``, for a problem; probes of unknown norm are asked at several."""
+    if isinstance(problem.selection, Random):
+        return False
+    fixed = isinstance(problem.probe, FixedProbe)
+    norms = (problem.probe_norm,) if fixed else (0.1, 1.0, 20.0)
+    found = {_aware(problem.score, problem.keep, norm) if norm > 0 else None for norm in norms}
+    return found.pop() if len(found) == 1 else None
+
+
+def _protocol(problem: Problem) -> tuple[float, float] | None:
+    """(exploit, weight exponent) of the protocols that keep two bands."""
+    selection = problem.selection
+    if isinstance(selection, Threshold):
+        return 1.0, 0.0
+    if isinstance(selection, Random):
+        return 0.0, 0.0
+    if isinstance(selection, ExactCalibration):
+        return selection.exploit, 1.0
+    if isinstance(selection, SoftCalibration):
+        return selection.exploit, selection.exponent
+    return None
+
+
+def known(problem: Problem) -> Known | None:
+    """The problem for the compiled solver, or None where only ``solve`` can treat it."""
+    bands, loss, link = _protocol(problem), problem.student.loss, problem.teacher.link
+    if bands is None or loss not in (LOSSES["logistic"], LOSSES["squared"]):
+        return None
+    aware = _order(problem)
+    if aware is None or problem.student.ridge == 0 or problem.teacher.scale == 0:
+        return None
+    probe, alignment, pilot, own = problem.probe, 0.5, 1.0, 1.0
+    name = "fixed"
+    if isinstance(probe, FixedProbe):
+        alignment = probe.alignment
+    elif not isinstance(problem.selection, Random):  # for which the probe does not matter
+        name, own = ("pilot" if isinstance(probe, PilotProbe) else "in-sample"), probe.ridge
+        pilot = probe.samples_per_feature if isinstance(probe, PilotProbe) else 1.0
+    assert isinstance(probe, FixedProbe | PilotProbe | InSampleProbe)
+    perfect = abs(alignment) > STEEPEST
+    if perfect:
+        alignment = float(np.sign(alignment))
+    kind = Kind(link, loss, perfect, (1,) if link.symmetric else (1, -1))
+    setting = Setting(
+        problem.samples_per_feature,
+        problem.student.ridge,
+        problem.keep_fraction,
+        problem.teacher.scale,
+        alignment,
+        *bands,
+        pilot,
+        own,
+        float(problem.keep == "hardest"),
+    )
+    return Known(kind, Rule(aware, name), setting)
+
+
+@lru_cache(maxsize=64)
+def _program(kind: Kind, rule: Rule, nodes: Nodes, platform: str) -> Callable:
+    """A compiled function of a chunk of settings."""
+
+    def one(setting: Setting) -> tuple[Limit, State]:
+        with jax.default_matmul_precision("highest"):
+            return limit(kind, setting, rule, nodes=nodes)
+
+    # One problem after another keeps its arrays in a processor's cache, and lets each stop when it
+    # has converged; an accelerator needs them side by side.
+    if platform == "cpu":
+        return jax.jit(lambda settings: jax.lax.map(one, settings))
+    return jax.jit(jax.vmap(one))
+
+
+class Found(NamedTuple):
+    """Results of a batch, numpy arrays of shape (problems,).
+
+    Attributes:
+        limit, state: see there; NaN where no root was found.
+        good: whether the error estimate meets the target.
+    """
+
+    limit: Limit
+    state: State
+    good: np.ndarray
+
+
+def run_batch(
+    kind: Kind, rule: Rule, settings: Setting, *, progress: Progress = lambda n: None
+) -> Found:
+    """Solve a batch of one kind, on finer quadratures where the error estimate asks for it.
+
+    Args:
+        kind: what is compiled in.
+        rule: likewise.
+        settings: numpy arrays of shape (problems,).
+        progress: called with the number of problems that were finished since its last call.
+    """
+    release_programs()
+    count = len(settings.ridge)
+    values: np.ndarray | None = None
+    good = np.zeros(count, bool)
+    for tier in TIERS:
+        todo = np.flatnonzero(~good)
+        if not len(todo):
+            break
+        last = tier is TIERS[-1]
+        part = Setting(*(np.asarray(entry)[todo] for entry in settings))
+        found = _run(kind, rule, part, tier)
+        if values is None:
+            values = np.full((found.shape[0], count), np.nan)
+        values[:, todo] = found
+        n_limit = len(Limit._fields)
+        numbers = Limit(*found[:n_limit])
+        fine = (numbers.error_estimate <= TARGET) & (numbers.residual <= RESIDUAL)
+        fine &= np.isfinite(found).all(axis=0)
+        good[todo] = fine
+        progress(int(fine.sum()) if not last else len(todo))
+    assert values is not None
+    return Found(Limit(*values[: len(Limit._fields)]), State(*values[len(Limit._fields) :]), good)
+
+
+def _run(kind: Kind, rule: Rule, settings: Setting, nodes: Nodes) -> np.ndarray:
+    """All numbers of the limits and states, shape (numbers, problems), chunk by chunk."""
+    platform = jax.default_backend()
+    size = CHUNK if platform == "cpu" else WIDE_CHUNK
+    program = _program(kind, rule, nodes, platform)
+    count = len(settings.ridge)
+    starts = range(0, count, size)
+
+    def one(begin: int) -> np.ndarray:
+        rows = np.minimum(np.arange(begin, begin + size), count - 1)  # repeat the last one
+        with jax.enable_x64(True):
+            chunk = Setting(*(jnp.asarray(part[rows], jnp.float64) for part in settings))
+            found = program(chunk)
+        return np.stack([np.asarray(part) for group in found for part in group])
+
+    first = one(0)  # compiles
+    if platform == "cpu":
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            others = list(pool.map(one, starts[1:]))
+    else:
+        others = [one(begin) for begin in starts[1:]]
+    return np.concatenate([first, *others], axis=1)[:, :count]
+
+
+def groups(
+    problems: Sequence[Problem],
+) -> tuple[dict[tuple[Kind, Rule], tuple[list[int], Setting]], list[int]]:
+    """Problems by what is compiled in: their positions and numbers; and the unknown ones."""
+    found: dict[tuple[Kind, Rule], list[tuple[int, Setting]]] = {}
+    rest = []
+    for i, problem in enumerate(problems):
+        taken = known(problem)
+        if taken is None:
+            rest.append(i)
+        else:
+            found.setdefault((taken.kind, taken.rule), []).append((i, taken.setting))
+    stacked = {}
+    for key, members in found.items():
+        columns = zip(*(setting for _, setting in members), strict=True)
+        numbers = Setting(*(np.asarray(column, float) for column in columns))
+        stacked[key] = ([i for i, _ in members], numbers)
+    return stacked, rest

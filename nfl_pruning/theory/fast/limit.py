@@ -1,0 +1,137 @@
+"""From a problem's numbers to its limit, as one compiled and differentiable function."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from nfl_pruning.losses import LOSSES
+from nfl_pruning.theory.fast.cell import Cell, Kind
+from nfl_pruning.theory.fast.geometry import direction, geometry
+from nfl_pruning.theory.fast.in_sample import solve_in_sample
+from nfl_pruning.theory.fast.memory import Probe
+from nfl_pruning.theory.fast.mesh import Nodes, build_mesh
+from nfl_pruning.theory.fast.rule import Rule, Setting, two_bands
+from nfl_pruning.theory.fast.solver import Answer, solve_cell
+from nfl_pruning.theory.fast.table import table
+
+
+class Limit(NamedTuple):
+    """What a fit tends to; every entry is a float64 scalar, differentiable in the setting.
+
+    Attributes:
+        cosine: to the teacher. norm: of the fit.
+        test_error: P(sign of the margin differs from a fresh noisy label).
+        test_loss: expected loss of a fresh sample.
+        alignment: the probe's cosine to the teacher.
+        error_estimate: max(|change of cosine|, relative change of norm, |change of test error|)
+            against a quadrature of half the nodes, the probe's own fit included.
+        residual: of the equations, on the coarser quadrature.
+    """
+
+    cosine: Array
+    norm: Array
+    test_error: Array
+    test_loss: Array
+    alignment: Array
+    error_estimate: Array
+    residual: Array
+
+
+class State(NamedTuple):
+    """The unknowns of a limit; ``chi`` is 0 but for in-sample probes."""
+
+    a_u: Array
+    a_p: Array
+    tau: Array
+    kappa: Array
+    chi: Array
+
+
+def _unpruned(kind: Kind, setting: Setting, *, samples: Array) -> Cell:
+    rows = len(kind.labels)
+    return Cell(
+        samples,
+        setting.probe_ridge,
+        jnp.ones(()),
+        setting.signal,
+        jnp.zeros((rows, 0)),
+        jnp.ones((rows, 1)),
+        jnp.ones((rows, 1)),
+    )
+
+
+def _probe(kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes) -> tuple[Probe, Answer]:
+    """The fit of a pilot or in-sample probe: all samples, no selection, logistic loss."""
+    own = replace(kind, loss=LOSSES["logistic"], perfect=True)
+    samples = setting.pilot_samples if rule.probe == "pilot" else setting.samples_per_feature
+    cell = _unpruned(kind, setting, samples=samples)
+    answer = solve_cell(own, cell, cell, nodes=nodes)
+    return Probe(answer.x[0], jnp.exp(answer.x[2]), jnp.exp(answer.x[3])), answer
+
+
+def limit(kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes) -> tuple[Limit, State]:
+    """Solve one problem.
+
+    Args:
+        kind: what is compiled in of link, loss and symmetry.
+        setting: the problem's numbers; differentiable in all of them.
+        rule: what is compiled in of the selection and the probe.
+        nodes: resolution of Newton's method; the numbers have twice as many.
+    """
+    before, memory = jnp.zeros(()), None
+    if rule.probe != "fixed":
+        probe, first = _probe(kind, setting, rule, nodes=nodes)
+        before = jnp.max(jnp.abs(first.x - first.coarse))
+        setting = setting._replace(alignment=probe.a / probe.sigma)
+        memory = probe if rule.probe == "in-sample" else None
+    rough, fine = (
+        two_bands(kind, setting, rule, count=level.threshold, probe=memory)
+        for level in (nodes, nodes.finer())
+    )
+    if memory is None:
+        answer = solve_cell(kind, rough, fine, nodes=nodes)
+    else:
+        answer = solve_in_sample(kind, (rough, fine), memory, nodes=nodes)
+    return _report(kind, setting, answer, nodes=nodes, before=before)
+
+
+def _report(
+    kind: Kind, setting: Setting, answer: Answer, *, nodes: Nodes, before: Array
+) -> tuple[Limit, State]:
+    fine = nodes.finer()
+    law = _unpruned(kind, setting, samples=setting.samples_per_feature)
+    law = law._replace(rho=setting.alignment)
+    found = digits(kind, law, answer.x, fine)
+    rough = digits(kind, law, answer.coarse, fine)
+    error = jnp.max(
+        jnp.stack(
+            [
+                jnp.abs(found[0] - rough[0]),
+                jnp.abs(found[1] / rough[1] - 1),
+                jnp.abs(found[2] - rough[2]),
+            ]
+        )
+    )
+    x = answer.x
+    state = State(x[0], x[1], jnp.exp(x[2]), jnp.exp(x[3]), x[4] if len(x) == 5 else 0 * x[0])
+    return Limit(*found, setting.alignment, error + before, answer.residual), state
+
+
+def digits(kind: Kind, cell: Cell, x: Array, nodes: Nodes) -> tuple[Array, Array, Array, Array]:
+    """Cosine, norm, test error and test loss of a fit; the cell's selection is not read."""
+    norm, unit = direction(x)
+    geo = geometry(unit, cell.rho)
+    free = replace(kind, perfect=False)
+    rows = len(kind.labels)
+    whole = cell._replace(
+        edges=jnp.zeros((rows, 0)), keep=jnp.ones((rows, 1)), omega=jnp.ones((rows, 1))
+    )
+    mesh = build_mesh(free, whole, x, nodes, split=True)
+    mass = jnp.sum(table(free, whole, geo, mesh, count=nodes.zeta).whole[..., 0], axis=0)
+    mass = mass * mesh.weight
+    loss = jnp.sum(mass * kind.loss.value(norm * mesh.x))
+    return geo.c_z, norm, jnp.sum(jnp.where(mesh.x < 0, mass, 0.0)), loss

@@ -1,0 +1,115 @@
+"""Newton's method on the compiled equations, with an error estimate from a finer quadrature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from nfl_pruning.numerics.root import Evaluate, Found, implicit, newton
+from nfl_pruning.theory.fast.cell import Cell, Kind
+from nfl_pruning.theory.fast.equations import (
+    Integral,
+    kept_weight,
+    masses,
+    value,
+    value_and_jacobian,
+)
+from nfl_pruning.theory.fast.mesh import Nodes, build_mesh
+from nfl_pruning.theory.fast.table import Bands
+
+TOLERANCE = 1e-12
+COARSE = Nodes(48, 48)
+
+
+class Answer(NamedTuple):
+    """A solved cell.
+
+    Attributes:
+        x: unknowns (a_u, a_p, log tau, log kappa) on the finer quadrature, shape (4,), or (5,)
+            with chi for an in-sample probe; differentiable in the cell.
+        coarse: on the one that Newton's method used.
+        residual: largest entry there.
+        evaluations: of the equations and their Jacobian.
+    """
+
+    x: Array
+    coarse: Array
+    residual: Array
+    evaluations: Array
+
+
+def start(kind: Kind, cell: Cell, law: Bands) -> Array:
+    """The fit linearised at theta = 0, exact for a large ridge; shape (4,)."""
+    pull = 0.5 if kind.loss.name == "logistic" else 1.0
+    kept = kept_weight(cell, law)
+    square = jnp.sum(cell.keep * cell.omega**2 * law.mass)
+    lean = jnp.sum(cell.keep * cell.omega * law.u)
+    grip = cell.ridge + pull**2 * kept
+    kappa = 1 / (cell.delta * grip)
+    tau = jnp.sqrt(cell.delta * square) * kappa * pull
+    side = 0.3 * pull * kept * jnp.sqrt(1 - jnp.minimum(cell.rho**2, 1.0)) / grip
+    return jnp.stack(
+        [
+            jnp.clip(pull * lean / grip, -3, 3),
+            jnp.minimum(side, 1.0),
+            jnp.log(tau),
+            jnp.log(kappa),
+        ]
+    )
+
+
+def reach(x: Array) -> Array:
+    """Step lengths: the first two unknowns are no logarithms."""
+    size = 1 + jnp.max(jnp.abs(x[:2])) + jnp.exp(jnp.minimum(x[2], 60.0))
+    return jnp.ones_like(x).at[:2].set(size)
+
+
+def root(evaluate: Evaluate, first: Array) -> Found:
+    """Newton's method with this package's tolerances."""
+    return newton(evaluate, first, tolerance=TOLERANCE, reach=reach)
+
+
+def remeshed(make: Callable[[Array, Nodes], Evaluate], first: Array, nodes: Nodes) -> Found:
+    """A root at a resolution; graded meshes are built at an earlier root, twice over.
+
+    Args:
+        make: (where the mesh is built, resolution) -> the equations on it.
+        first: where to start.
+        nodes: the resolution.
+    """
+    if not nodes.graded:
+        return root(make(first, nodes), first)
+    near = root(make(first, COARSE), first)
+
+    def again(_, found: Found) -> Found:
+        return root(make(found.x, nodes), found.x)
+
+    return jax.lax.fori_loop(0, 2, again, near)
+
+
+def solve_cell(kind: Kind, rough: Cell, cell: Cell, *, nodes: Nodes) -> Answer:
+    """The root, moved by one Newton step on a quadrature of more nodes in each direction.
+
+    Args:
+        kind: what is compiled in.
+        rough: the problem with thresholds as accurate as ``nodes``, for Newton's method.
+        cell: with those of the finer quadrature, for the last step and all derivatives.
+        nodes: the resolution.
+    """
+    frozen = jax.lax.stop_gradient(rough)
+    law = masses(kind, frozen)
+    size = kept_weight(frozen, law)
+
+    def make(at: Array, nodes: Nodes) -> Evaluate:
+        how = Integral(build_mesh(kind, frozen, at, nodes), nodes.zeta, size)
+        return lambda x: value_and_jacobian(kind, frozen, x, how)
+
+    found = remeshed(make, start(kind, frozen, law), nodes)
+    finer = nodes.finer()
+    how = Integral(build_mesh(kind, frozen, found.x, finer), finer.zeta, size)
+    x = implicit(found.x, found.jacobian, lambda x: value(kind, cell, x, how))
+    return Answer(x, found.x, found.residual, found.evaluations)

@@ -1,0 +1,203 @@
+"""The proportional limit over grids of problems: phase diagrams, tables, labelled arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from nfl_pruning.numerics.status import Status
+from nfl_pruning.probes import FixedProbe
+from nfl_pruning.problem import Problem
+from nfl_pruning.selections import make_selection
+from nfl_pruning.theory.fast.batch import groups, run_batch
+from nfl_pruning.theory.fast.limit import Limit
+from nfl_pruning.theory.observables import best_losses
+from nfl_pruning.theory.proportional import Solution, solve
+from nfl_pruning.validation import InvalidArgumentError
+
+NUMBERS = (
+    "cosine",
+    "norm",
+    "test_error",
+    "test_loss",
+    "excess_risk",
+    "error_estimate",
+    "residual",
+)
+AXES = ("signal", "alignment", "samples_per_feature", "ridge", "keep_fraction", "exploit")
+
+Progress = Callable[[int, int], Any]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Limits over a grid.
+
+    Attributes:
+        axes: name -> values, in the order of the array axes.
+        problems: one a cell, in C order.
+        status: how each cell ended (:class:`Status`), an object array of the grid's shape.
+        values: name -> float64 array of the grid's shape, NaN where the status has no estimate:
+            cosine, norm, test_error, test_loss, excess_risk, error_estimate, residual.
+    """
+
+    axes: dict[str, tuple]
+    problems: tuple[Problem, ...]
+    status: np.ndarray
+    values: dict[str, np.ndarray]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return tuple(len(values) for values in self.axes.values())
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.values[name]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A plain table: one dict a cell with its coordinates, numbers (None: none) and status."""
+        points = [
+            dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())
+        ]
+        flat = {name: array.ravel() for name, array in self.values.items()}
+        return [
+            point
+            | {name: _number(array[i]) for name, array in flat.items()}
+            | {"status": self.status.flat[i].value}
+            for i, point in enumerate(points)
+        ]
+
+    def to_xarray(self) -> Any:
+        """An ``xarray.Dataset`` with the axes as coordinates.
+
+        Raises:
+            ImportError: xarray is not installed; it comes with the extra ``xarray``.
+        """
+        try:
+            import xarray  # pyright: ignore[reportMissingImports]
+        except ImportError:
+            raise ImportError(
+                "Labelled arrays need xarray: pip install 'nfl-pruning[xarray]'."
+            ) from None
+        names = tuple(self.axes)
+        text = np.vectorize(lambda status: status.value, otypes=[object])(self.status)
+        arrays = {name: (names, array) for name, array in self.values.items()}
+        coordinates = {name: list(values) for name, values in self.axes.items()}
+        return xarray.Dataset(arrays | {"status": (names, text)}, coords=coordinates)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def sweep(
+    problem: Problem | Mapping[str, Problem],
+    *,
+    progress: Progress = lambda done, total: None,
+    **axes: Sequence[float],
+) -> Sweep:
+    """The proportional limit of a problem over a grid of its numbers.
+
+    Threshold, random and calibrated protocols with logistic or squared loss and a score that
+    orders samples by the margin run in one compiled program, on all cores or on an accelerator;
+    what it does not know, or cannot certify to 1e-8, goes to :func:`solve` one by one.
+
+    Args:
+        problem: what is held fixed; or name -> problem, which gives a first axis ``rule``.
+        progress: called with (cells done, cells in all).
+        axes: sequences of values for signal, alignment (of a fixed probe), samples_per_feature,
+            ridge, keep_fraction or exploit; array axes come in the order given.
+
+    Raises:
+        InvalidArgumentError: an axis is unknown or empty, or a value is out of range.
+    """
+    bases = [problem] if isinstance(problem, Problem) else list(problem.values())
+    grid = {name: tuple(np.atleast_1d(np.asarray(v, float)).tolist()) for name, v in axes.items()}
+    for name, values in grid.items():
+        if name not in AXES:
+            raise InvalidArgumentError(
+                f"a sweep's axes must be among {', '.join(AXES)}; got {name!r}."
+            )
+        if not values:
+            raise InvalidArgumentError(f"axis {name} must have at least one value; got none.")
+    problems = [
+        _at(base, dict(zip(grid, values, strict=True)))
+        for base in bases
+        for values in product(*grid.values())
+    ]
+    named = grid if isinstance(problem, Problem) else {"rule": tuple(problem)} | grid
+    flat = solve_many(problems, progress=progress)
+    shape = tuple(len(values) for values in named.values())
+    return Sweep(
+        named,
+        flat.problems,
+        flat.status.reshape(shape),
+        {name: array.reshape(shape) for name, array in flat.values.items()},
+    )
+
+
+def _at(problem: Problem, point: dict[str, float]) -> Problem:
+    """The problem with numbers changed."""
+    point = dict(point)
+    changes: dict[str, Any] = {}
+    if "alignment" in point:
+        if not isinstance(problem.probe, FixedProbe):
+            raise InvalidArgumentError(
+                f"axis alignment needs a fixed probe; got probe {problem.probe.label!r}."
+            )
+        changes["probe"] = FixedProbe(point.pop("alignment"), problem.probe.norm)
+    if "exploit" in point:
+        changes["selection"] = make_selection(problem.selection.label, exploit=point.pop("exploit"))
+    return problem.replace(**changes, **point)
+
+
+def solve_many(
+    problems: Sequence[Problem], *, progress: Progress = lambda done, total: None
+) -> Sweep:
+    """:func:`sweep` for any list of problems; the one axis is their number."""
+    count, done = len(problems), 0
+
+    def advance(finished: int) -> None:
+        nonlocal done
+        done += finished
+        progress(done, count)
+
+    values = {name: np.full(count, np.nan) for name in NUMBERS}
+    status = np.full(count, Status.NO_SOLUTION, object)
+    fast, slow = groups(problems)
+    for (kind, rule), (where, settings) in fast.items():
+        found = run_batch(kind, rule, settings, progress=advance)
+        good = np.flatnonzero(found.good)
+        places = np.asarray(where)[good]
+        _put(values, places, found.limit, good)
+        least = best_losses(kind.link, kind.loss, np.asarray(settings.signal)[good])
+        values["excess_risk"][places] = values["test_loss"][places] - least
+        status[places] = Status.CERTIFIED
+        slow += list(np.asarray(where)[~found.good])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for i, solution in zip(slow, pool.map(solve, [problems[i] for i in slow]), strict=True):
+            _put_solution(values, status, int(i), solution)
+            advance(1)
+    return Sweep({"problem": tuple(range(count))}, tuple(problems), status, values)
+
+
+def _put(values: dict[str, np.ndarray], places: np.ndarray, found: Limit, good: np.ndarray) -> None:
+    for name in NUMBERS:
+        if name != "excess_risk":
+            values[name][places] = np.asarray(getattr(found, name))[good]
+
+
+def _put_solution(
+    values: dict[str, np.ndarray], status: np.ndarray, i: int, solution: Solution
+) -> None:
+    status[i] = solution.status
+    if solution.status.has_estimate:
+        for name in NUMBERS:
+            number = getattr(solution, name)
+            values[name][i] = np.nan if number is None else number

@@ -1,0 +1,180 @@
+"""The compiled solver against the one that integrates differently, and sweeps over grids."""
+
+import jax
+import numpy as np
+import pytest
+
+from nfl_pruning import Problem, Status, make_selection, solve
+from nfl_pruning.theory.gradients import limit_function
+from nfl_pruning.theory.sweep import solve_many, sweep
+from nfl_pruning.validation import InvalidArgumentError
+
+BASE = Problem(samples_per_feature=6, keep_fraction=0.3, probe="fixed:0.8").replace(
+    signal=2, ridge=0.05 / 6
+)
+EXACT = make_selection("exact", exploit=0.6)
+
+
+def assert_same(problems):
+    """Numbers of the compiled solver and of ``solve`` agree to 1e-8."""
+    found = solve_many(problems)
+    assert len(problems) == len(found.problems)
+    for i, problem in enumerate(problems):
+        exact = solve(problem)
+        assert found.status[i] is exact.status is Status.CERTIFIED
+        for name in ("cosine", "test_error", "test_loss", "excess_risk"):
+            assert abs(found[name][i] - getattr(exact, name)) < 1e-8, (name, problem.describe())
+        assert abs(found["norm"][i] / exact.norm - 1) < 1e-8
+        assert found["error_estimate"][i] <= 1e-8
+
+
+def test_both_label_aware_ends_and_calibration():
+    assert_same(
+        [
+            BASE.replace(score=score, keep=keep, selection=selection)
+            for score in ("el2n", "loss")
+            for keep in ("hardest", "easiest")
+            for selection in ("threshold", EXACT, make_selection("soft:0.5", exploit=0.3), "random")
+        ]
+    )
+
+
+def test_label_agnostic_scores_with_a_noiseless_teacher():
+    sharp = BASE.replace(score="margin", link="sign")
+    assert_same([sharp, sharp.replace(keep="easiest"), sharp.replace(selection=EXACT)])
+
+
+@pytest.mark.slow
+def test_perfect_probes_of_either_sign_and_steps_in_the_link():
+    steps = BASE.replace(link="steps:0:0.05,0.95", probe="fixed:1")
+    assert_same([steps, steps.replace(keep="easiest"), steps.replace(probe="fixed:-1")])
+
+
+@pytest.mark.slow
+def test_links_without_symmetry():
+    skewed = BASE.replace(link="steps:0.3:0.1,0.9")
+    assert_same([skewed, skewed.replace(keep="easiest"), skewed.replace(signal=0.7)])
+
+
+def test_in_sample_probes():
+    in_sample = BASE.replace(score="entropy", probe="in-sample:0.0167")
+    assert_same([in_sample, in_sample.replace(selection=EXACT)])
+
+
+@pytest.mark.slow
+def test_other_probes_that_are_fitted():
+    aware, agnostic = BASE, BASE.replace(score="entropy")
+    assert_same([p.replace(probe="pilot:3:0.02") for p in (aware, agnostic)])
+    assert_same([aware.replace(probe="in-sample:0.0167")])
+
+
+@pytest.mark.slow
+def test_layers_are_resolved_or_handed_over():
+    """Steep links, large norms, much data: the uniform rule does not do."""
+    assert_same(
+        [
+            BASE.replace(signal=15, ridge=1e-4, samples_per_feature=500),
+            BASE.replace(signal=8, samples_per_feature=2000, keep="easiest"),
+        ]
+    )
+
+
+def test_what_the_compiled_solver_does_not_know_goes_to_solve():
+    problems = [
+        BASE.replace(ridge=0, samples_per_feature=2),
+        BASE.replace(selection=make_selection("power:1")),
+        BASE.replace(score="forgetting", ridge=0, keep_fraction=1, samples_per_feature=20),
+    ]
+    found = solve_many(problems)
+    for i, problem in enumerate(problems):
+        exact = solve(problem)
+        assert found.status[i] is exact.status
+        if exact.cosine is None:
+            assert np.isnan(found["cosine"][i])
+        else:
+            assert found["cosine"][i] == exact.cosine
+
+
+def test_a_grid_has_named_axes_in_order():
+    rules = {"aware": BASE, "random": BASE.replace(selection="random")}
+    seen = []
+    found = sweep(
+        rules,
+        keep_fraction=[0.2, 0.5],
+        alignment=[0.3, 0.6, 0.9],
+        progress=lambda *a: seen.append(a),
+    )
+    assert list(found.axes) == ["rule", "keep_fraction", "alignment"]
+    assert found["cosine"].shape == found.status.shape == found.shape == (2, 2, 3)
+    assert seen[-1] == (12, 12)
+    one = solve(BASE.replace(keep_fraction=0.5, probe="fixed:0.9"))
+    assert abs(found["cosine"][0, 1, 2] - one.cosine) < 1e-8
+    np.testing.assert_allclose(found["cosine"][1, :, 0], found["cosine"][1, :, 2], atol=1e-8)
+    rows = found.rows()
+    assert rows[5]["rule"] == "aware" and rows[5]["alignment"] == 0.9
+    assert rows[5]["cosine"] == found["cosine"][0, 1, 2] and rows[5]["status"] == "certified"
+
+
+@pytest.mark.parametrize(
+    ("axes", "sentence"),
+    [
+        ({"beta": [1]}, "axes must be among .* got 'beta'"),
+        ({"ridge": []}, "axis ridge must have at least one value"),
+        ({"keep_fraction": [0.1, 1.2]}, r"keep_fraction.*got 1\.2"),
+        ({"alignment": [2]}, r"alignment.*got 2"),
+    ],
+)
+def test_bad_axes_are_named(axes, sentence):
+    with pytest.raises(InvalidArgumentError, match=sentence):
+        sweep(BASE, **axes)
+
+
+def test_alignment_is_an_axis_of_fixed_probes_alone():
+    with pytest.raises(
+        InvalidArgumentError, match=r"needs a fixed probe; got probe 'pilot:3:0\.1'"
+    ):
+        sweep(BASE.replace(probe="pilot:3:0.1"), alignment=[0.5])
+
+
+NUMBERS = {"samples_per_feature": 6.0, "ridge": 0.01, "keep_fraction": 0.3, "signal": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("problem", "extra"),
+    [
+        (BASE.replace(selection=EXACT), {"alignment": 0.8, "exploit": 0.6}),
+        (BASE.replace(score="margin", probe="pilot:3:0.02"), {"pilot_samples": 3.0}),
+        (
+            BASE.replace(score="margin", probe="in-sample:0.02", keep="easiest"),
+            {"probe_ridge": 0.02},
+        ),
+    ],
+)
+def test_gradients_agree_with_differences(problem, extra):
+    """Central differences with Richardson's extrapolation: error of order step^4."""
+    function = limit_function(problem, nodes=64)
+    point = NUMBERS | extra
+    with jax.enable_x64(True):
+        values = jax.jit(lambda point: function(**point))
+        slopes = jax.jit(jax.jacrev(lambda point: function(**point)[:4]))(point)
+        for name, at in point.items():
+
+            def central(step, name=name, at=at):
+                up, down = (values(point | {name: at + s}) for s in (step, -step))
+                return [(float(a) - float(b)) / (2 * step) for a, b in zip(up, down, strict=True)]
+
+            wide, narrow = central(2e-3 * at), central(1e-3 * at)
+            for i, output in enumerate(("cosine", "norm", "test_error", "test_loss")):
+                expected = (4 * narrow[i] - wide[i]) / 3
+                scale = max(1.0, abs(expected))
+                assert abs(float(slopes[i][name]) - expected) < 1e-6 * scale, (name, output)
+
+
+def test_gradients_need_double_precision_and_known_numbers():
+    function = limit_function(BASE)
+    with pytest.raises(InvalidArgumentError, match=r"inside jax.enable_x64\(True\)"):
+        function(keep_fraction=0.3)
+    with pytest.raises(InvalidArgumentError, match="got 'beta'"):
+        function(beta=1)
+    with pytest.raises(InvalidArgumentError, match="takes threshold, random, exact or soft"):
+        limit_function(BASE.replace(ridge=0))
