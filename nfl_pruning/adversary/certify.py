@@ -119,27 +119,30 @@ class KeptSet:
         kept = np.cumsum(mass[order]) / mass.sum()
         level = float(values[order][min(np.searchsorted(kept, fraction), len(order) - 1)])
         scale = 1e-9 * max(1.0, abs(level))
-        tied = mass[np.abs(values - level) <= scale].sum() / mass.sum()
-        if tied > 1e-3:
-            above = self.nodes(level + scale, level + scale, 0.0).mass.sum()
-            whole = self.nodes(level - scale, level - scale, 0.0).mass.sum()
+        above = self.nodes(level + scale, level + scale, 0.0).mass.sum()
+        whole = self.nodes(level - scale, level - scale, 0.0).mass.sum()
+        if whole - above > 1e-6:  # an atom of the score, not one of the grid
             share = float(np.clip((fraction - above) / (whole - above), 0, 1))
             return self.nodes(level - scale, level + scale, share)
-        ends = [
-            float(values[order][np.clip(np.searchsorted(kept, f), 0, len(order) - 1)])
-            for f in (min(fraction + 0.02, 1.0), max(fraction - 0.02, 0.0))
-        ]
-        if not self.resolved:
-            return self.nodes(level, level, 0.0)
 
         def excess(q: float) -> float:
             return self.nodes(q, q, 0.0).mass.sum() - fraction
 
-        try:
-            level = float(brentq(excess, *ends, xtol=1e-12, rtol=1e-12, maxiter=40))  # pyright: ignore
-        except (ValueError, RuntimeError):
-            self.resolved = False
-        return self.nodes(level, level, 0.0)
+        for slack in (0.02, 0.1, 1.0):
+            low, high = (
+                float(values[order][np.clip(np.searchsorted(kept, f), 0, len(order) - 1)])
+                for f in (min(fraction + slack, 1.0), max(fraction - slack, 0.0))
+            )
+            if not self.resolved or excess(low) * excess(high) <= 0:
+                break
+        if self.resolved:
+            try:
+                level = float(brentq(excess, low, high, xtol=1e-12, rtol=1e-12))  # pyright: ignore
+            except ValueError:
+                self.resolved = False
+        found = self.nodes(level, level, 0.0)
+        self.resolved = self.resolved and abs(found.mass.sum() - fraction) < 1e-6
+        return found
 
 
 def certify(law: Law, score: Score, keep_fraction: float, keep: str = "hardest") -> Certificate:

@@ -20,6 +20,7 @@ from nfl_pruning.validation import InvalidArgumentError, check_choice, check_num
 FOUND, NONE_FOUND, NONE_EXISTS = "found", "none-found", "none-exists"
 LEAST_GAP = 1e-3  # excess loss, in nats, below which a gap does not matter
 CONFIDENCE = 0.99
+ENOUGH = 2  # certified laws after which the search ends
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,15 @@ def find(
             **about, bound=0.0,
         )  # fmt: skip
     laws = search(score, keep_fraction, keep=keep, seed=seed, starts=effort)
-    certificates = [certify(law, score, keep_fraction, keep) for law in laws]
-    good = [c for c in certificates if c.resolved and c.gap > max(LEAST_GAP, 5 * c.error)]
-    for best in sorted(good, key=lambda c: (c.binding, -c.gap))[:2]:
+    certificates, good = [], []
+    for law in laws:
+        certificates.append(certify(law, score, keep_fraction, keep))
+        last = certificates[-1]
+        if last.resolved and last.gap > max(LEAST_GAP, 5 * last.error):
+            good.append(last)
+        if sum(not c.binding for c in good) >= ENOUGH:
+            break
+    for best in sorted(good, key=lambda c: (c.binding, -c.gap))[:ENOUGH]:
         shown = simulate_gap(best.law, score, keep_fraction, keep=keep, seed=seed)
         if shown.mean > _quantile(shown, 1) * shown.error:
             where = " (on the boundary of the ball: the kept samples are separable)"
@@ -133,7 +140,7 @@ def find(
                 f"Found: on this law the excess loss tends to {best.gap:.4g} "
                 f"(+- {best.error:.1g}){where if best.binding else ''}, while random pruning's "
                 "tends to 0.",
-                **about, certificate=best, simulated=shown, tried=len(laws),
+                **about, certificate=best, simulated=shown, tried=len(certificates),
             )  # fmt: skip
     return _none_found(score, certificates, about, seed)
 

@@ -41,8 +41,8 @@ def risk(theta: np.ndarray, nodes: Nodes) -> float:
     return float(np.sum(nodes.mass * np.logaddexp(0, -LABELS[:, None] * margin)))
 
 
-def _newton(nodes: Nodes, ridge: float, start: np.ndarray) -> np.ndarray | None:
-    """Minimiser of risk + ridge / 2 |theta|^2, or None where it runs away."""
+def _newton(nodes: Nodes, ridge: float, start: np.ndarray, far: float) -> np.ndarray | None:
+    """Minimiser of risk + ridge / 2 |theta|^2, or None where its path leaves a ball."""
     design, (up, down) = nodes.design, nodes.mass
     theta = start.copy()
     for _ in range(200):
@@ -58,7 +58,7 @@ def _newton(nodes: Nodes, ridge: float, start: np.ndarray) -> np.ndarray | None:
         theta = theta + move / (1 + (0 if decrement < 0.1 else 2 * decrement))
         if np.abs(move).max() < 1e-11:
             return theta
-        if not np.linalg.norm(theta) < 1e3:
+        if not np.linalg.norm(theta) < far:
             return None
     return None
 
@@ -66,13 +66,13 @@ def _newton(nodes: Nodes, ridge: float, start: np.ndarray) -> np.ndarray | None:
 def minimiser(nodes: Nodes, radius: float = RADIUS) -> tuple[np.ndarray, bool]:
     """The parameter of least risk with norm at most ``radius``, and whether the ball binds."""
     mass = nodes.mass.sum()
-    theta = _newton(nodes, 0.0, np.zeros(3))
+    theta = _newton(nodes, 0.0, np.zeros(3), 5 * radius)
     if theta is not None and np.linalg.norm(theta) <= radius:
         return theta, False
     low, high, theta = np.log(1e-80 * mass), np.log(1e2 * mass), np.zeros(3)
-    for _ in range(60):  # the norm falls as the multiplier grows
+    for _ in range(32):  # the norm falls as the multiplier grows
         middle = 0.5 * (low + high)
-        found = _newton(nodes, float(np.exp(middle)), theta)
+        found = _newton(nodes, float(np.exp(middle)), theta, 2 * radius)
         if found is None or np.linalg.norm(found) > radius:
             low = middle
         else:

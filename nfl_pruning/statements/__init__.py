@@ -4,10 +4,17 @@ from nfl_pruning.registry import Registry
 from nfl_pruning.statements import (
     calibration,
     grand_el2n,
+    high_compression,
+    in_sample,
     label_agnostic,
+    no_free_lunch,
+    other_side,
+    plateau,
+    proportional_limit,
     random_valid,
     truncated_law,
     truncated_minimiser,
+    universal,
 )
 from nfl_pruning.statements.base import Evidence, Measured, Plot, Quantity, Series, Statement
 
@@ -16,9 +23,16 @@ for _module in (
     random_valid,
     truncated_law,
     truncated_minimiser,
+    no_free_lunch,
+    high_compression,
+    plateau,
+    universal,
     label_agnostic,
     calibration,
     grand_el2n,
+    proportional_limit,
+    in_sample,
+    other_side,
 ):
     STATEMENTS.add(_module.STATEMENT.identifier, _module.STATEMENT)
 

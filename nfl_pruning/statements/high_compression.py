@@ -1,0 +1,178 @@
+"""High compression: the set of keep fractions at which random pruning wins, as maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from nfl_pruning.montecarlo import simulate
+from nfl_pruning.montecarlo.estimate import paired
+from nfl_pruning.numerics.status import Status
+from nfl_pruning.problem import Problem
+from nfl_pruning.statements import sampling
+from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
+from nfl_pruning.theory.abundant import solve_abundant
+from nfl_pruning.theory.proportional import solve
+from nfl_pruning.theory.sweep import solve_many
+
+SIGNAL, RIDGE = 2.0, 0.05 / 6
+ALIGNMENTS = {"quick": (0.8,), "paper": (0.4, 0.8, 1.0)}
+FRACTIONS = (0.05, 0.1, 0.3, 0.5, 0.8)
+SAMPLES = {"quick": (2.0, 10.0, 40.0), "paper": (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 100.0)}
+RIDGES = {"quick": (1e-3, 1e-2, 1e-1), "paper": (1e-4, 1e-3, 1e-2, 1e-1, 1.0)}
+RULES: dict[str, dict[str, Any]] = {
+    "random": {"selection": "random"},
+    "aware-hardest": {"score": "el2n", "keep": "hardest"},
+    "aware-easiest": {"score": "el2n", "keep": "easiest"},
+    "agnostic-hardest": {"score": "entropy", "keep": "hardest"},
+    "agnostic-easiest": {"score": "entropy", "keep": "easiest"},
+}
+# cells that are simulated: rule, samples per feature, keep fraction
+SIMULATED = (
+    ("aware-hardest", 40.0, 0.1),
+    ("aware-easiest", 40.0, 0.3),
+    ("aware-easiest", 40.0, 0.05),
+    ("aware-easiest", 2.0, 0.3),
+)
+TRIALS = {"quick": (60, 48), "paper": (300, 400)}  # features, trials
+
+
+def problem_of(rule: str, alignment: float, samples: float, fraction: float) -> Problem:
+    """A cell of the map."""
+    base = Problem(samples_per_feature=samples, keep_fraction=fraction, probe=f"fixed:{alignment}")  # pyright: ignore
+    return base.replace(signal=SIGNAL, ridge=RIDGE, **RULES[rule])
+
+
+def maps(preset: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    """Observables over (alignment, samples, fraction) by rule, ridge as given and tuned."""
+    shape = (len(ALIGNMENTS[preset]), len(SAMPLES[preset]), len(FRACTIONS))
+    ridges = (RIDGE, *RIDGES[preset])
+    problems = [
+        problem_of(rule, a, s, r).replace(ridge=ridge)
+        for rule in RULES for a in ALIGNMENTS[preset] for s in SAMPLES[preset] for r in FRACTIONS
+        for ridge in ridges
+    ]  # fmt: skip
+    found = solve_many(problems)
+    maps = {}
+    for name in ("test_loss", "test_error"):
+        values = found.values[name].reshape(len(RULES), *shape, len(ridges))
+        maps[name] = {
+            "given": dict(zip(RULES, values[..., 0], strict=True)),
+            "tuned": dict(zip(RULES, np.nanmin(values[..., 1:], axis=-1), strict=True)),
+        }
+    return maps
+
+
+def measure(preset: str, seed: int) -> Measured:
+    """Signs over the grid, four cells simulated, and the limit of abundant data."""
+    quantities, plots, remarks = [], [], []
+    for name, found in maps(preset).items():
+        for kind, values in found.items():
+            lead = {rule: values[rule] - values["random"] for rule in RULES if rule != "random"}
+            for rule, gap in lead.items():
+                wins = [
+                    [f"{r:g}" for r, g in zip(FRACTIONS, row, strict=True) if g > 0]
+                    for row in gap[-1]
+                ]
+                text = "; ".join(
+                    f"n/d = {s:g}: {', '.join(w) or 'none'}"
+                    for s, w in zip(SAMPLES[preset], wins, strict=True)
+                )
+                remarks.append(f"Random wins in {name.replace('_', ' ')}, ridge {kind}, against "
+                               f"{rule}, at r of: {text}.")  # fmt: skip
+            if name == "test_error":
+                low = np.array(FRACTIONS) <= 0.3
+                worst = lead["aware-hardest"][..., low].min()
+                text = f"least lead of random over label-aware keep-hardest, r <= 0.3, ridge {kind}"
+                quantities.append(Quantity(text, 0.0, float(worst), 1e-6, 1e-3, None, "above"))
+        if name == "test_error":
+            plots = _plots(preset, found)
+    quantities += _simulated(preset, seed) + _abundant(seed)
+    return Measured(quantities, plots, remarks)
+
+
+def _simulated(preset: str, seed: int) -> list[Quantity]:
+    n_features, n_trials = TRIALS[preset]
+    found = []
+    for rule, samples, fraction in SIMULATED:
+        ours, other = (problem_of(name, 0.8, samples, fraction) for name in (rule, "random"))
+        limit = (solve(ours).test_error or 0.0) - (solve(other).test_error or 0.0)
+        runs = [simulate(p, n_features=n_features, n_trials=n_trials, seed=seed)
+                for p in (ours, other)]  # fmt: skip
+        text = f"error less random's, {rule}, n/d = {samples:g}, r = {fraction:g}"
+        quantity = Quantity(text, limit, *paired(*runs, "test_error"), 0.05, n_trials - 1)
+        found.append(quantity)
+    return found
+
+
+def _abundant(seed: int) -> list[Quantity]:
+    """Label-aware keep-hardest: separable by minus the probe below the probe's error."""
+    base = problem_of("aware-hardest", 0.8, 1.0, 0.5)
+    z = np.linspace(-9, 9, 3601)
+    weight = np.exp(-0.5 * z**2) / np.exp(-0.5 * z**2).sum()
+    from scipy.special import ndtr
+
+    side = ndtr(0.8 * z / 0.6)  # P(u > 0 | z)
+    up = 1 / (1 + np.exp(-SIGNAL * z))
+    wrong = float(np.sum(weight * (up * (1 - side) + (1 - up) * side)))
+    status = [solve_abundant(base.replace(keep_fraction=f * wrong)).status for f in (0.98, 1.02)]
+    separable = [float(s is Status.SEPARABLE) for s in status]
+    data = sampling.draw(jax.random.fold_in(jax.random.key(seed), 500), base, (200, 800, 3))
+    hard = base.replace(keep_fraction=0.8 * wrong)
+    fixed = sampling.fixed_margins(base, data.x)
+    probe = sampling.fit(data.x, data.y, np.ones_like(data.y))
+    own = np.einsum("rnd,rd->rn", data.x, probe)
+    least = float((data.y * own < 0).mean(1).min())
+    shares = []
+    for margins, problem in ((fixed, hard), (own, base.replace(keep_fraction=0.9 * least))):
+        kept = sampling.prune(problem, data, margins) > 0
+        shares.append(float(np.mean([(m[k] * y[k] < 0).all() for m, y, k in
+                                     zip(margins, data.y, kept, strict=True)])))  # fmt: skip
+    return [
+        Quantity("separable at r = 0.98 of the probe's error (1 = yes)", 1.0, separable[0], 1e-6,
+                 0.5, None),
+        Quantity("separable at r = 1.02 of the probe's error (1 = yes)", 0.0, separable[1], 1e-6,
+                 0.5, None),
+        Quantity("share of samples separated by minus a fixed probe, r = 0.8 of its error", 1.0,
+                 shares[0], 1e-6, 0.5, None),
+        Quantity("share separated by minus an in-sample probe, r = 0.9 of its training error", 1.0,
+                 shares[1], 1e-6, 0.5, None),
+    ]  # fmt: skip
+
+
+def _plots(preset: str, found: dict) -> list[Plot]:
+    plots = []
+    for i, samples in enumerate(SAMPLES[preset]):
+        series = [Series("random", list(FRACTIONS), [0.0] * len(FRACTIONS), look="random")]
+        for rule in [rule for rule in RULES if rule != "random"]:
+            gap = found["tuned"][rule][-1, i] - found["tuned"]["random"][-1, i]
+            series.append(Series(rule.replace("-", ", keep "), list(FRACTIONS), gap.tolist(),
+                                 look=rule))  # fmt: skip
+        plots.append(Plot(f"0-1 error less random's, ridge tuned for both, n/d = {samples:g}",
+                          "kept share", "difference of errors", series, x_log=True))  # fmt: skip
+    return plots
+
+
+STATEMENT = Statement(
+    identifier="high-compression",
+    title="Where random pruning wins is a set that depends on rule and data, not one threshold",
+    claim=(
+        "In the proportional limit the sign of risk(rule) − risk(random) depends on keep fraction, "
+        "samples per feature and alignment. Label-aware keep-hardest loses in 0-1 error at every "
+        "`r ≤ 0.3` of the map, ridge tuned or not. Keep-easiest wins at every small r with little "
+        "data; with plentiful data it loses at r = 0.3 and wins at r = 0.05. With d fixed, "
+        "label-aware keep-hardest is separable by minus the probe for r below the probe's error "
+        "(in-sample: below the training error)."
+    ),
+    assumptions=(
+        "logistic link of signal 2, ridge-logistic student, a fixed probe at cosine 0.8",
+        "ridge given (0.05/6) or tuned over a grid of powers of ten, for rule and random alike",
+    ),
+    source="Ayed and Hayou 2023 claim random is hard to beat at r ≤ 0.3; the maps are ours and "
+    "show where that holds.",
+    why="Keeping wrong labels turns the fit; keeping easy ones saves labels' noise when data are "
+    "few and starves the boundary when they are many.",
+    measure=measure,
+)

@@ -1,0 +1,76 @@
+"""Scores computed on the training samples themselves differ from those of a fresh probe."""
+
+from __future__ import annotations
+
+from nfl_pruning.montecarlo import simulate
+from nfl_pruning.montecarlo.estimate import paired
+from nfl_pruning.probes import FixedProbe, InSampleProbe
+from nfl_pruning.problem import Problem
+from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
+from nfl_pruning.theory.proportional import solve
+
+RIDGE, PROBE_RIDGE = 0.05 / 6, 0.1 / 6
+CASES = {
+    "agnostic-hardest": ("entropy", "hardest", 0.3),
+    "aware-hardest": ("el2n", "hardest", 0.6),
+}
+SIZES = {"quick": (160, 64), "paper": (600, 400)}
+
+
+def problems(look: str) -> tuple[Problem, Problem]:
+    """(probe fitted to the samples, fresh probe of the same cosine and norm)."""
+    score, keep, fraction = CASES[look]
+    base = Problem(6.0, fraction, score, keep).replace(signal=2.0, ridge=RIDGE)  # pyright: ignore
+    stage_one = solve(base.replace(selection="random", keep_fraction=1.0, ridge=PROBE_RIDGE))
+    fresh = FixedProbe(stage_one.cosine or 0.0, stage_one.norm)
+    return base.replace(probe=InSampleProbe(PROBE_RIDGE)), base.replace(probe=fresh)
+
+
+def measure(preset: str, seed: int) -> Measured:
+    """The difference in cosine between the two, in the limit and at finite size, paired."""
+    n_features, n_trials = SIZES[preset]
+    quantities, labels, theory, trials = [], [], [], []
+    for look in CASES:
+        own, fresh = problems(look)
+        limits = [solve(p) for p in (own, fresh)]
+        runs = [simulate(p, n_features=n_features, n_trials=n_trials, seed=seed)
+                for p in (own, fresh)]  # fmt: skip
+        predicted = (limits[0].cosine or 0.0) - (limits[1].cosine or 0.0)
+        difference = paired(*runs, "cosine")
+        dof = n_trials - 1
+        quantities += [
+            Quantity(f"cosine, in-sample less fresh, {look}", predicted, *difference, 0.25, dof),
+            Quantity(f"cosine in-sample, {look}", limits[0].cosine or 0.0, runs[0].mean("cosine"),
+                     runs[0].standard_error("cosine"), 0.12, dof),
+        ]  # fmt: skip
+        labels.append(look)
+        theory.append(predicted)
+        trials.append(difference)
+    place = [float(i + 1) for i in range(len(labels))]
+    plot = Plot(
+        "In-sample less fresh: cosine to the teacher. " + ", ".join(
+            f"{i + 1}: {name}" for i, name in enumerate(labels)),
+        "case", "difference of cosines",
+        [Series("limit", place, theory, look="full"),
+         Series("simulated", place, [m for m, _ in trials], [e for _, e in trials],
+                "aware-hardest", points=True)],
+    )  # fmt: skip
+    return Measured(quantities, [plot])
+
+
+STATEMENT = Statement(
+    identifier="in-sample",
+    title="A probe that saw the samples is not a fresh probe of the same quality",
+    claim=(
+        "When the scoring model was fitted to the very samples it scores, the refit solves "
+        "`h_2 = v_2 − κ_2 f_2 + χ f_1`: a sample moved the probe, which moved the selection of "
+        "the others, which moves the refit. Against a fresh probe with the same cosine and norm "
+        "the cosine changes by an amount whose sign and size the limit gives."
+    ),
+    assumptions=(
+        "proportional limit, n / d = 6, logistic link of signal 2, ridge-logistic probe and fit",
+    ),
+    source="The matrix-valued state evolution is derived in docs/theory.md.",
+    why="Training pulls margins towards the labels, and the two fits share their noise.",
+    measure=measure,
+)
