@@ -1,4 +1,4 @@
-"""``nfl-pruning solve``: the exact answer in the proportional limit."""
+"""``nfl-pruning solve``: the exact answer in a limit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nfl_pruning.cli.limits import limit_options, solver_of
 from nfl_pruning.cli.options import is_sweep, json_option, problem_options, problems, swept
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ Examples:
   nfl-pruning solve --keep easiest --keep-fraction 0.1,0.3,1 --json
   nfl-pruning solve --protocol exact --exploit 0,0.5,0.9 --keep-fraction 0.2
   nfl-pruning solve --link steps:0:0.05,0.95 --protocol power:1 --keep-fraction 0.4
+  nfl-pruning solve --abundant --score grand --n-features 20 --keep-fraction 0.5
+  nfl-pruning solve --spectrum power:1.5:1.5:1000 --keep-fraction 0.3
 
 test_error is P(sign <x, theta> differs from a fresh noisy label), excess_risk is test_loss minus
 the least population loss, cosine is to the teacher.
@@ -32,12 +35,13 @@ OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "cali
 
 @click.command("solve", help=HELP, short_help="Exact answer in the proportional limit.")
 @problem_options
+@limit_options
 @json_option
 def command(as_json: bool, **options: str) -> None:
     """Solve, then print one object, a list, a summary or a table."""
+    solve = solver_of(options)
     cases = problems(options)
     from nfl_pruning.cli.output import progress
-    from nfl_pruning.theory.proportional import solve
 
     with progress(len(cases), "solving") as advance:
         solutions = []
@@ -65,9 +69,12 @@ def _print_one(solution: Solution) -> None:
 
     values = {name: getattr(solution, name) for name in OBSERVABLES}
     if solution.direction_cosine is not None:
-        values["max-margin direction's cosine"] = solution.direction_cosine
+        on_ball = getattr(solution, "boundary_excess_risk", None) is not None
+        name = "cosine on the ball's boundary" if on_ball else "max-margin direction's cosine"
+        values[name] = solution.direction_cosine
     rows = [(name.replace("_", " "), number(value, 8)) for name, value in values.items()]
-    rows.append(("residual", number(solution.residual, 2)))
+    if hasattr(solution, "residual"):
+        rows.append(("residual", number(solution.residual, 2)))
     rows.append(("error estimate", number(solution.error_estimate, 2)))
     rows.append(("status", solution.status.value))
     note = solution.message or solution.status.sentence

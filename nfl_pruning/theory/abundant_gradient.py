@@ -1,35 +1,27 @@
 """Derivatives of the abundant-data limit in the problem's numbers, by implicit differentiation.
 
-At an interior minimiser the kept risk has gradient g(theta, a) = 0 for every value of the numbers
-a, so d theta / d a = -H^-1 dg / d a with H the Hessian in theta. dg / d a at fixed theta contains
-the thresholds' own motion; it is taken by a fourth-order central difference of g, each value of
-which is a quadrature to about 1e-13, so that the rule serves every score and protocol.
+The equation is that the kept risk has gradient 0 at an interior minimiser; see ``implicit.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.abundant import RADIUS, plane_law, solve_abundant
 from nfl_pruning.theory.ball import Risk
+from nfl_pruning.theory.implicit import difference, implicit, safe_step, with_numbers
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.plane import PLANE_LEVELS
 from nfl_pruning.validation import check_choice
 
 NUMBERS = ("signal", "alignment", "probe_norm", "keep_fraction", "exploit")
 VALUES = ("theta_u", "theta_p", "cosine", "norm", "test_loss", "excess_risk")
-STEP = 2e-3
-STENCIL = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))
 
 
 def abundant_values(
@@ -59,53 +51,25 @@ def abundant_values(
     """
     names = tuple(check_choice("number", name, NUMBERS) for name in numbers)
     values = tuple(jnp.asarray(numbers[name], float) for name in names)
-    found = _values((problem, names, n_features, radius), values)
-    return dict(zip(VALUES, found, strict=True))
+
+    def solve(given: list[float]) -> tuple[np.ndarray, Callable[[], np.ndarray]]:
+        setting = (problem, names, n_features, radius)
+        found, theta = _solved(setting, given)
+        return found, lambda: _jacobian(setting, given, theta)
+
+    return dict(zip(VALUES, implicit(solve, values), strict=True))
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _values(setting: tuple, values: tuple[Array, ...]) -> tuple[Array, ...]:
-    with jax.enable_x64(True):
-        return _solved(setting, values)[0]
-
-
-def _solved(setting: tuple, values: tuple[Array, ...]) -> tuple[tuple[Array, ...], np.ndarray]:
+def _solved(setting: tuple, values: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    """VALUES and theta."""
     problem, names, n_features, radius = setting
-    here = with_numbers(problem, names, [float(value) for value in values])
+    here = with_numbers(problem, names, values)
     found = solve_abundant(here, n_features=n_features, radius=radius)
     if not found.status.has_estimate or found.binding:
         raise UnsupportedProblemError(f"The limit cannot be differentiated: {found.message}")
     theta = np.array([found.state["theta_u"], found.state["theta_p"]])
     rest = (found.cosine, found.norm, found.test_loss, found.excess_risk)
-    return tuple(jnp.asarray(value, float) for value in (*theta, *rest)), theta
-
-
-@_values.defjvp
-def _values_jvp(setting: tuple, primals: tuple, tangents: tuple) -> tuple:
-    (values,), (changes,) = primals, tangents
-    with jax.enable_x64(True):
-        out, theta = _solved(setting, values)
-        slopes = _jacobian(setting, [float(value) for value in values], theta)
-    moved = tuple(
-        sum((slope * change for slope, change in zip(row, changes, strict=True)), jnp.zeros(()))
-        for row in slopes
-    )
-    return out, moved
-
-
-def with_numbers(problem: Problem, names: tuple[str, ...], values: list[float]) -> Problem:
-    """The problem with some of its numbers changed."""
-    given: dict[str, Any] = dict(zip(names, values, strict=True))
-    probe = {
-        n.removeprefix("probe_"): given.pop(n) for n in ("alignment", "probe_norm") if n in given
-    }
-    if probe:
-        if not isinstance(problem.probe, FixedProbe):
-            raise UnsupportedProblemError("Alignment and probe norm are a fixed probe's numbers.")
-        given["probe"] = replace(problem.probe, **probe)
-    if "exploit" in given:
-        given["selection"] = replace(problem.selection, exploit=given.pop("exploit"))
-    return problem.replace(**given)
+    return np.array([*theta, *rest], float), theta
 
 
 def _jacobian(setting: tuple, values: list[float], theta: np.ndarray) -> np.ndarray:
@@ -130,15 +94,15 @@ def _jacobian(setting: tuple, values: list[float], theta: np.ndarray) -> np.ndar
             shifted = [v + shift * (j == i) for j, v in enumerate(values)]
             return with_numbers(problem, names, shifted)
 
-        step = _step(name, values[i])
-        pull = _difference(lambda h: kept(moved(h)).slope(theta), step)
+        step = safe_step(name, values[i])
+        pull = difference(lambda h: kept(moved(h)).slope(theta), step)
         direct = np.zeros(2)
         if name == "signal":  # the population's own risk, at theta and at its minimiser
 
             def risks(h: float, moved: Callable = moved) -> np.ndarray:
                 return np.array([everything(moved(h)).full(place)[0] for place in places])
 
-            direct = _difference(risks, step)
+            direct = difference(risks, step)
         change = -np.linalg.solve(hessian, pull)
         columns.append(_column(here, theta, change, name=name, slope=slope, direct=direct))
     return np.stack(columns, axis=1)
@@ -185,19 +149,3 @@ def _column(
         loss += (slope[1] * theta[0] - slope[0] * theta[1]) / law.across
     cosine = axis @ theta / norm
     return np.array([*change, (turn - cosine * stretch) / norm, stretch, loss, loss - direct[1]])
-
-
-def _step(name: str, value: float) -> float:
-    """A step whose stencil stays inside the number's range."""
-    room = {
-        "signal": value,
-        "alignment": 1 - abs(value),
-        "probe_norm": value,
-        "keep_fraction": min(value, 1 - value),
-        "exploit": min(value, 1 - value),
-    }[name]
-    return min(STEP * max(1.0, abs(value)), 0.05 * room)
-
-
-def _difference(function: Callable[[float], Any], step: float) -> Any:
-    return sum(weight * function(k * step) for k, weight in STENCIL) / step

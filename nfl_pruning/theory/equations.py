@@ -16,7 +16,7 @@ enters through the label alone; it is integrated in closed form because links ar
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,7 @@ class Terms(NamedTuple):
             the teacher margin, of shape (steps,).
         labels: labels that are summed over, shape (labels,): (1, -1), or (1,) when folded.
         probe: for a probe fitted on the same samples, its (a_1, tau_1, kappa_1); else zeros.
+        closing: what closes the equations for another covariance than the identity, or None.
     """
 
     delta: Array
@@ -51,6 +52,7 @@ class Terms(NamedTuple):
     jumps: Array
     labels: Array
     probe: Array
+    closing: Any = None
 
 
 class Rows(NamedTuple):
@@ -121,8 +123,29 @@ def moments(x: Array, terms: Terms, rows: Rows, loss: Loss) -> Array:
     return total
 
 
+@partial(jax.jit, static_argnames="loss")
+def response_of(x: Array, terms: Terms, rows: Rows, loss: Loss) -> Array:
+    """Contribution of the rows to E[df / dv], the derivative itself instead of E[G f] / tau."""
+    a_u, a_p, tau, kappa = unpack(x)
+    chi = x[4] if x.shape[0] == 5 else 0.0
+    v = a_u * rows.u[:, None] + jnp.hypot(a_p, tau) * rows.xi
+    positive, _ = smoothed_label(x, terms, rows)
+    total = jnp.zeros(())
+    for i in range(terms.labels.shape[0]):
+        y = terms.labels[i]
+        chance = jnp.where(y > 0, positive, 1 - positive) * rows.xi_weight
+        for keep, omega in zip(rows.keep[:, i], rows.omega[:, i], strict=True):
+            shifted = y * v + chi * rows.probe_pull[i][:, None]
+            steps = jnp.broadcast_to(kappa * omega[:, None], shifted.shape)
+            bend = jax.jvp(lambda t: loss.pull(t, steps), (shifted,), (jnp.ones_like(v),))[1]  # noqa: B023
+            total = total + jnp.sum(keep * jnp.sum(chance * bend, axis=1)) / kappa
+    return total
+
+
 def residual(x: Array, moment: Array, terms: Terms) -> Array:
     """The equations, scaled to order one, from the moments: four, or five with chi."""
+    if terms.closing is not None:
+        return terms.closing.residual(x, moment, terms)
     return (_in_sample if x.shape[0] == 5 else _fresh)(x, moment, terms)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +14,7 @@ from nfl_pruning.losses import LOSSES, Loss
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.equations import Rows, Terms, moments_and_slopes, residual_and_slopes
 from nfl_pruning.theory.keep_law import KeepLaw
+from nfl_pruning.theory.loadings import Closing, Linear
 from nfl_pruning.theory.memory import Memory
 from nfl_pruning.theory.mesh import (
     LEVELS,
@@ -55,6 +57,7 @@ class System:
         loss, ridge: what is solved for.
         memory: the fit of a probe that has seen the samples, or None.
         threshold: samples per feature at which the kept samples become separable, where known.
+        closing: the equations' closing for another covariance than the identity, or None.
     """
 
     problem: Problem
@@ -63,6 +66,7 @@ class System:
     ridge: float
     memory: Memory | None = None
     threshold: float = np.inf
+    closing: Closing | None = None
 
     @cached_property
     def setting(self) -> Setting:
@@ -84,26 +88,49 @@ class System:
     def terms(self) -> Terms:
         """Scalars of the equations."""
         memory = self.memory
-        return equation_terms(
+        terms = equation_terms(
             self.problem,
             self.law,
             ridge=self.ridge,
             labels=self.setting.labels,
             probe=(memory.a, memory.tau, memory.kappa) if memory else (0.0, 0.0, 0.0),
         )
+        return terms._replace(closing=self.closing)
 
     def start(self) -> np.ndarray:
         """Unknowns to start from: the fit linearised at theta = 0, exact for a large ridge."""
         delta, law = self.problem.samples_per_feature, self.law
         pull = 0.5 if self.loss.name == "logistic" else 1.0
         kept = law.mean(1)
+        perp = np.sqrt(max(1 - law.label_law.alignment**2, 0))
+        along, across = pull * law.mean(1, moment=1), 0.3 * pull * kept * perp
+        square = pull**2 * law.mean(2)
+        if self.closing is not None:
+            alpha, n = pull**2 * kept, delta * len(self.closing.s)
+            linear = Linear(n, self.ridge, alpha, along, across, square, self._shared_pull(pull))
+            return self.closing.start(linear, cast(Any, self.memory))
         grip = self.ridge + pull**2 * kept
-        kappa = 1 / (delta * grip)
-        tau = np.sqrt(delta * law.mean(2)) * kappa * pull
-        lean = np.clip(pull * law.mean(1, moment=1) / grip, -3, 3)
-        side = 0.3 * pull * kept * np.sqrt(max(1 - law.label_law.alignment**2, 0)) / grip
-        x = [lean, min(side, 1.0), np.log(tau), np.log(kappa)]
+        x = [
+            np.clip(along / grip, -3, 3),
+            min(across / grip, 1.0),
+            0.5 * np.log(square / delta) - np.log(grip),
+            -np.log(delta * grip),
+        ]
         return np.array([*x, 0.0] if self.memory else x)
+
+    def _shared_pull(self, pull: float) -> float:
+        """E[f_1 f_2] at theta = 0, with f_1 the probe's own pull; 0 where there is none."""
+        if self.memory is None:
+            return 0.0
+        own, total = self.memory.pull, 0.0
+        for i, label in enumerate((1, -1)):
+
+            def integrand(u: np.ndarray, i: int = i, label: int = label) -> np.ndarray:
+                keep, weight = (part[:, i] for part in self.law.evaluate(u.ravel()))
+                return -pull * np.sum(keep * weight, axis=0).reshape(u.shape) * own(label, u)
+
+            total += self.law.label_law.integral(label, self.law.breaks, integrand)
+        return total
 
 
 def _evaluate(
@@ -112,12 +139,17 @@ def _evaluate(
     """Residuals (k,) and their Jacobian (k, k)."""
     if not np.isfinite(x).all() or np.abs(x[2:4]).max() > LOG_RANGE:
         return np.full(len(x), np.inf), np.eye(len(x))
-    point = jnp.asarray(x)
-    parts = [moments_and_slopes(point, terms, block, loss) for block in blocks]
+    point, plain = jnp.asarray(x), terms._replace(closing=None)  # one program for every covariance
+    parts = [moments_and_slopes(point, plain, block, loss) for block in blocks]
     moment = sum(part[0] for part in parts)
     slopes = sum(part[1] for part in parts)
     value, jacobian = residual_and_slopes(point, moment, slopes, terms)
     return np.asarray(value), np.asarray(jacobian)
+
+
+def equations_at(x: np.ndarray, system: System, level: Level) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals (k,) and Jacobian (k, k) of a system on a mesh graded by x itself."""
+    return _evaluate(x, system.terms(), system.rows(x, level), system.loss)
 
 
 def newton(
@@ -190,7 +222,8 @@ def _easier(system: System) -> Callable[[float], System]:
         return approach(min(0.05, 0.5 * delta))
     if system.ridge == 0:
         return approach(30 * delta)
-    high = max(10.0, 10 * system.ridge)
+    top = 1.0 if system.closing is None else float(np.max(system.closing.s))
+    high = max(10.0 * top, 10 * system.ridge)
     return lambda t: replace(system, ridge=high * (system.ridge / high) ** t)
 
 

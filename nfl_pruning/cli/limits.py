@@ -1,0 +1,106 @@
+"""Which limit ``solve`` takes: many features (isotropic or not), or abundant data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import click
+
+_OPTIONS = (
+    click.option(
+        "--abundant",
+        is_flag=True,
+        help="Infinitely many samples at fixed features: no ridge, samples per feature ignored.",
+    ),
+    click.option(
+        "--n-features",
+        metavar="D",
+        help="With --abundant: features, >= 3, for scores of the input's norm (GraNd).",
+    ),
+    click.option(
+        "--radius",
+        metavar="X",
+        help="With --abundant: radius of the ball that holds the parameter, > 0.  [default: 100]",
+    ),
+    click.option(
+        "--spectrum",
+        metavar="X",
+        help="Covariance of the inputs: power:EXPONENT:TEACHER_EXPONENT:N_FEATURES, or a .npy or "
+        ".csv file with columns eigenvalue, teacher and perhaps probe.",
+    ),
+    click.option(
+        "--outside",
+        metavar="X",
+        help="With --spectrum: share of the teacher's variance outside the features, in [0, 1).",
+    ),
+)
+NAMES = ("abundant", "n_features", "radius", "spectrum", "outside")
+
+
+def limit_options(function: Callable) -> Callable:
+    """Add the options that choose a limit to a command."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def solver_of(options: dict[str, Any]) -> Callable[[Any], Any]:
+    """Take the limit's options out of ``options`` and return the solver that they ask for.
+
+    Raises:
+        InvalidArgumentError: they contradict each other, or one is out of range.
+    """
+    from nfl_pruning.validation import InvalidArgumentError
+
+    chosen = {name: options.pop(name) for name in NAMES}
+    owners = {"n_features": "abundant", "radius": "abundant", "outside": "spectrum"}
+    for name, owner in owners.items():
+        if chosen[name] is not None and not chosen[owner]:
+            flag = name.replace("_", "-")
+            raise InvalidArgumentError(f"--{flag} needs --{owner}; got --{flag} {chosen[name]}.")
+    if chosen["abundant"] and chosen["spectrum"]:
+        raise InvalidArgumentError(
+            "--spectrum cannot go with --abundant, whose limit no covariance changes but by a "
+            f"change of coordinates; got --spectrum {chosen['spectrum']}."
+        )
+    if chosen["abundant"]:
+        return _abundant(chosen["n_features"], chosen["radius"])
+    if chosen["spectrum"]:
+        return _spectrum(chosen["spectrum"], chosen["outside"])
+    from nfl_pruning.theory.proportional import solve
+
+    return solve
+
+
+def _abundant(n_features: str | None, radius: str | None) -> Callable[[Any], Any]:
+    from nfl_pruning.theory.abundant import RADIUS, solve_abundant
+    from nfl_pruning.validation import check_integer, check_number
+
+    size = None
+    if n_features is not None:
+        size = check_integer("n_features", _whole(n_features), 3)
+    reach = RADIUS if radius is None else check_number("radius", radius, "(0, inf)")
+    return partial(solve_abundant, n_features=size, radius=reach)
+
+
+def _whole(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _spectrum(text: str, outside: str | None) -> Callable[[Any], Any]:
+    from dataclasses import replace
+
+    from nfl_pruning.spectrum import parse_spectrum
+    from nfl_pruning.theory.spectrum import solve_spectrum
+    from nfl_pruning.validation import check_number
+
+    spectrum = parse_spectrum(text)
+    if outside is not None:
+        share = check_number("outside", outside, "[0, 1)")
+        spectrum = replace(spectrum, outside=share)
+    return partial(solve_spectrum, spectrum=spectrum)

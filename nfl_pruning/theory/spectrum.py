@@ -1,0 +1,266 @@
+"""The limit for inputs of any covariance: many samples and many features that matter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nfl_pruning.losses import LOSSES, Loss
+from nfl_pruning.numerics.status import Status
+from nfl_pruning.probes import FixedProbe, InSampleProbe
+from nfl_pruning.problem import Problem, Teacher
+from nfl_pruning.selections import Random, RankSelection
+from nfl_pruning.spectrum import Spectrum, power_law
+from nfl_pruning.theory.certify import certified_root
+from nfl_pruning.theory.equations import response_of
+from nfl_pruning.theory.keep_law import keep_law
+from nfl_pruning.theory.loadings import Closing, Loadings, MemoryLoadings, response
+from nfl_pruning.theory.memory import Memory
+from nfl_pruning.theory.mesh import LEVELS
+from nfl_pruning.theory.newton import System
+from nfl_pruning.theory.observables import best_norm, observables
+from nfl_pruning.theory.ordering import Margin, UnsupportedProblemError
+from nfl_pruning.theory.proportional import CERTIFIED_ERROR, Solution
+
+PERFECT = 1e-12
+RIDGE_NEEDED = "A spectrum needs ridge > 0: ridge-free limits are given for isotropic inputs only."
+
+
+@dataclass(frozen=True)
+class SpectrumSolution(Solution):
+    """A :class:`Solution` for inputs of a given covariance.
+
+    ``cosine`` is the correlation of the student's margin with the teacher's on fresh inputs, and
+    ``norm`` the standard deviation of the student's margin: for isotropic inputs they are cosine
+    and norm of the parameter. ``excess_risk`` is above the best that the features allow.
+
+    Attributes:
+        spectrum: covariance, teacher and probe.
+    """
+
+    spectrum: Spectrum = field(default_factory=lambda: power_law(0, 0, 2))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe values."""
+        return super().to_dict() | self.spectrum.describe()
+
+
+def solve_spectrum(problem: Problem, spectrum: Spectrum) -> SpectrumSolution:
+    """The limit of a pruning problem whose inputs have a covariance.
+
+    The equations are those of a sample with n = samples_per_feature * n_features samples and are
+    exact as the effective number of features grows (Loureiro et al. 2021, arXiv 2102.08127, for
+    unpruned fits); with a few dominating eigenvalues they are an approximation.
+
+    Args:
+        problem: any score of logits, labels and input norm (all norms are taken as equal), any
+            probe and protocol; smooth losses and the hinge. Its ridge must be > 0. A fixed probe's
+            ``alignment`` is the correlation of its margin with the teacher's; it is at most
+            sqrt(1 - outside) in size, and is that of the spectrum's probe where it has one.
+        spectrum: covariance, teacher and perhaps probe.
+
+    Returns:
+        A :class:`SpectrumSolution`; what is not covered comes back with a status and a sentence.
+    """
+    with jax.enable_x64(True):
+        try:
+            return _solve(problem, spectrum)
+        except UnsupportedProblemError as reason:
+            return SpectrumSolution(problem, Status.UNSUPPORTED, str(reason), spectrum=spectrum)
+
+
+def _solve(problem: Problem, spectrum: Spectrum) -> SpectrumSolution:
+    system, probe_error = spectrum_system(problem, spectrum)
+    root, digits, error = certified_root(system)
+    if digits is None or not genuine(system, root.x):
+        what = f"stopped at residual {root.residual:.1e}" if digits is None else "led astray"
+        message = f"{Status.NO_SOLUTION.sentence} Newton and continuation {what}."
+        return SpectrumSolution(problem, Status.NO_SOLUTION, message, spectrum=spectrum)
+    error += probe_error
+    status = Status.CERTIFIED if error <= CERTIFIED_ERROR else Status.NOT_CERTIFIED
+    loss = problem.student.loss
+    risks = observables(problem.teacher, loss, cosine=digits.cosine, norm=digits.norm)
+    values = {name: float(value) for name, value in risks.items()}
+    values["excess_risk"] = values["test_loss"] - least_risk(problem.teacher, loss, spectrum)
+    names = ("a_u", "a_p", "tau", "kappa", "chi")
+    state = np.concatenate([root.x[:2], np.exp(root.x[2:4]), root.x[4:]]).tolist()
+    return SpectrumSolution(
+        problem,
+        status,
+        status.sentence,
+        cosine=digits.cosine,
+        norm=digits.norm,
+        **values,
+        residual=root.residual,
+        error_estimate=error,
+        state=dict(zip(names, state, strict=False))
+        | {"probe_alignment": system.law.label_law.alignment},
+        spectrum=spectrum,
+    )
+
+
+def genuine(system: System, x: np.ndarray) -> bool:
+    """Whether a root's response is the E[df / dv] that it stands for.
+
+    For a probe that saw the samples the equations also hold, in a limit of vanishing kappa, where
+    the student is a multiple of the probe; the response is then without bound, E[df / dv] is not.
+    """
+    closing, ridge = system.closing, system.ridge
+    assert closing is not None
+    n = system.problem.samples_per_feature * len(closing.s)
+    kappa, size, penalty = (jnp.asarray(part, jnp.float64) for part in (np.exp(x[3]), n, ridge))
+    stated = float(response(kappa, size, penalty, closing.s))
+    terms = system.terms()._replace(closing=None)
+    rows = system.rows(x, LEVELS[1])
+    found = sum(float(response_of(jnp.asarray(x), terms, block, system.loss)) for block in rows)
+    return abs(found / stated - 1) < 0.01
+
+
+def least_risk(teacher: Teacher, loss: Loss, spectrum: Spectrum) -> float:
+    """The least population risk of a margin that the features can make."""
+    cosine = np.sqrt(1 - spectrum.outside)
+    best = float(best_norm(teacher, loss, jnp.asarray(cosine)))
+    side = -cosine if best < 0 else cosine
+    if not np.isfinite(best):
+        return 0.0
+    return float(observables(teacher, loss, cosine=side, norm=abs(best))["test_loss"])
+
+
+def spectrum_system(problem: Problem, spectrum: Spectrum) -> tuple[System, float]:
+    """The equations of a problem, and the error of its probe's fit (call in a float64 scope).
+
+    Raises:
+        UnsupportedProblemError: the problem is not covered, or the probe's fit was not found.
+    """
+    loss, ridge = problem.student.loss, problem.student.ridge
+    if ridge == 0 or loss.hard:
+        raise UnsupportedProblemError(RIDGE_NEEDED)
+    probe = probe_of(problem, spectrum)
+    law = keep_law(problem, alignment=probe.alignment, margin=probe.margin)
+    system = System(problem, law, loss, ridge, probe.memory, closing=probe.closing)
+    return system, probe.error
+
+
+@dataclass(frozen=True)
+class SpectralProbe:
+    """A probe in the limit: alignment, scored margin, memory, closing equations, error."""
+
+    alignment: float
+    margin: Margin
+    closing: Closing
+    memory: Memory | None = None
+    error: float = 0.0
+
+
+def probe_of(problem: Problem, spectrum: Spectrum) -> SpectralProbe:
+    """The limit of a problem's probe, and how it and the teacher lie in the eigenbasis."""
+    probe, teacher = problem.probe, spectrum.teacher
+    if isinstance(problem.selection, Random) or keeps_all(problem):  # the probe does not matter
+        return SpectralProbe(1.0, _times(1.0), teacher_alone(spectrum))
+    if isinstance(probe, FixedProbe):
+        return _fixed(problem, probe, spectrum)
+    in_sample = isinstance(probe, InSampleProbe)
+    size = problem.samples_per_feature if in_sample else probe.samples_per_feature
+    fit = _fit(problem.teacher, spectrum, size, probe.ridge)
+    memory, sigma = fit.memory, fit.memory.sigma
+    alignment = memory.a / sigma
+    if in_sample:
+        arrays = (spectrum.eigenvalues, teacher**2, probe.ridge, fit.alpha, fit.b, fit.square)
+        closing = MemoryLoadings(*(np.asarray(part, np.float64) for part in arrays))
+        return SpectralProbe(alignment, memory.training_margin, closing, memory, fit.error)
+    s, n = spectrum.eigenvalues, size * spectrum.n_features
+    r = 1 / (probe.ridge + fit.alpha * s)
+    mean = -r * s * teacher * fit.b
+    noise = s * r**2 * fit.square / n
+    closing = in_plane(
+        alignment, (teacher**2, teacher * mean / sigma, (mean**2 + noise) / sigma**2)
+    )
+    return SpectralProbe(alignment, _times(sigma), _with(spectrum, closing), None, fit.error)
+
+
+def keeps_all(problem: Problem) -> bool:
+    """Whether every sample stays, with weight 1, whatever the score."""
+    return isinstance(problem.selection, RankSelection) and problem.keep_fraction == 1
+
+
+def _times(norm: float) -> Margin:
+    return lambda label, u: norm * np.asarray(u, float)
+
+
+def teacher_alone(spectrum: Spectrum) -> Loadings:
+    """Loadings where u is the teacher's own margin."""
+    nothing = np.zeros(spectrum.n_features)
+    return _with(spectrum, (spectrum.teacher**2, nothing, nothing))
+
+
+def _with(spectrum: Spectrum, parts: tuple[np.ndarray, ...]) -> Loadings:
+    return Loadings(spectrum.eigenvalues, *parts)
+
+
+def in_plane(alignment: float, energies: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """From (t^2, t p, p^2) per feature to those of (u, u_perp), u = p and t = rho u + perp u_perp.
+
+    Args:
+        alignment: correlation rho of the two margins.
+        energies: mean squares and products of the coefficients, for margins of variance 1.
+    """
+    tt, tp, pp = energies
+    perp = np.sqrt(max(1 - alignment**2, 0.0))
+    if perp < PERFECT:
+        return pp, np.zeros_like(pp), np.zeros_like(pp)
+    across = (tt - 2 * alignment * tp + alignment**2 * pp) / perp**2
+    return pp, (tp - alignment * pp) / perp, across
+
+
+def _fixed(problem: Problem, probe: FixedProbe, spectrum: Spectrum) -> SpectralProbe:
+    s, t, alignment = spectrum.eigenvalues, spectrum.teacher, probe.alignment
+    if spectrum.probe is not None:
+        alignment = float(np.clip(np.sum(s * t * spectrum.probe), -1.0, 1.0))
+        energies = (t**2, t * spectrum.probe, spectrum.probe**2)
+    else:
+        inside = 1 - spectrum.outside
+        if alignment**2 > inside + 1e-12:
+            raise UnsupportedProblemError(
+                "A probe made of the features reaches at most the alignment "
+                f"{np.sqrt(inside):.6g}; got {alignment:g}."
+            )
+        along = alignment / inside
+        energies = (t**2, along * t**2, t**2 / inside)
+    closing = in_plane(alignment, energies)
+    return SpectralProbe(alignment, _times(problem.probe_norm), _with(spectrum, closing))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """An unpruned logistic fit: its margins, and alpha, b and E[f^2] of the closing equations."""
+
+    memory: Memory
+    alpha: float
+    b: float
+    square: float
+    error: float
+
+
+def _fit(teacher: Teacher, spectrum: Spectrum, size: float, ridge: float) -> _Fit:
+    """Unpruned ridge-logistic regression on size * n_features samples."""
+    unpruned = Problem(
+        samples_per_feature=size, selection=Random(), teacher=teacher, probe=FixedProbe(1.0)
+    )
+    law = keep_law(unpruned, alignment=1.0, margin=_times(1.0))
+    closing = teacher_alone(spectrum)
+    system = System(unpruned, law, LOSSES["logistic"], ridge, closing=closing)
+    root, _, error = certified_root(system)
+    if not root.converged:
+        raise UnsupportedProblemError("The limit of the probe's own fit was not found.")
+    a, tau, kappa = float(root.x[0]), float(np.exp(root.x[2])), float(np.exp(root.x[3]))
+    n, s, tt = size * spectrum.n_features, spectrum.eigenvalues, spectrum.teacher**2
+    alpha = float(response(jnp.asarray(kappa), jnp.asarray(n), jnp.asarray(ridge), closing.s))
+    r = 1 / (ridge + alpha * s)
+    b = -a / np.sum(s**2 * tt * r)
+    noise = a**2 + tau**2 - b**2 * np.sum(s**3 * r**2 * tt)
+    square = n * noise / np.sum(s**2 * r**2)
+    return _Fit(Memory(a, tau, kappa), alpha, float(b), float(square), error)
