@@ -20,6 +20,8 @@ COMMANDS = {
     "score": "nfl_pruning.cli.score",
     "train": "nfl_pruning.cli.train",
     "compare": "nfl_pruning.cli.compare",
+    "verify": "nfl_pruning.cli.verify",
+    "adversary": "nfl_pruning.cli.adversary",
     "reproduce": "nfl_pruning.cli.reproduce",
     "list": "nfl_pruning.cli.list",
 }

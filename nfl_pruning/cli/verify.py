@@ -1,0 +1,168 @@
+"""``nfl-pruning verify``: check every statement, print the verdicts, write a report."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nfl_pruning.cli.options import json_option
+from nfl_pruning.cli.scripts import PRESETS
+
+if TYPE_CHECKING:
+    from nfl_pruning.records import RecordStore
+    from nfl_pruning.report.page import Entry
+    from nfl_pruning.statements import Statement
+
+HELP = """Check the statements about data pruning, each with a control that must fail.
+
+Writes DIR/report.html, a page that stands alone, and DIR/records; finished checks of the same code
+are kept, so an interrupted run continues. The exit code is 0 when every verdict is the expected one
+and every control is refuted, else 1.
+
+\b
+Examples:
+  nfl-pruning verify
+  nfl-pruning verify --only calibration,in-sample --seed 3
+  nfl-pruning verify --preset paper --json
+"""
+
+
+@click.command("verify", help=HELP, short_help="Check every statement; write a report.")
+@click.option(
+    "--preset", default="quick", show_default=True, metavar="NAME",
+    help="quick: minutes; paper: hours, with larger samples.",
+)  # fmt: skip
+@click.option("--only", default="", metavar="ID,...", help="These statements alone.")
+@click.option("--seed", default="0", show_default=True, metavar="N", help="Whole number >= 0.")
+@click.option(
+    "--out", default="verification", show_default=True, metavar="DIR",
+    type=click.Path(path_type=Path), help="Folder of report and records.",
+)  # fmt: skip
+@click.option("--fresh", is_flag=True, help="Check again what has been checked.")
+@json_option
+def command(preset: str, only: str, seed: str, out: Path, fresh: bool, as_json: bool) -> int:
+    """Check, print, write; the exit code says whether all is as expected."""
+    from nfl_pruning.statements import STATEMENTS
+    from nfl_pruning.validation import check_choice, check_integer
+
+    check_choice("preset", preset, PRESETS)
+    number = check_integer("seed", int(seed) if seed.isdigit() else seed, 0)
+    names = [name.strip() for name in only.split(",")] if only else [*STATEMENTS]
+    chosen = [STATEMENTS[check_choice("only", name, STATEMENTS)] for name in names]
+    from nfl_pruning.records import RecordStore
+
+    store = RecordStore(out / "records")
+    entries = []
+    for position, statement in enumerate(chosen, start=1):
+        _say(f"{position} of {len(chosen)}: {statement.title}")
+        entries.append(check(statement, preset, number, store, fresh=fresh))
+    report = write_report(entries, out, preset, number)
+    good = all(entry.as_expected for entry in entries)
+    if as_json:
+        from nfl_pruning.records import to_json
+
+        found = {
+            "preset": preset, "seed": number, "as_expected": good, "report": report,
+            "statements": [as_object(entry) for entry in entries],
+        }  # fmt: skip
+        click.echo(to_json(found, indent=2))
+    else:
+        _print(entries, report)
+    return 0 if good else 1
+
+
+def check(
+    statement: Statement, preset: str, seed: int, store: RecordStore, *, fresh: bool
+) -> Entry:
+    """The evidence of one statement, from its record where the same code made one."""
+    from nfl_pruning.programs import release_programs
+    from nfl_pruning.records import source_hash
+    from nfl_pruning.report.page import Entry
+    from nfl_pruning.statements.base import measured_from
+
+    config = {
+        "kind": "statement", "statement": statement.identifier, "preset": preset, "seed": seed,
+        "source": source_hash(),
+    }  # fmt: skip
+    found = None if fresh else store.get(config)
+    if found is None:
+        evidence = statement.check(preset, seed)
+        store.put(config, evidence.to_dict())
+        release_programs()
+    else:
+        measured = measured_from(found["measured"])
+        evidence = statement.judge(measured, preset, seed, seconds=found["seconds"])
+    controls = tuple(
+        statement.judge(evidence.measured, preset, seed, shift).verdict for shift in (1, -1)
+    )
+    return Entry(statement, evidence, controls)  # pyright: ignore[reportArgumentType]
+
+
+def write_report(entries: list[Entry], out: Path, preset: str, seed: int) -> Path:
+    """Write the page; returns its path."""
+    from nfl_pruning import __version__
+    from nfl_pruning.records import write_atomically
+    from nfl_pruning.report.page import page
+
+    about = {
+        "preset": preset,
+        "seed": seed,
+        "nfl-pruning": __version__,
+        "written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+    }
+    text = page(entries, about)
+    out.mkdir(parents=True, exist_ok=True)
+    return write_atomically(out / "report.html", lambda file: file.write(text.encode()))
+
+
+def as_object(entry: Entry) -> dict[str, Any]:
+    """One statement for ``--json``."""
+    statement, evidence = entry.statement, entry.evidence
+    measured = evidence.to_dict()["measured"]
+    return {
+        "statement": statement.identifier,
+        "title": statement.title,
+        "verdict": evidence.verdict,
+        "reason": evidence.reason,
+        "expected": statement.expected,
+        "as_expected": entry.as_expected,
+        "control_refuted": entry.control_refuted,
+        "seconds": evidence.seconds,
+        "quantities": measured["quantities"],
+        "remarks": measured["remarks"],
+    }
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _print(entries: list[Entry], report: Path) -> None:
+    from nfl_pruning.cli.output import print_table
+
+    rows = []
+    for entry in entries:
+        quantities = entry.evidence.measured.quantities
+        statistical = [abs(q.z_score) for q in quantities if q.dof is not None
+                       and q.relation == "equals"]  # fmt: skip
+        rows.append(
+            (
+                entry.statement.identifier,
+                entry.evidence.verdict,
+                "refuted" if entry.control_refuted else "NOT refuted",
+                str(len(quantities)),
+                f"{max(statistical):.1f}" if statistical else "–",
+                f"{entry.evidence.seconds:.0f}",
+            )
+        )
+    wrong = [e for e in entries if not e.as_expected]
+    note = "\n".join(f"{e.statement.identifier}: {e.evidence.reason}" for e in wrong)
+    note += f"\n{len(entries) - len(wrong)} of {len(entries)} as expected. Report: {report}"
+    print_table(
+        ("statement", "verdict", "control", "quantities", "largest z", "seconds"),
+        rows, note=note.strip(), left=("statement", "verdict", "control"), fixed=("statement",),
+    )  # fmt: skip

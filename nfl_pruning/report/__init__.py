@@ -1,0 +1,1 @@
+"""Evidence for people: plots of statements and a self-contained page."""

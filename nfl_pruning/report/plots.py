@@ -1,0 +1,83 @@
+"""Draw a statement's plots: theory as lines, measurements as points with error bars."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from nfl_pruning.statements.base import Plot, Series
+
+# The colours, markers and dashes of rules, the same as in the project's other figures.
+LOOKS: dict[str, tuple[str, str, Any]] = {
+    "random": ("#000000", "o", (0, (4, 2))),
+    "aware-hardest": ("#D55E00", "v", "-"),
+    "aware-easiest": ("#0072B2", "^", "-"),
+    "agnostic-hardest": ("#E69F00", "<", "-"),
+    "agnostic-easiest": ("#56B4E9", ">", "-"),
+    "exact": ("#009E73", "s", "-"),
+    "soft": ("#CC79A7", "D", "-"),
+    "full": ("#7F7F7F", "o", (0, (1, 1.5))),
+}
+SETTINGS: dict[Any, Any] = {
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "nfl-pruning",
+    "pdf.fonttype": 42,
+}
+
+
+def draw(plot: Plot, *, width: float = 5.2, height: float = 3.5) -> Figure:
+    """The figure of one plot, without touching any global drawing state."""
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        for series in plot.series:
+            _draw(axes, series)
+        axes.set_xlabel(plot.x_label)
+        axes.set_ylabel(plot.y_label)
+        for log, name in ((plot.x_log, "x"), (plot.y_log, "y")):
+            if log:
+                getattr(axes, f"set_{name}scale")("log")
+                axis = getattr(axes, f"{name}axis")
+                axis.set_minor_locator(LogLocator(subs=range(2, 10)))
+                low, high = getattr(axes, f"get_{name}lim")()
+                if high / max(low, 1e-300) > 30:
+                    axis.set_minor_formatter(NullFormatter())
+        if any(series.label for series in plot.series):
+            axes.legend(loc="best")
+    return figure
+
+
+def _draw(axes: Any, series: Series) -> None:
+    colour, marker, dash = LOOKS.get(series.look, LOOKS["full"])
+    label = series.label or None
+    if series.points:
+        axes.errorbar(
+            series.x, series.y, yerr=series.error, fmt=marker, color=colour, capsize=2,
+            markersize=4.5, elinewidth=0.9, label=label, linestyle="none",
+        )  # fmt: skip
+    else:
+        axes.plot(series.x, series.y, color=colour, linestyle=dash, linewidth=1.5, label=label)
+
+
+def as_data_uri(figure: Figure) -> str:
+    """The figure as an SVG image that can stand in a page."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(SETTINGS):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
