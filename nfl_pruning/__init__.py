@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nfl_pruning.selections import register_selection as register_selection
     from nfl_pruning.selections import select as select
     from nfl_pruning.theory.abundant import solve_abundant as solve_abundant
+    from nfl_pruning.theory.existence import existence_threshold as existence_threshold
     from nfl_pruning.theory.proportional import solve as solve
     from nfl_pruning.validation import InvalidArgumentError as InvalidArgumentError
 
@@ -40,6 +41,7 @@ _HOMES = {
     "nfl_pruning.scores": ("SCORES", "Context", "Score", "register_score"),
     "nfl_pruning.selections": ("SELECTIONS", "make_selection", "register_selection", "select"),
     "nfl_pruning.theory.abundant": ("solve_abundant",),
+    "nfl_pruning.theory.existence": ("existence_threshold",),
     "nfl_pruning.theory.proportional": ("solve",),
     "nfl_pruning.validation": ("InvalidArgumentError",),
 }

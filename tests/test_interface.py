@@ -26,9 +26,9 @@ from nfl_pruning import (
 )
 
 NAMES = {
-    "LINKS", "LOSSES", "SCORES", "SELECTIONS", "Context", "FixedProbe", "InvalidArgumentError",
-    "Problem", "Score", "Status", "Student", "Teacher", "make_selection", "register_score",
-    "register_selection", "select", "simulate", "solve",
+    "Context", "FixedProbe", "InvalidArgumentError", "LINKS", "LOSSES", "Problem", "SCORES",
+    "SELECTIONS", "Score", "Status", "Student", "Teacher", "existence_threshold", "make_selection",
+    "register_score", "register_selection", "select", "simulate", "solve", "solve_abundant",
 }  # fmt: skip
 
 

@@ -42,16 +42,17 @@ def test_the_hinge_fit_is_that_of_other_solvers(changes):
     problem = HINGE.replace(**changes)
     simulation = simulate(problem, n_features=20, n_trials=3, seed=1)
     assert simulation.failed == 0 and max(simulation.trials["gradient_norm"]) <= 1e-11
+    cost = 1 / (problem.student.ridge * 120)
     for trial in range(3):
         data = training_set(problem, n_features=20, trial=trial, seed=1)
-        cost = 1 / (problem.student.ridge * 120)
         theta = dual(data, cost * data.weights)
         size = np.linalg.norm(theta)
         assert abs(simulation.trials["norm"][trial] / size - 1) < 1e-6
         assert abs(simulation.trials["cosine"][trial] - theta[0] / size) < 1e-6
-    peer = LinearSVC(C=cost, loss="hinge", fit_intercept=False, tol=1e-6, max_iter=200_000)
-    peer.fit(data.x, data.y, sample_weight=data.weights)
-    np.testing.assert_allclose(peer.coef_[0], theta, atol=1e-4)
+        if trial == 0:
+            peer = LinearSVC(C=cost, loss="hinge", fit_intercept=False, tol=1e-6, max_iter=200_000)
+            peer.fit(data.x, data.y, sample_weight=data.weights)
+            np.testing.assert_allclose(peer.coef_[0], theta, atol=1e-4)
 
 
 def shortest(data):
@@ -115,7 +116,7 @@ def test_no_hard_margin_fit_is_given_where_none_exists():
     for probe in ("fixed:0.8", "in-sample:0.02"):
         problem = HARD.replace(probe=probe, selection="exact", samples_per_feature=30)
         solution = solve(problem)
-        assert solution.status.value == "not-separable" and "at most" in solution.message
+        assert solution.status.value == "not-separable" and "samples per" in solution.message
         assert solution.cosine is None and solution.norm is None and solution.test_error is None
         assert set(simulate(problem, n_features=20, n_trials=3).failures.values()) == {
             "not-separable"

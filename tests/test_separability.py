@@ -8,6 +8,8 @@ import pytest
 from scipy.optimize import linprog, minimize
 from scipy.stats import norm
 
+from nfl_pruning import existence_threshold
+from nfl_pruning.montecarlo import training_set
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.probe_limit import selection_law
@@ -85,6 +87,96 @@ def test_weights_do_not_matter_but_the_keep_probability_does():
         threshold(PRUNED.replace(keep_fraction=1.0)) * 2,
         rtol=1e-9,
     )
+
+
+def test_the_public_threshold_reads_the_loss_and_the_selection():
+    assert existence_threshold(PRUNED) == threshold(PRUNED)
+    assert existence_threshold(PRUNED.replace(loss="hinge")) == threshold(PRUNED)
+    assert abs(existence_threshold(PRUNED.replace(loss="squared")) - 2) < 1e-9
+    pilot = PRUNED.replace(probe="pilot:3:0.02")
+    aligned = solve(pilot.replace(ridge=0.1)).state["probe_alignment"]
+    same = existence_threshold(PRUNED.replace(probe=FixedProbe(aligned)))
+    assert abs(existence_threshold(pilot) - same) < 1e-9 and aligned < 0.8
+
+
+IN_SAMPLE = PRUNED.replace(probe="in-sample:0.02", score="el2n")
+
+
+def test_a_probe_on_the_same_samples_changes_nothing_where_all_are_kept():
+    """Keeping all, what the probe knows is irrelevant, but its equations are all in use."""
+    for ridge in (0.02, 0.5):
+        everything = IN_SAMPLE.replace(keep_fraction=1.0, probe=f"in-sample:{ridge}")
+        assert abs(existence_threshold(everything) - 1 / 0.3449301284) < 1e-7
+
+
+def test_the_gate_and_the_solutions_agree_for_in_sample_probes():
+    """Above the threshold a fit whose norm diverges towards it, below a direction, both certified.
+
+    The threshold comes from a saddle point, the norms from the five equations of the fit.
+    """
+    critical = existence_threshold(IN_SAMPLE)
+    norms = []
+    for factor in (1.3, 1.1, 1.03):
+        above = solve(IN_SAMPLE.replace(samples_per_feature=factor * critical))
+        assert above.status.value == "certified"
+        norms.append(above.norm)
+    assert 1.8 * norms[0] < norms[1] and 1.8 * norms[1] < norms[2]
+    margins = []
+    for factor in (0.8, 0.9, 0.97):
+        problem = IN_SAMPLE.replace(samples_per_feature=factor * critical)
+        below = solve(problem)
+        assert below.status.value == "separable" and below.norm is None
+        hard = solve(problem.replace(loss="max-margin"))
+        assert hard.status.value == "certified"
+        assert abs(hard.cosine - below.direction_cosine) < 1e-8
+        margins.append(1 / hard.norm)
+    slope = (margins[1] - margins[2]) / 0.07  # margins fall to 0 at the threshold, in a line
+    assert abs(margins[2] - 0.03 * slope) < 0.15 * margins[2]
+
+
+def separable_share(problem, n_features, trials):
+    """Share of data sets whose kept samples a linear program separates."""
+    count = 0
+    for trial in range(trials):
+        data = training_set(problem, n_features=n_features, trial=trial)
+        program = linprog(
+            np.zeros(n_features),
+            A_ub=-(data.y[:, None] * data.x),
+            b_ub=-np.ones(len(data.y)),
+            bounds=(None, None),
+        )
+        count += program.status == 0
+    return count / trials
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"score": "margin", "probe": "in-sample:0.1"},
+        {"score": "margin", "keep": "easiest"},
+        {"selection": "exact", "keep_fraction": 0.4},
+    ],
+    ids=["aware hardest", "agnostic hardest", "agnostic easiest", "calibrated"],
+)
+def test_linear_programs_change_their_mind_at_the_in_sample_threshold(changes):
+    """Samples whose own probe pruned them: separable below, not above, and half at the threshold.
+
+    The control is the threshold of a fresh probe with the same alignment: nearly all samples are
+    separable there, or nearly none.
+    """
+    problem = IN_SAMPLE.replace(**changes)
+    critical = existence_threshold(problem)
+
+    def share(factor):
+        return separable_share(problem.replace(samples_per_feature=factor * critical), 60, 16)
+
+    assert share(0.7) >= 0.9 and share(1.4) <= 0.15
+    assert 0.15 < share(1.0) < 0.85
+    aligned = solve(problem.replace(samples_per_feature=critical, ridge=0.1)).state
+    fresh = existence_threshold(problem.replace(probe=FixedProbe(aligned["probe_alignment"])))
+    assert not 0.15 < share(min(fresh / critical, 2.0)) < 0.85
 
 
 @pytest.mark.slow

@@ -185,12 +185,13 @@ def _sentence(system: System) -> str:
     """The status of a system on the wrong side of its threshold, with the threshold."""
     hard, threshold = system.loss.hard, system.threshold
     status = Status.NOT_SEPARABLE if hard else Status.SEPARABLE
-    if np.isinf(threshold):
+    if system.memory is not None:  # what the probe keeps depends on the number of samples
+        why = "existence_threshold tells how many samples per feature are the limit"
+    elif np.isinf(threshold):
         why = "they are so at any number of samples per feature"
     else:
         needs = "needs at most" if hard else "needs more than"
         why = f"a fit {needs} {threshold:.6g} samples per feature"
-        why += " under this selection" if system.memory is not None else ""
     return f"{status.sentence.removesuffix('.')}; {why}."
 
 
