@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from nfl_pruning.selections import make_selection as make_selection
     from nfl_pruning.selections import register_selection as register_selection
     from nfl_pruning.selections import select as select
+    from nfl_pruning.spectrum import Spectrum as Spectrum
+    from nfl_pruning.spectrum import power_law as power_law
     from nfl_pruning.theory.abundant import solve_abundant as solve_abundant
     from nfl_pruning.theory.existence import existence_threshold as existence_threshold
     from nfl_pruning.theory.proportional import solve as solve
+    from nfl_pruning.theory.spectrum import solve_spectrum as solve_spectrum
     from nfl_pruning.validation import InvalidArgumentError as InvalidArgumentError
 
 _HOMES = {
@@ -40,9 +43,11 @@ _HOMES = {
     "nfl_pruning.problem": ("Problem", "Student", "Teacher"),
     "nfl_pruning.scores": ("SCORES", "Context", "Score", "register_score"),
     "nfl_pruning.selections": ("SELECTIONS", "make_selection", "register_selection", "select"),
+    "nfl_pruning.spectrum": ("Spectrum", "power_law"),
     "nfl_pruning.theory.abundant": ("solve_abundant",),
     "nfl_pruning.theory.existence": ("existence_threshold",),
     "nfl_pruning.theory.proportional": ("solve",),
+    "nfl_pruning.theory.spectrum": ("solve_spectrum",),
     "nfl_pruning.validation": ("InvalidArgumentError",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

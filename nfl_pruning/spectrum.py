@@ -34,8 +34,8 @@ class Spectrum:
         teacher: coefficients t_k, same shape; only their direction matters: they are scaled so that
             sum_k s_k t_k^2 = 1 - outside.
         probe: coefficients of a fixed probe, same shape, scaled to a margin of variance 1; or None
-            for a probe whose error looks like the teacher: what is needed besides the alignment is
-            then spread over the features as the teacher's variance is, with random signs.
+            for a probe that is the teacher plus noise, isotropic in the whitened inputs
+            Sigma^(-1/2) x: each feature then adds as much to the variance of the probe's error.
         outside: share of the teacher margin's variance that no feature carries, in [0, 1).
         label: name for records.
 

@@ -18,19 +18,25 @@ from typing import Any
 from nfl_pruning import LINKS, LOSSES, SCORES, SELECTIONS, notation
 from nfl_pruning.cli.scripts import experiments
 from nfl_pruning.data.builtin import DATASETS
+from nfl_pruning.report.catalogue import statements_page, statements_table
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 NOTATION = ROOT / "docs" / "notation.md"
+STATEMENTS_PAGE = ROOT / "docs" / "statements.md"
 MAP = re.compile(r"(<!-- map:.*?-->\n).*?(<!-- end of map -->)", re.DOTALL)
 EXAMPLE = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTALL)
 
 SOLVERS = {
     "`solve`: the proportional limit": ("nfl_pruning/theory/proportional.py", "proportional"),
+    "`solve_spectrum`: any covariance": ("nfl_pruning/theory/spectrum.py", "spectrum"),
+    "`solve_abundant`: features fixed": ("nfl_pruning/theory/abundant.py", "abundant"),
     "`simulate`: trials at finite size": ("nfl_pruning/montecarlo/engine.py", "montecarlo"),
     "`select`: which samples stay": ("nfl_pruning/selections/finite.py", "selections"),
     "`prune`: real data sets": ("nfl_pruning/pruning.py", "prune"),
     "`score`, `train`, `compare`: networks": ("nfl_pruning/networks/experiment.py", "networks"),
+    "`verify`: statements and their verdicts": ("nfl_pruning/statements/base.py", "statements"),
+    "`adversary`: laws on which a score fails": ("nfl_pruning/adversary/find.py", "adversary"),
     "records of results": ("nfl_pruning/records.py", "records"),
     "command line": ("nfl_pruning/cli/main.py", "cli"),
 }
@@ -50,6 +56,7 @@ def readme_map() -> str:
         text += f"| {kind} | {_members(registry, code)} | {_test(check)} |\n"
     for what, (where, check) in SOLVERS.items():
         text += f"| {what} | {_link(where)} | {_test(check)} |\n"
+    text += f"\n{statements_table()}"
     text += "\n| figure | computed by | drawn by |\n|---|---|---|\n"
     for found in experiments(ROOT):
         paths = (f"simulations/{found.name}.py", f"figures/{found.name}.py")
@@ -127,6 +134,7 @@ def main() -> None:
     """Rewrite everything that is generated."""
     README.write_text(with_outputs(with_map(README.read_text())), encoding="utf-8")
     NOTATION.write_text(notation_page(), encoding="utf-8")
+    STATEMENTS_PAGE.write_text(statements_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

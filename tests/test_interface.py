@@ -27,8 +27,9 @@ from nfl_pruning import (
 
 NAMES = {
     "Context", "FixedProbe", "InvalidArgumentError", "LINKS", "LOSSES", "Problem", "SCORES",
-    "SELECTIONS", "Score", "Status", "Student", "Teacher", "existence_threshold", "make_selection",
-    "register_score", "register_selection", "select", "simulate", "solve", "solve_abundant",
+    "SELECTIONS", "Score", "Spectrum", "Status", "Student", "Teacher", "existence_threshold",
+    "make_selection", "power_law", "register_score", "register_selection", "select", "simulate",
+    "solve", "solve_abundant", "solve_spectrum",
 }  # fmt: skip
 
 

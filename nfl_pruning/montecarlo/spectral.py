@@ -77,7 +77,7 @@ def simulate_spectrum(
     Args:
         problem: as for ``solve_spectrum``; its loss must be smooth and its ridge positive.
         spectrum: covariance, teacher and perhaps probe. Without a probe of its own, a fixed probe's
-            error gets random signs, drawn anew in every trial.
+            noise is drawn anew in every trial.
         n_trials: number of training sets, >= 1; trial i depends on (seed, i) and the problem alone.
         seed: whole number >= 0.
 
@@ -169,8 +169,8 @@ def _probe_vector(key: Array, problem: Problem, spectrum: Spectrum) -> np.ndarra
         return spectrum.teacher if spectrum.probe is None else spectrum.probe
     s, t, rho = spectrum.eigenvalues, spectrum.teacher, problem.probe.alignment
     inside = 1 - spectrum.outside
-    signs = np.asarray(jax.random.rademacher(key, t.shape, jnp.float64))
-    error = t * signs - t * np.sum(s * t**2 * signs) / inside  # made orthogonal to the teacher
+    noise = np.asarray(jax.random.normal(key, t.shape, jnp.float64)) / np.sqrt(s)
+    error = noise - t * np.sum(s * t * noise) / inside  # made orthogonal to the teacher
     error = error / np.sqrt(np.sum(s * error**2))
     if rho**2 > inside + 1e-12:
         raise InvalidArgumentError(

@@ -186,6 +186,7 @@ class MemoryLoadings(NamedTuple):
 Closing = Loadings | MemoryLoadings
 
 
+@jax.jit
 def response(kappa: Array, n: Array, ridge: Array, s: Array | np.ndarray) -> Array:
     """The alpha with sum_k s_k / (ridge + alpha s_k) = n kappa; differentiable in kappa.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -229,7 +230,8 @@ def _fixed(problem: Problem, probe: FixedProbe, spectrum: Spectrum) -> SpectralP
                 f"{np.sqrt(inside):.6g}; got {alignment:g}."
             )
         along = alignment / inside
-        energies = (t**2, along * t**2, t**2 / inside)
+        error = (1 - alignment**2 / inside) / (s * spectrum.n_features)
+        energies = (t**2, along * t**2, along**2 * t**2 + error)
     closing = in_plane(alignment, energies)
     return SpectralProbe(alignment, _times(problem.probe_norm), _with(spectrum, closing))
 
@@ -245,6 +247,7 @@ class _Fit:
     error: float
 
 
+@lru_cache(maxsize=64)
 def _fit(teacher: Teacher, spectrum: Spectrum, size: float, ridge: float) -> _Fit:
     """Unpruned ridge-logistic regression on size * n_features samples."""
     unpruned = Problem(

@@ -1,0 +1,45 @@
+"""``nfl-pruning solve`` in its other limits."""
+
+import pytest
+
+from nfl_pruning import FixedProbe, Problem, power_law, solve_abundant, solve_spectrum
+from shell import shell
+
+COMMON = ["solve", "--signal", "2", "--probe", "fixed:0.8", "--keep-fraction", "0.6"]
+PROBLEM = Problem(keep_fraction=0.6, probe=FixedProbe(0.8)).replace(signal=2.0)
+
+
+def test_abundant_json_is_the_solver_s_answer(capsys):
+    found = shell(capsys, *COMMON, "--abundant", "--json").json
+    expected = solve_abundant(PROBLEM)
+    assert found["cosine"] == expected.cosine and found["excess_risk"] == expected.excess_risk
+    assert found["radius"] == 100 and found["n_features"] is None
+
+
+def test_separable_samples_print_no_norm(capsys):
+    shown = shell(capsys, *COMMON[:-1], "0.1", "--abundant").out
+    assert "separable" in shown and "cosine on the ball's boundary" in shown
+    line = next(line for line in shown.splitlines() if line.strip().startswith("norm"))
+    assert line.split()[-1] == "–"
+
+
+def test_spectrum_json_is_the_solver_s_answer(capsys):
+    found = shell(capsys, *COMMON, "--spectrum", "power:1:1.5:40", "--json").json
+    expected = solve_spectrum(PROBLEM, power_law(1, 1.5, 40))
+    assert found["cosine"] == expected.cosine and found["spectrum"] == "power:1:1.5:40"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--n-features", "5"], "--n-features needs --abundant"),
+        (["--outside", "0.1"], "--outside needs --spectrum"),
+        (["--abundant", "--spectrum", "power:1:1:10"], "cannot go with"),
+        (["--abundant", "--n-features", "2"], "n_features"),
+        (["--abundant", "--radius", "-1"], "radius"),
+        (["--spectrum", "power:1"], "spectrum must"),
+    ],
+)
+def test_bad_options_end_in_a_sentence(capsys, arguments, word):
+    found = shell(capsys, *COMMON, *arguments)
+    assert found.code == 2 and word in found.err and not found.out
