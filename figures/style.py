@@ -42,6 +42,7 @@ RULES: dict[str, Look] = {
     "agnostic-easiest": Look("keep easiest, label-agnostic", "#56B4E9", ">"),
     "exact": Look("exact calibration", "#009E73", "s"),
     "soft": Look("soft calibration", "#CC79A7", "D"),
+    "optimal": Look("best rule of the margin", "#332288", "*", (0, (3, 1, 1, 1))),
     "full": Look("all data", "#7F7F7F", "", (0, (1, 1.5))),
 }
 

@@ -11,6 +11,7 @@ from nfl_pruning.selections.base import (
 )
 from nfl_pruning.selections.calibration import ExactCalibration, SoftCalibration
 from nfl_pruning.selections.finite import Selected, select
+from nfl_pruning.selections.piecewise import Piecewise
 from nfl_pruning.selections.power import Power
 from nfl_pruning.selections.random import Random
 from nfl_pruning.selections.threshold import Threshold
@@ -18,6 +19,7 @@ from nfl_pruning.selections.threshold import Threshold
 __all__ = [
     "SELECTIONS",
     "ExactCalibration",
+    "Piecewise",
     "Power",
     "PropensitySelection",
     "Random",

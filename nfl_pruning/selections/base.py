@@ -26,18 +26,20 @@ class Stratum:
         keep_probability: chance that a sample of the band is kept, in [0, 1].
         weight_exponent: kept samples weigh ``(1 / keep_probability) ** weight_exponent``: 0 is
             unweighted, 1 inverse-probability weighted (unbiased). Finite samples use real counts.
+        factor: multiplies that weight.
     """
 
     share: float
     keep_probability: float
     weight_exponent: float = 0.0
+    factor: float = 1.0
 
     @property
     def weight(self) -> float:
         """Weight of a kept sample in the limit; 0 where nothing is kept."""
         if self.keep_probability == 0:
             return 0.0
-        return self.keep_probability**-self.weight_exponent
+        return self.factor * self.keep_probability**-self.weight_exponent
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def realised_counts(strata: tuple[Stratum, ...], n_samples: int) -> tuple[Counts
                 "samples are kept; lower exploit or raise keep_fraction."
             )
         ratio = size / kept if kept else 0.0
-        counts.append(Counts(size, kept, ratio**stratum.weight_exponent if kept else 0.0))
+        weight = stratum.factor * ratio**stratum.weight_exponent if kept else 0.0
+        counts.append(Counts(size, kept, weight))
         edge, kept_edge = edge + size, kept_edge + kept
     if kept_edge < 1:
         raise InvalidArgumentError(

@@ -60,6 +60,20 @@ class Sweep:
     def __getitem__(self, name: str) -> np.ndarray:
         return self.values[name]
 
+    def least(self, name: str, along: str) -> np.ndarray:
+        """The least value of a number along an axis, cells without one left out.
+
+        Args:
+            name: of the number, ``test_error`` say.
+            along: the axis that is minimised over, ``ridge`` say.
+
+        Returns:
+            An array without that axis, NaN where no cell has a number.
+        """
+        axis = list(self.axes).index(along)
+        filled = np.where(np.isnan(self.values[name]), np.inf, self.values[name]).min(axis=axis)
+        return np.where(np.isinf(filled), np.nan, filled)
+
     def rows(self) -> list[dict[str, Any]]:
         """A plain table: one dict a cell with its coordinates, numbers (None: none) and status."""
         points = [

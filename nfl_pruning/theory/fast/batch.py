@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
+from threading import Lock
 from typing import Any, NamedTuple
 
 import jax
@@ -36,12 +37,15 @@ TIERS = (
     Nodes(112, 112, graded=True),
     Nodes(240, 240, graded=True),
 )
+WORTH = (1, 64, 128, 128)  # with fewer problems left, compiling costs more than `solve`
 TARGET = 1e-8
 RESIDUAL = 1e-10
 CHUNK, WIDE_CHUNK = 32, 2048  # problems a call: one after another; side by side
 STEEPEST = 1 - 1e-9  # alignments closer to 1 than this count as perfect
 
 Progress = Callable[[int], Any]
+
+_COMPILING = Lock()
 
 
 class Known(NamedTuple):
@@ -124,9 +128,14 @@ def known(problem: Problem) -> Known | None:
     return Known(kind, Rule(aware, name), setting)
 
 
-@lru_cache(maxsize=64)
 def _program(kind: Kind, rule: Rule, nodes: Nodes, platform: str) -> Callable:
-    """A compiled function of a chunk of settings."""
+    """A compiled function of a chunk of settings; threads that ask at once wait for one."""
+    with _COMPILING:
+        return _compiled(kind, rule, nodes, platform)
+
+
+@lru_cache(maxsize=24)
+def _compiled(kind: Kind, rule: Rule, nodes: Nodes, platform: str) -> Callable:
 
     def one(setting: Setting) -> tuple[Limit, State]:
         with jax.default_matmul_precision("highest"):
@@ -134,9 +143,14 @@ def _program(kind: Kind, rule: Rule, nodes: Nodes, platform: str) -> Callable:
 
     # One problem after another keeps its arrays in a processor's cache, and lets each stop when it
     # has converged; an accelerator needs them side by side.
-    if platform == "cpu":
-        return jax.jit(lambda settings: jax.lax.map(one, settings))
-    return jax.jit(jax.vmap(one))
+    many = partial(jax.lax.map, one) if platform == "cpu" else jax.vmap(one)
+    with jax.enable_x64(True):
+        entry = jax.ShapeDtypeStruct((_chunk(platform),), jnp.float64)
+        return jax.jit(many).lower(Setting(*[entry] * len(Setting._fields))).compile()
+
+
+def _chunk(platform: str) -> int:
+    return CHUNK if platform == "cpu" else WIDE_CHUNK
 
 
 class Found(NamedTuple):
@@ -167,11 +181,10 @@ def run_batch(
     count = len(settings.ridge)
     values: np.ndarray | None = None
     good = np.zeros(count, bool)
-    for tier in TIERS:
+    for tier, least in zip(TIERS, WORTH, strict=True):
         todo = np.flatnonzero(~good)
-        if not len(todo):
+        if len(todo) < least:
             break
-        last = tier is TIERS[-1]
         part = Setting(*(np.asarray(entry)[todo] for entry in settings))
         found = _run(kind, rule, part, tier)
         if values is None:
@@ -182,7 +195,7 @@ def run_batch(
         fine = (numbers.error_estimate <= TARGET) & (numbers.residual <= RESIDUAL)
         fine &= np.isfinite(found).all(axis=0)
         good[todo] = fine
-        progress(int(fine.sum()) if not last else len(todo))
+        progress(int(fine.sum()))
     assert values is not None
     return Found(Limit(*values[: len(Limit._fields)]), State(*values[len(Limit._fields) :]), good)
 
@@ -190,7 +203,7 @@ def run_batch(
 def _run(kind: Kind, rule: Rule, settings: Setting, nodes: Nodes) -> np.ndarray:
     """All numbers of the limits and states, shape (numbers, problems), chunk by chunk."""
     platform = jax.default_backend()
-    size = CHUNK if platform == "cpu" else WIDE_CHUNK
+    size = _chunk(platform)
     program = _program(kind, rule, nodes, platform)
     count = len(settings.ridge)
     starts = range(0, count, size)
@@ -202,13 +215,12 @@ def _run(kind: Kind, rule: Rule, settings: Setting, nodes: Nodes) -> np.ndarray:
             found = program(chunk)
         return np.stack([np.asarray(part) for group in found for part in group])
 
-    first = one(0)  # compiles
     if platform == "cpu":
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            others = list(pool.map(one, starts[1:]))
+            parts = list(pool.map(one, starts))
     else:
-        others = [one(begin) for begin in starts[1:]]
-    return np.concatenate([first, *others], axis=1)[:, :count]
+        parts = [one(begin) for begin in starts]
+    return np.concatenate(parts, axis=1)[:, :count]
 
 
 def groups(

@@ -91,7 +91,9 @@ def remeshed(make: Callable[[Array, Nodes], Evaluate], first: Array, nodes: Node
     return jax.lax.fori_loop(0, 2, again, near)
 
 
-def solve_cell(kind: Kind, rough: Cell, cell: Cell, *, nodes: Nodes) -> Answer:
+def solve_cell(
+    kind: Kind, rough: Cell, cell: Cell, *, nodes: Nodes, finer: Nodes | None = None
+) -> Answer:
     """The root, moved by one Newton step on a quadrature of more nodes in each direction.
 
     Args:
@@ -99,6 +101,7 @@ def solve_cell(kind: Kind, rough: Cell, cell: Cell, *, nodes: Nodes) -> Answer:
         rough: the problem with thresholds as accurate as ``nodes``, for Newton's method.
         cell: with those of the finer quadrature, for the last step and all derivatives.
         nodes: the resolution.
+        finer: the other one; ``nodes.finer()`` if None.
     """
     frozen = jax.lax.stop_gradient(rough)
     law = masses(kind, frozen)
@@ -109,7 +112,7 @@ def solve_cell(kind: Kind, rough: Cell, cell: Cell, *, nodes: Nodes) -> Answer:
         return lambda x: value_and_jacobian(kind, frozen, x, how)
 
     found = remeshed(make, start(kind, frozen, law), nodes)
-    finer = nodes.finer()
+    finer = finer or nodes.finer()
     how = Integral(build_mesh(kind, frozen, found.x, finer), finer.zeta, size)
     x = implicit(found.x, found.jacobian, lambda x: value(kind, cell, x, how))
     return Answer(x, found.x, found.residual, found.evaluations)
