@@ -6,7 +6,16 @@ import ast
 
 import pytest
 
-from generated import MAP, NOTATION, README, ROOT, notation_page, with_map
+from generated import (
+    MAP,
+    NOTATION,
+    README,
+    ROOT,
+    STATEMENTS_PAGE,
+    notation_page,
+    statements_page,
+    with_map,
+)
 from nfl_pruning import SCORES, SELECTIONS
 from nfl_pruning.cli.scripts import PRESETS, experiments
 from nfl_pruning.notation import NOTATION as SYMBOLS
@@ -33,6 +42,10 @@ def test_a_stale_map_would_be_noticed():
 
 def test_the_notation_page_is_fresh():
     assert NOTATION.read_text(encoding="utf-8") == notation_page(), HINT
+
+
+def test_the_page_of_statements_is_fresh():
+    assert STATEMENTS_PAGE.read_text(encoding="utf-8") == statements_page(), HINT
 
 
 @pytest.mark.parametrize("row", SYMBOLS, ids=lambda row: row.name)
@@ -72,6 +85,7 @@ def test_scripts_come_in_pairs(found):
 
 
 def test_every_figure_has_its_simulation():
-    drawn = {path.stem for path in (ROOT / "figures").glob("*.py")} - {"style"}
+    others = {"style", "statements"}  # the latter draws from the records of verify
+    drawn = {path.stem for path in (ROOT / "figures").glob("*.py")} - others
     assert drawn == {found.name for found in EXPERIMENTS}
     assert set(PRESETS) == {"quick", "paper"}

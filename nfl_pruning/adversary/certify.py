@@ -88,7 +88,7 @@ class KeptSet:
         return np.where(real, 0.5 * (a + b), self.edges[-1])
 
     def nodes(self, low: float, high: float, fraction: float) -> Nodes:
-        """The law restricted to priorities above ``high``, and a fraction of those above ``low``."""
+        """The law at priorities above ``high``, and a fraction of it at those above ``low``."""
         xs, masses = [], []
         for number, label in enumerate(LABELS):
             cuts = [self._crossings(label, level) for level in {low, high}]
@@ -100,7 +100,9 @@ class KeptSet:
             mass = np.zeros((2, len(x)))
             chance = self.law.probability(x)
             chance = chance if label > 0 else 1 - chance
-            mass[number] = (share * w1 * self.weight[:, None]).ravel() * self.law.density(x) * chance
+            mass[number] = (
+                (share * w1 * self.weight[:, None]).ravel() * self.law.density(x) * chance
+            )
             keep = mass[number] > 1e-18
             xs.append(x[keep])
             masses.append(mass[:, keep])

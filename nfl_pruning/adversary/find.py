@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.stats import t as student
@@ -92,7 +92,7 @@ def load_score(text: str) -> Score:
         return found
     if not callable(found):
         raise InvalidArgumentError(f"score must name a function; got {text!r}.")
-    return Score(text, found, label_aware=True)
+    return Score(text, cast(Any, found), label_aware=True)
 
 
 def find(

@@ -52,7 +52,9 @@ class Law:
         for name, (low, high) in RANGES.items():
             value = float(getattr(self, name))
             if not low - 1e-6 <= value <= high + 1e-6:
-                raise InvalidArgumentError(f"law's {name} must lie in [{low}, {high}]; got {value}.")
+                raise InvalidArgumentError(
+                    f"law's {name} must lie in [{low}, {high}]; got {value}."
+                )
             object.__setattr__(self, name, value)
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,7 +93,7 @@ class Law:
         return total
 
     def sample(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """n inputs of shape (n, 2) and labels -1 or 1."""
+        """N inputs of shape (n, 2) and labels -1 or 1."""
         first = rng.random(n) < self.balance
         x = np.empty((n, 2))
         for here, (_, centre, width) in zip((first, ~first), self.clusters, strict=True):
@@ -149,9 +151,12 @@ def slices(law: Law, n_slices: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def panel_nodes(edges: np.ndarray, n_nodes: int = 6) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Legendre nodes and weights between edges, rows apart: (slices, edges) -> (slices, k)."""
+    """Gauss-Legendre nodes and weights between edges, row by row, shape (slices, nodes)."""
     x, w = gauss_legendre(n_nodes)
-    half, middle = 0.5 * np.diff(edges)[..., None], 0.5 * (edges[..., 1:] + edges[..., :-1])[..., None]
+    half, middle = (
+        0.5 * np.diff(edges)[..., None],
+        0.5 * (edges[..., 1:] + edges[..., :-1])[..., None],
+    )
     shape = (*edges.shape[:-1], -1)
     return (middle + half * x).reshape(shape), (half * w).reshape(shape)
 

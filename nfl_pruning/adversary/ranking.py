@@ -122,9 +122,7 @@ def cluster_centres(law: Law) -> np.ndarray:
         centres = centres + np.array([[0.1, 0.0], [-0.1, 0.0]])
     for _ in range(200):
         near = np.argmin(((x[:, None] - centres) ** 2).sum(-1), 1)
-        new = np.stack(
-            [np.average(x[near == k], axis=0, weights=mass[near == k]) for k in (0, 1)]
-        )
+        new = np.stack([np.average(x[near == k], axis=0, weights=mass[near == k]) for k in (0, 1)])
         if np.abs(new - centres).max() < 1e-10:
             break
         centres = new

@@ -43,7 +43,7 @@ def to_raw(law: Law) -> np.ndarray:
 
 
 def _nodes(raw: Array) -> tuple[Array, Array, Array]:
-    """Nodes (n, 2), their masses (2, n) for y = 1, -1, and cluster centres, differentiable in raw."""
+    """Nodes (n, 2), masses (2, n) for y = 1, -1, and cluster centres, differentiable in raw."""
     value = dict(zip(NAMES, LOW + (HIGH - LOW) * jax.nn.sigmoid(raw), strict=True))
     step = value["step"]
     edges = jnp.array([-REACH, -5.0, -3.5, -step * 1.5, -step, -step / 2, 0.0])
@@ -96,20 +96,20 @@ def _soft_share(priority: Array, mass: Array, fraction: Array) -> Array:
     total = jnp.sum(mass)
     mean = jnp.sum(mass * priority) / total
     spread = jnp.sqrt(jnp.sum(mass * (priority - mean) ** 2) / total)
-    width = jax.lax.stop_gradient(TEMPERATURE * spread + 1e-12)
-    fixed, weights = jax.lax.stop_gradient((priority, mass / total))
+    width = TEMPERATURE * spread + 1e-12
+    fixed, weights, step = jax.lax.stop_gradient((priority, mass / total, width))
 
     def halve(_, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bracket
         middle = 0.5 * (low + high)
-        more = jnp.sum(weights * jax.nn.sigmoid((fixed - middle) / width)) > fraction
+        more = jnp.sum(weights * jax.nn.sigmoid((fixed - middle) / step)) > fraction
         return jnp.where(more, middle, low), jnp.where(more, high, middle)
 
-    ends = (fixed.min() - 20 * width, fixed.max() + 20 * width)
+    ends = (fixed.min() - 20 * step, fixed.max() + 20 * step)
     cut = jax.lax.stop_gradient(jax.lax.fori_loop(0, 50, halve, ends)[0])
     kept = jax.nn.sigmoid((priority - cut) / width)
     off = jnp.sum(mass * kept) / total - fraction
-    slope = jnp.sum(weights * jax.lax.stop_gradient(kept * (1 - kept))) / width
+    slope = jnp.sum(weights * jax.lax.stop_gradient(kept * (1 - kept))) / step
     return jax.nn.sigmoid((priority - (cut + off / jnp.maximum(slope, 1e-12))) / width)
 
 

@@ -32,7 +32,7 @@ class SimulatedGap(NamedTuple):
     losses: tuple[float, float]
 
 
-def simulate_gap(  # noqa: PLR0913
+def simulate_gap(
     law: Law,
     score: Score,
     keep_fraction: float,

@@ -39,7 +39,7 @@ Examples:
 @click.option("--out", default=None, metavar="FILE", type=click.Path(path_type=Path),
               help="Plot of the law, .png or .pdf.")  # fmt: skip
 @json_option
-def command(  # noqa: PLR0913
+def command(
     score: str, keep_fraction: str, keep: str, seed: str, effort: str, out: Path | None,
     as_json: bool,
 ) -> None:  # fmt: skip
@@ -48,9 +48,9 @@ def command(  # noqa: PLR0913
     from nfl_pruning.cli.options import numbers
     from nfl_pruning.validation import InvalidArgumentError, check_integer
 
-    (fraction,) = numbers(keep_fraction)[:1]
-    whole = check_integer("seed", *numbers(seed, int)[:1], 0)  # pyright: ignore[reportArgumentType]
-    starts = check_integer("effort", *numbers(effort, int)[:1], 1)  # pyright: ignore[reportArgumentType]
+    fraction = numbers(keep_fraction)[0]
+    whole = check_integer("seed", numbers(seed, int)[0], 0)
+    starts = check_integer("effort", numbers(effort, int)[0], 1)
     if out is not None and (out.suffix not in (".png", ".pdf") or not out.parent.is_dir()):
         raise InvalidArgumentError(
             f"out must be a .png or .pdf in a folder that exists; got {str(out)!r}."

@@ -32,7 +32,7 @@ th, td { text-align: left; padding: .25rem .5rem; border-bottom: 1px solid var(-
   vertical-align: top; }
 td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 tr.off td { background: #fff1ea; }
-figure { margin: .8rem 0; } figcaption { font-size: .9rem; color: #333; }
+figure { margin: .8rem 0; max-width: 34rem; } figcaption { font-size: .9rem; color: #333; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr));
   gap: .5rem 1.2rem; }
 img { width: 100%; height: auto; display: block; }
@@ -142,9 +142,7 @@ def section(entry: Entry, about: dict[str, Any]) -> str:
         for plot in e.measured.plots
     )
     remarks = "".join(f"<li>{escape(text)}</li>" for text in e.measured.remarks)
-    again = (
-        f"nfl-pruning verify --only {s.identifier} --preset {e.preset} --seed {e.seed} --fresh"
-    )
+    again = f"nfl-pruning verify --only {s.identifier} --preset {e.preset} --seed {e.seed} --fresh"
     return f"""<section id="{s.identifier}"><h2>{escape(s.title)} {badge(e.verdict)}</h2>
 <p>{formula(s.claim)}</p>
 <h3>Assumptions</h3><ul>{"".join(f"<li>{formula(a)}</li>" for a in s.assumptions)}</ul>
@@ -190,6 +188,8 @@ def _row(q: Quantity) -> str:
         ("matters", number(q.matters, 2)),
     )
     off = "" if q.judge() == "supported" else " class=off"
-    return f"<tr{off}><td>{escape(q.name)}</td>" + "".join(
-        f'<td class="n" data-label="{name}">{text}</td>' for name, text in cells
-    ) + "</tr>"
+    return (
+        f"<tr{off}><td>{escape(q.name)}</td>"
+        + "".join(f'<td class="n" data-label="{name}">{text}</td>' for name, text in cells)
+        + "</tr>"
+    )

@@ -7,9 +7,10 @@ import io
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from nfl_pruning.statements.base import Plot, Series
 
@@ -53,14 +54,22 @@ def draw(plot: Plot, *, width: float = 5.2, height: float = 3.5) -> Figure:
         for log, name in ((plot.x_log, "x"), (plot.y_log, "y")):
             if log:
                 getattr(axes, f"set_{name}scale")("log")
-                axis = getattr(axes, f"{name}axis")
-                axis.set_minor_locator(LogLocator(subs=range(2, 10)))
-                low, high = getattr(axes, f"get_{name}lim")()
-                if high / max(low, 1e-300) > 30:
-                    axis.set_minor_formatter(NullFormatter())
+                _label_log_axis(getattr(axes, f"{name}axis"), getattr(axes, f"get_{name}lim")())
         if any(series.label for series in plot.series):
             axes.legend(loc="best")
     return figure
+
+
+def _label_log_axis(axis: Any, ends: tuple[float, float]) -> None:
+    """Plain numbers at a few places of a logarithmic axis."""
+    low, high = ends
+    decades = np.log10(high / low)
+    subs = (1, 2, 5) if decades < 2.2 else (1, 3) if decades < 4 else (1,)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_minor_locator(NullLocator())
+    plain = low >= 1e-4 and high <= 1e6
+    if plain:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _draw(axes: Any, series: Series) -> None:

@@ -168,13 +168,14 @@ def measured_from(values: Mapping[str, Any]) -> Measured:
     names = Quantity.__dataclass_fields__
 
     def quantity(entry: Mapping[str, Any]) -> Quantity:
-        kept = {name: entry[name] for name in names}
+        kept: dict[str, Any] = {name: entry[name] for name in names}
         kept["dof"] = math.inf if kept["dof"] == "infinite" else kept["dof"]
-        numbers = ("predicted", "measured", "error", "matters")
-        return Quantity(**kept | {n: math.nan if kept[n] is None else kept[n] for n in numbers})
+        for name in ("predicted", "measured", "error", "matters"):
+            kept[name] = math.nan if kept[name] is None else kept[name]
+        return Quantity(**kept)
 
     plots = [
-        Plot(**dict(entry) | {"series": [Series(**one) for one in entry["series"]]})
+        Plot(**{**entry, "series": [Series(**one) for one in entry["series"]]})
         for entry in values["plots"]
     ]
     return Measured([quantity(q) for q in values["quantities"]], plots, list(values["remarks"]))
@@ -245,11 +246,9 @@ class Statement:
         measured = self.measure(preset, seed)
         return self.judge(measured, preset, seed, shift, time.monotonic() - start)
 
-    def judge(  # noqa: PLR0913
+    def judge(
         self, measured: Measured, preset: str, seed: int, shift: float = 0, seconds: float = 0.0
     ) -> Evidence:
         """The verdict on measurements that exist already."""
         verdict, reason = judge(measured.quantities, shift)
-        return Evidence(
-            self.identifier, preset, seed, shift, verdict, reason, measured, seconds
-        )
+        return Evidence(self.identifier, preset, seed, shift, verdict, reason, measured, seconds)

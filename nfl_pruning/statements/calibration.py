@@ -13,7 +13,7 @@ from nfl_pruning.selections.finite import realised_counts
 from nfl_pruning.statements import sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.planar import Plane, cut_of, rule_of
-from nfl_pruning.statements.summary import extrapolate, mean_and_error, rate_and_error
+from nfl_pruning.statements.summary import extrapolate, mean_and_error
 
 N_FEATURES, SIGNAL = 2, 1.5
 CASES = {
@@ -124,9 +124,7 @@ def measure(preset: str, seed: int) -> Measured:
         losses = np.logaddexp(0, -few.y * few.x[..., 0])
         weighted = (sampling.prune(problem, few, margins) * losses).sum(1) / losses.sum(1)
         text = f"weighted over full risk, drawn subsets, {look}"
-        quantities.append(
-            Quantity(text, 1.0, *mean_and_error(weighted), 0.05, len(weighted) - 1)
-        )
+        quantities.append(Quantity(text, 1.0, *mean_and_error(weighted), 0.05, len(weighted) - 1))
         gap, coefficient = limits(problem)
         a, b = excess(problem, few), excess(problem, many)
         scaled = extrapolate(n, n * a, n2, n2 * b)
@@ -176,9 +174,7 @@ def _soft(preset: str, seed: int, plots: list[Plot]) -> list[Quantity]:
     value = extrapolate(*small, *large)
     text = "limiting excess loss, exponent 0, aware-hardest"
     found.append(Quantity(text, limit, *value, 0.25 * limit, len(large[1]) - 1))
-    best = [
-        EXPONENTS[int(np.argmin([gap + c / n for gap, c in theory]))] for n in curves
-    ]
+    best = [EXPONENTS[int(np.argmin([gap + c / n for gap, c in theory]))] for n in curves]
     plots.append(
         Plot("Soft calibration (label-aware, keep easiest, r = 0.1): the best exponent grows, from "
              f"{best[0]:g} to {best[-1]:g}", "exponent of the inverse keep probability",

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtr
 
 from nfl_pruning.numerics.quadrature import gauss_legendre
 from nfl_pruning.problem import Problem
-from nfl_pruning.scores.base import Context, binary_logits
 from nfl_pruning.scores.evaluate import evaluate
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.summary import extrapolate, mean_and_error
@@ -27,7 +25,7 @@ def error_density(s: np.ndarray, norm: float) -> np.ndarray:
 
 
 def constant(norm: float) -> float:
-    """lim d (1 - rank correlation) = 3 E[f(E)^2], f the density of E = log EL2N.
+    """Lim d (1 - rank correlation) = 3 E[f(E)^2], f the density of E = log EL2N.
 
     log GraNd = E + log(||x|| / sqrt d), whose second term has variance 1 / (2 d). A small
     independent disturbance e of E moves its rank by f(E) e, and Spearman's correlation is
@@ -78,7 +76,7 @@ def overlap_limit(norm: float) -> float:
 
 
 def measure(preset: str, seed: int) -> Measured:
-    """d (1 - rank correlation) at two sizes, extrapolated; and the overlap of kept sets."""
+    """D (1 - rank correlation) at two sizes, extrapolated; and the overlap of kept sets."""
     n, repeats = SIZES[preset]
     rng = np.random.default_rng([seed, 10])
     quantities, series = [], []

@@ -13,6 +13,7 @@ from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements import sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
+from nfl_pruning.statements.summary import known
 from nfl_pruning.theory.abundant import solve_abundant
 from nfl_pruning.theory.proportional import solve
 from nfl_pruning.theory.sweep import solve_many
@@ -98,11 +99,13 @@ def _simulated(preset: str, seed: int) -> list[Quantity]:
     found = []
     for rule, samples, fraction in SIMULATED:
         ours, other = (problem_of(name, 0.8, samples, fraction) for name in (rule, "random"))
-        limit = (solve(ours).test_error or 0.0) - (solve(other).test_error or 0.0)
+        limit = known(solve(ours).test_error) - known(solve(other).test_error)
         runs = [simulate(p, n_features=n_features, n_trials=n_trials, seed=seed)
                 for p in (ours, other)]  # fmt: skip
         text = f"error less random's, {rule}, n/d = {samples:g}, r = {fraction:g}"
-        quantity = Quantity(text, limit, *paired(*runs, "test_error"), 0.05, n_trials - 1)
+        quantity = Quantity(
+            text, limit, *paired(runs[0], runs[1], "test_error"), 0.05, n_trials - 1
+        )
         found.append(quantity)
     return found
 

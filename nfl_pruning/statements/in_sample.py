@@ -7,6 +7,7 @@ from nfl_pruning.montecarlo.estimate import paired
 from nfl_pruning.probes import FixedProbe, InSampleProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
+from nfl_pruning.statements.summary import known
 from nfl_pruning.theory.proportional import solve
 
 RIDGE, PROBE_RIDGE = 0.05 / 6, 0.1 / 6
@@ -20,9 +21,11 @@ SIZES = {"quick": (160, 64), "paper": (600, 400)}
 def problems(look: str) -> tuple[Problem, Problem]:
     """(probe fitted to the samples, fresh probe of the same cosine and norm)."""
     score, keep, fraction = CASES[look]
-    base = Problem(6.0, fraction, score, keep).replace(signal=2.0, ridge=RIDGE)  # pyright: ignore
+    base = Problem(samples_per_feature=6.0, keep_fraction=fraction).replace(
+        score=score, keep=keep, signal=2.0, ridge=RIDGE
+    )
     stage_one = solve(base.replace(selection="random", keep_fraction=1.0, ridge=PROBE_RIDGE))
-    fresh = FixedProbe(stage_one.cosine or 0.0, stage_one.norm)
+    fresh = FixedProbe(known(stage_one.cosine), known(stage_one.norm))
     return base.replace(probe=InSampleProbe(PROBE_RIDGE)), base.replace(probe=fresh)
 
 
@@ -35,12 +38,13 @@ def measure(preset: str, seed: int) -> Measured:
         limits = [solve(p) for p in (own, fresh)]
         runs = [simulate(p, n_features=n_features, n_trials=n_trials, seed=seed)
                 for p in (own, fresh)]  # fmt: skip
-        predicted = (limits[0].cosine or 0.0) - (limits[1].cosine or 0.0)
-        difference = paired(*runs, "cosine")
+        predicted = known(limits[0].cosine) - known(limits[1].cosine)
+        difference = paired(runs[0], runs[1], "cosine")
         dof = n_trials - 1
         quantities += [
-            Quantity(f"cosine, in-sample less fresh, {look}", predicted, *difference, 0.25, dof),
-            Quantity(f"cosine in-sample, {look}", limits[0].cosine or 0.0, runs[0].mean("cosine"),
+            Quantity(f"cosine, in-sample less fresh, {look}", predicted, difference[0],
+                     difference[1], 0.25, dof),
+            Quantity(f"cosine in-sample, {look}", known(limits[0].cosine), runs[0].mean("cosine"),
                      runs[0].standard_error("cosine"), 0.12, dof),
         ]  # fmt: skip
         labels.append(look)

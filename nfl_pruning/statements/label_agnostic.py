@@ -10,7 +10,7 @@ from nfl_pruning.problem import Problem, Teacher
 from nfl_pruning.statements import sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.planar import Plane, cut_of, rule_of
-from nfl_pruning.statements.summary import extrapolate
+from nfl_pruning.statements.summary import extrapolate, known
 from nfl_pruning.theory.abundant import solve_abundant
 from nfl_pruning.theory.observables import observables
 
@@ -97,7 +97,7 @@ def measure(preset: str, seed: int) -> Measured:
         quantities.append(Quantity(text, 2.0, growth, 0.15, 0.5, dof=None))
         problem = problem_of(keep, SIMULATED_BLEND)
         (n, few), (n2, many) = simulated(problem, preset, seed)
-        limit = solve_abundant(problem).excess_risk or np.nan
+        limit = known(solve_abundant(problem).excess_risk)
         text = f"limiting excess loss, {SIMULATED_BLEND:g} flat noise, keep {keep}"
         value = extrapolate(n, few, n2, many)
         quantities.append(Quantity(text, limit, *value, 0.5 * limit, len(many) - 1))
@@ -105,8 +105,8 @@ def measure(preset: str, seed: int) -> Measured:
         text = f"the same by a second quadrature, keep {keep}"
         quantities.append(Quantity(text, limit, own, 1e-7, 1e-3 * limit, dof=None))
     remark = (
-        "The probe lies along the teacher, so a gap is one of test loss: the student's direction, and "
-        "with it the 0-1 error, stays the best one."
+        "The probe lies along the teacher, so a gap is one of test loss: the student's direction, "
+        "and with it the 0-1 error, stays the best one."
     )
     return Measured(quantities, [_plot(gaps, quantities)], [remark])
 
@@ -139,8 +139,8 @@ STATEMENT = Statement(
         "the kept risk). If the link leaves the model by a share ε, a gap of order `ε^{2}` opens."
     ),
     assumptions=(
-        "d = 6 fixed, logistic loss, no ridge, probe along the best parameter, r = 0.3; signal 4 for "
-        "keep hardest, 2 for keep easiest",
+        "d = 6 fixed, logistic loss, no ridge, probe along the best parameter, r = 0.3",
+        "signal 4 for keep hardest, 2 for keep easiest",
         "the link is (1 − ε) logistic + ε (0.1 or 0.9 by the sign)",
     ),
     source="Ayed and Hayou 2023 discuss label-free scores; ratio and gap are derived here.",

@@ -118,7 +118,7 @@ def _plot(best: dict[float, list[float]]) -> Plot:
 
 STATEMENT = Statement(
     identifier="other-side",
-    title="With much data and a good probe, keeping the hardest beats random; with little, the easiest",
+    title="With much data and a good probe keeping the hardest wins; with little, the easiest",
     claim=(
         "Noiseless teacher, max-margin student: at r = 0.3 keep-hardest beats random at n/d = 40 "
         "and keep-easiest beats it at n/d = 2; between them lies a crossover. With a perfect probe "
@@ -131,7 +131,7 @@ STATEMENT = Statement(
         "pruning by |margin| of a fixed probe",
     ),
     source="Sorscher et al. 2022 (arXiv 2206.14486).",
-    why="The samples next to the boundary are those that bind the max-margin fit; an imperfect probe's boundary "
-    "is elsewhere.",
+    why="The samples next to the boundary are those that bind the max-margin fit; an imperfect "
+    "probe's boundary is elsewhere.",
     measure=measure,
 )

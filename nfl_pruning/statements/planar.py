@@ -34,7 +34,7 @@ class Rule:
     hardest: bool
 
     def small(self, share: float) -> tuple[float, bool]:
-        """(share, inside): the first ``share`` of the priority order is small y u or |u|, or not."""
+        """(share of small y u or |u|, whether that part is the first in priority)."""
         return (share, True) if self.hardest else (1 - share, False)
 
 
@@ -110,7 +110,7 @@ class Plane:
 
 
 def cut_of(problem: Problem, rule: Rule, share: float) -> float:
-    """Where y u (or |u|) is cut so that the first ``share`` of the priority order is on its side."""
+    """The y u (or |u|) that has the first ``share`` of the priority order on its side."""
     small, _ = rule.small(share)
     if not rule.aware:
         return float(ndtri(0.5 + 0.5 * small))

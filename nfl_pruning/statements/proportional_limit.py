@@ -9,6 +9,7 @@ from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import make_selection
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
+from nfl_pruning.statements.summary import known
 from nfl_pruning.theory.proportional import solve
 
 DESIGN = {"quick": (6, 200, 64), "paper": (40, 400, 200)}  # problems, features, trials
@@ -48,12 +49,12 @@ def measure(preset: str, seed: int) -> Measured:
         for name, matters in (("cosine", 0.1), ("test_error", 0.03)):
             text = f"{name.replace('_', ' ')} of problem {index + 1} ({problem.score.name})"
             quantities.append(
-                Quantity(text, getattr(limit, name), run.mean(name), run.standard_error(name),
-                         matters, n_trials - 1)
+                Quantity(text, known(getattr(limit, name)), run.mean(name),
+                         run.standard_error(name), matters, n_trials - 1)
             )  # fmt: skip
     sizes, trials = BIAS[preset]
     problem = bias_problem()
-    limit = solve(problem).norm or 0.0
+    limit = known(solve(problem).norm)
     runs = [simulate(problem, n_features=d, n_trials=trials * sizes[0] // d, seed=seed)
             for d in sizes]  # fmt: skip
     bias = np.array([run.mean("norm") - limit for run in runs])

@@ -73,7 +73,7 @@ def fixed_margins(problem: Problem, x: np.ndarray) -> np.ndarray:
 
 
 def prune(problem: Problem, data: DataSets, margins: np.ndarray) -> np.ndarray:
-    """Weights of the problem's selection from given margins, 0 for dropped samples, (repeats, n)."""
+    """Weights of the problem's selection from given margins, 0 if dropped, (repeats, n)."""
     assert isinstance(problem.selection, RankSelection)
     n, d = data.x.shape[1:]
     counts = realised_counts(problem.selection.strata(problem.keep_fraction), n)
@@ -108,7 +108,7 @@ def fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray, steps: int = 40) -> n
     A step is shortened while its decrement is large, which is safe for this loss.
     """
     parts = range(0, len(x), BATCH)
-    rows = [_fit(*(a[i : i + BATCH] for a in (x, y, weights)), steps) for i in parts]
+    rows = [_fit(x[i : i + BATCH], y[i : i + BATCH], weights[i : i + BATCH], steps) for i in parts]
     return np.concatenate(rows)
 
 
