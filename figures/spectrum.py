@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 import style
 from nfl_pruning.cli.scripts import draw_alone
@@ -59,6 +60,7 @@ def _dress(grid: np.ndarray, kept: float, window: list[float]) -> None:
         axes.set_xlabel("samples before pruning")
     for axes in grid[0]:
         axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     grid[0, 1].axhline(1, color=style.RULES["random"].colour, linestyle=(0, (4, 2)))
     grid[0, 0].set(ylabel="excess risk", title=f"learning curves, {share}")
     grid[0, 1].set(ylabel="excess risk / random's", title=f"against random pruning, {share}")
