@@ -245,6 +245,16 @@ def test_fitted_probes_are_the_population_minimiser(probe):
     assert abs(found.norm - fixed.norm) < 1e-9 and found.excess_risk > 0.05
 
 
+def test_labels_that_say_nothing_give_the_zero_parameter():
+    found = solved(BASE.replace(signal=0, score="margin"))
+    assert found.status is Status.CERTIFIED and found.norm == 0 and abs(found.excess_risk) < 1e-12
+
+
+def test_a_separable_hinge_has_no_norm_either():
+    found = solved(BASE.replace(loss="hinge", keep_fraction=0.1))
+    assert found.status is Status.SEPARABLE and found.norm is None
+
+
 def test_samples_per_feature_and_ridge_do_not_matter():
     other = BASE.replace(samples_per_feature=50, ridge=3.0)
     assert solved(other).cosine == solved(BASE).cosine

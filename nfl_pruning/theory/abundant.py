@@ -33,6 +33,7 @@ from nfl_pruning.theory.proportional import CERTIFIED_ERROR
 from nfl_pruning.validation import check_integer, check_number
 
 RADIUS = 100.0
+NOTHING = 1e-12
 _NUMBERS = (
     "cosine",
     "norm",
@@ -231,7 +232,7 @@ def _certified(
         new = ball_minimum(law, loss, level, radius=radius, start=start, on_boundary=on_boundary)
         now = _digits(law, new.theta)
         if digits is not None:
-            error = now.distance(digits) + ROUNDING
+            error = ROUNDING if now.norm == digits.norm == 0 else now.distance(digits) + ROUNDING
         found, digits = new, now
         if error < TARGET_ERROR:
             break
@@ -240,7 +241,10 @@ def _certified(
 
 
 def _digits(law: PlaneLaw, theta: np.ndarray) -> Digits:
+    """Cosine, norm and test error; a parameter of rounding's size is 0, at cosine 0."""
     norm = float(np.hypot(*theta))
+    if norm < NOTHING:
+        return Digits(0.0, 0.0, float(zero_one_error(law.problem.teacher, 0.0)))
     along = law.alignment * theta[0] + law.across * theta[1]
     cosine = float(np.clip(along / max(norm, 1e-300), -1.0, 1.0))
     return Digits(cosine, norm, float(zero_one_error(law.problem.teacher, cosine)))
