@@ -288,6 +288,7 @@ def test_where_the_cosine_is_negative():
     assert cosine_below_zero(BASE.replace(keep="easiest"), least=0.1, points=6) == ()
 
 
+@pytest.mark.slow
 def test_where_the_excess_risk_exceeds_a_size():
     problem = BASE.replace(score="margin", link="steps:0:0.05,0.95")
     intervals = excess_risk_above(problem, 0.02, least=0.1, points=6)
