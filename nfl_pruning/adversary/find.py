@@ -134,7 +134,7 @@ def find(
     for best in sorted(good, key=lambda c: (c.binding, -c.gap))[:ENOUGH]:
         shown = simulate_gap(best.law, score, keep_fraction, keep=keep, seed=seed)
         if shown.mean > _quantile(shown, 1) * shown.error:
-            where = " (on the boundary of the ball: the kept samples are separable)"
+            where = " (on the ball's boundary: the kept samples are separable or nearly so)"
             return Finding(
                 FOUND,
                 f"Found: on this law the excess loss tends to {best.gap:.4g} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -36,11 +37,12 @@ def draw_finding(found: Finding, score: Score, out: Path) -> Path:
         right.set_ylabel("excess loss")
         right.set_title(f"{shown.n_samples} samples, {100 * found.keep_fraction:g} % kept")
         right.grid(axis="x", visible=False)
+        right.set_axisbelow(True)
         figure.savefig(out, dpi=160)
     return out
 
 
-def _law(axes, found: Finding, score: Score) -> None:
+def _law(axes: Any, found: Finding, score: Score) -> None:
     c = found.certificate
     assert c is not None
     x, y = c.law.sample(np.random.default_rng(0), 4000)
@@ -64,6 +66,26 @@ def _law(axes, found: Finding, score: Score) -> None:
         elif theta[0] != 0:
             axes.plot(-(theta[1] * span + theta[2]) / theta[0], span, "k", linestyle=dash,
                       linewidth=1.3, label=name)  # fmt: skip
+        _arrow(axes, theta, dash)
     axes.set(xlim=span, ylim=span, xlabel="first input", ylabel="second input", aspect="equal")
     axes.set_title("Samples of the law; boundaries of the fits")
+    axes.set_axisbelow(True)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, markerscale=1.4)
+
+
+def _arrow(axes: Any, theta: np.ndarray, dash: str) -> None:
+    """An arrow from a boundary towards the side that is classified as y = +1."""
+    size = np.linalg.norm(theta[:2])
+    if size == 0:
+        return
+    normal = theta[:2] / size
+    along = np.array([-normal[1], normal[0]])
+    start = -theta[2] / size * normal
+    start = start + along * np.sign(along[1] or 1.0) * 2.6
+    axes.annotate(
+        "",
+        start + 1.1 * normal,
+        start,
+        arrowprops={"arrowstyle": "->", "lw": 1.2, "linestyle": dash},
+    )
+    axes.annotate("+1", start + 1.45 * normal, ha="center", va="center", fontsize=8.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import jax
@@ -13,13 +14,16 @@ from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements import sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.summary import known
+from nfl_pruning.statements.summary import known, mean_and_error
 from nfl_pruning.theory.abundant import solve_abundant
+from nfl_pruning.theory.abundant_sets import cosine_below_zero, excess_risk_above
 from nfl_pruning.theory.proportional import solve
 from nfl_pruning.theory.sweep import solve_many
 
 SIGNAL, RIDGE = 2.0, 0.05 / 6
-ALIGNMENTS = {"quick": (0.8,), "paper": (0.4, 0.8, 1.0)}
+LARGE_GAP = 0.1  # nats
+SIGNALS = {"quick": (2.0,), "paper": (1.0, 4.0, 2.0)}  # the last one is shown
+ALIGNMENTS = {"quick": (0.8,), "paper": (0.4, 1.0, 0.8)}
 FRACTIONS = (0.05, 0.1, 0.3, 0.5, 0.8)
 SAMPLES = {"quick": (2.0, 10.0, 40.0), "paper": (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 100.0)}
 RIDGES = {"quick": (1e-3, 1e-2, 1e-1), "paper": (1e-4, 1e-3, 1e-2, 1e-1, 1.0)}
@@ -47,14 +51,17 @@ def problem_of(rule: str, alignment: float, samples: float, fraction: float) -> 
 
 
 def maps(preset: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """Observables over (alignment, samples, fraction) by rule, ridge as given and tuned."""
-    shape = (len(ALIGNMENTS[preset]), len(SAMPLES[preset]), len(FRACTIONS))
+    """Observables over (signal, alignment, samples, fraction) by rule, ridge given and tuned."""
+    signals, alignments, samples = SIGNALS[preset], ALIGNMENTS[preset], SAMPLES[preset]
+    shape = (len(signals), len(alignments), len(samples), len(FRACTIONS))
     ridges = (RIDGE, *RIDGES[preset])
     problems = [
-        problem_of(rule, a, s, r).replace(ridge=ridge)
-        for rule in RULES for a in ALIGNMENTS[preset] for s in SAMPLES[preset] for r in FRACTIONS
-        for ridge in ridges
-    ]  # fmt: skip
+        problem_of(rule, alignment, count, fraction).replace(signal=signal, ridge=ridge)
+        for rule in RULES
+        for signal, alignment, count, fraction, ridge in product(
+            signals, alignments, samples, FRACTIONS, ridges
+        )
+    ]
     found = solve_many(problems)
     maps = {}
     for name in ("test_loss", "test_error"):
@@ -75,7 +82,7 @@ def measure(preset: str, seed: int) -> Measured:
             for rule, gap in lead.items():
                 wins = [
                     [f"{r:g}" for r, g in zip(FRACTIONS, row, strict=True) if g > 0]
-                    for row in gap[-1]
+                    for row in gap[-1, -1]
                 ]
                 text = "; ".join(
                     f"n/d = {s:g}: {', '.join(w) or 'none'}"
@@ -90,7 +97,7 @@ def measure(preset: str, seed: int) -> Measured:
                 quantities.append(Quantity(text, 0.0, float(worst), 1e-6, 1e-3, None, "above"))
         if name == "test_error":
             plots = _plots(preset, found)
-    quantities += _simulated(preset, seed) + _abundant(seed)
+    quantities += _simulated(preset, seed) + _abundant(seed) + _turning(seed, remarks)
     return Measured(quantities, plots, remarks)
 
 
@@ -145,12 +152,33 @@ def _abundant(seed: int) -> list[Quantity]:
     ]  # fmt: skip
 
 
+def _turning(seed: int, remarks: list[str]) -> list[Quantity]:
+    """Where the fit of label-aware keep-hardest turns away from the teacher, d fixed."""
+    base = problem_of("aware-hardest", 0.8, 1.0, 0.5)
+    ((_, turn),) = cosine_below_zero(base, least=0.2, points=6)
+    ((_, gap),) = excess_risk_above(base, LARGE_GAP, least=0.2, points=6)
+    remarks.append(
+        f"Abundant data, label-aware keep-hardest: the cosine is negative below r = {turn:.3f}, "
+        f"the excess loss above {LARGE_GAP:g} below r = {gap:.3f} (searched down to 0.2)."
+    )
+    data = sampling.draw(jax.random.fold_in(jax.random.key(seed), 510), base, (120, 3200, 3))
+    margins, found = sampling.fixed_margins(base, data.x), []
+    for factor, relation in ((0.93, "below"), (1.07, "above")):
+        kept = sampling.prune(base.replace(keep_fraction=factor * turn), data, margins)
+        theta = sampling.fit(data.x, data.y, kept)
+        cosine = theta[:, 0] / np.linalg.norm(theta, axis=1)
+        text = f"mean cosine at {factor:g} of the r where it changes sign"
+        value = mean_and_error(cosine)
+        found.append(Quantity(text, 0.0, *value, 0.01, len(cosine) - 1, relation))
+    return found
+
+
 def _plots(preset: str, found: dict) -> list[Plot]:
     plots = []
     for i, samples in enumerate(SAMPLES[preset]):
         series = [Series("random", list(FRACTIONS), [0.0] * len(FRACTIONS), look="random")]
         for rule in [rule for rule in RULES if rule != "random"]:
-            gap = found["tuned"][rule][-1, i] - found["tuned"]["random"][-1, i]
+            gap = found["tuned"][rule][-1, -1, i] - found["tuned"]["random"][-1, -1, i]
             series.append(Series(rule.replace("-", ", keep "), list(FRACTIONS), gap.tolist(),
                                  look=rule))  # fmt: skip
         plots.append(Plot(f"0-1 error less random's, ridge tuned for both, n/d = {samples:g}",

@@ -94,8 +94,8 @@ def _remarks(found: dict) -> list[str]:
     bound = [key for key, got in found.items() if got.binding]
     flat = [got.error_gap for key, got in found.items() if key[0] == "entropy"]
     return [
-        f"In {len(bound)} of {len(found)} cases the kept samples are separable and the limit lies "
-        "on the boundary of the ball of radius 20 that parameters are confined to.",
+        f"In {len(bound)} of {len(found)} cases the kept samples are separable, or nearly so, and "
+        "the limit lies on the boundary of the ball of radius 20 that parameters are confined to.",
         "A gap is one of test loss. In 0-1 error label-aware keep-hardest loses up to "
         f"{max(got.error_gap for got in found.values()):.2f}; label-agnostic rules on this "
         f"symmetric law lose nothing ({max(map(abs, flat)):.3f}), as only the norm is off.",

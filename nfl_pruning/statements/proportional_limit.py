@@ -13,7 +13,7 @@ from nfl_pruning.statements.summary import known
 from nfl_pruning.theory.proportional import solve
 
 DESIGN = {"quick": (6, 200, 64), "paper": (40, 400, 200)}  # problems, features, trials
-BIAS = {"quick": ((8, 16), 80_000), "paper": ((10, 20, 40), 400_000)}
+BIAS = {"quick": ((8, 20), 160_000), "paper": ((10, 20, 40), 400_000)}
 RULES = (("el2n", "easiest", "threshold"), ("entropy", "hardest", "threshold"),
          ("el2n", "hardest", "exact"))  # fmt: skip
 
