@@ -147,7 +147,7 @@ print(json.dumps({
 
 
 def test_imports_point_one_way():
-    """numerics, records <- scores, selections <- problem <- theory, montecarlo <- statements <- cli."""
+    """numerics, records <- scores, selections <- problem <- theory, montecarlo <- ... <- cli."""
     root = Path(nfl_pruning.__file__).parent
     rank = {
         "validation": 0, "registry": 1, "numerics": 1, "records": 1, "notation": 1, "links": 2,

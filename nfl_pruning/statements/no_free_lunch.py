@@ -29,7 +29,7 @@ LOOKS = {
 
 def measure(preset: str, seed: int) -> Measured:
     """Certified gaps on two explicit laws, and some of them on samples."""
-    quantities, found = [], {}
+    quantities, simulated, found = [], [], {}
     names = [name for name in SCORES if name != "random"]
     for keep, fractions in (("hardest", FRACTIONS), ("easiest", FEWER[preset])):
         law = EXPLICIT[LAWS[keep]]
@@ -45,13 +45,12 @@ def measure(preset: str, seed: int) -> Measured:
             repeats=REPEATS[preset],
         )  # fmt: skip
         text = f"simulated gap over random, {name}, keep {keep} {fraction:g}"
-        quantities.append(
+        simulated.append(
             Quantity(text, gap, shown.mean, shown.error, 0.5 * gap, shown.repeats - 1)
         )
     if preset == "paper":
         quantities += _searched(names, seed)
-    simulated = quantities[-len(SIMULATED) :] if preset == "quick" else quantities
-    return Measured(quantities, [_plot(found, simulated)], _remarks(found))
+    return Measured(quantities + simulated, [_plot(found, simulated)], _remarks(found))
 
 
 def _positive(text: str, got: Certificate) -> Quantity:
@@ -78,7 +77,7 @@ def _plot(found: dict, simulated: list[Quantity]) -> Plot:
         kept = [f for f in FRACTIONS if (name, f, "hardest") in found]
         y = [found[name, f, "hardest"].gap for f in kept]
         series.append(Series(name, list(kept), y, look=look))
-    for (name, fraction, keep), quantity in zip(SIMULATED, simulated, strict=False):
+    for (name, fraction, keep), quantity in zip(SIMULATED, simulated, strict=True):
         if keep == "hardest":
             series.append(
                 Series("", [fraction], [quantity.measured], [quantity.error], LOOKS[name],
