@@ -2,6 +2,7 @@
 
 # Numbers may be None here; a test fails where that is wrong.
 # pyright: reportOptionalOperand=false, reportArgumentType=false, reportOperatorIssue=false
+# pyright: reportCallIssue=false
 
 import numpy as np
 import pytest
