@@ -38,7 +38,7 @@ def draw(store: RecordStore, out: Path) -> list[Path]:
         for axes, rule in zip(row, RULES, strict=True):
             change = error[names.index(rule)] - error[names.index("random")]
             shade = _map(axes, record, change=change, error=error[names.index(rule)])
-            axes.set_xlabel("kept share of the data" if panel == PANELS[-1] else "")
+            axes.set_xlabel("kept share" if panel == PANELS[-1] else "")
         row[0].set_ylabel(LABELS[panel])
     style.share_rows(grid)
     bar = figure.colorbar(shade, ax=grid, shrink=0.5, aspect=30, extend="both")

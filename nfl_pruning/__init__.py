@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from nfl_pruning.spectrum import power_law as power_law
     from nfl_pruning.theory.abundant import solve_abundant as solve_abundant
     from nfl_pruning.theory.existence import existence_threshold as existence_threshold
+    from nfl_pruning.theory.gradients import limit_function as limit_function
+    from nfl_pruning.theory.optimal import optimal_rule as optimal_rule
     from nfl_pruning.theory.proportional import solve as solve
     from nfl_pruning.theory.spectrum import solve_spectrum as solve_spectrum
+    from nfl_pruning.theory.sweep import sweep as sweep
     from nfl_pruning.validation import InvalidArgumentError as InvalidArgumentError
 
 _HOMES = {
@@ -46,8 +49,11 @@ _HOMES = {
     "nfl_pruning.spectrum": ("Spectrum", "power_law"),
     "nfl_pruning.theory.abundant": ("solve_abundant",),
     "nfl_pruning.theory.existence": ("existence_threshold",),
+    "nfl_pruning.theory.gradients": ("limit_function",),
+    "nfl_pruning.theory.optimal": ("optimal_rule",),
     "nfl_pruning.theory.proportional": ("solve",),
     "nfl_pruning.theory.spectrum": ("solve_spectrum",),
+    "nfl_pruning.theory.sweep": ("sweep",),
     "nfl_pruning.validation": ("InvalidArgumentError",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -44,7 +44,8 @@ def jobs(preset: str) -> list[Job]:
         config |= {"problems": {rule: _problem(rule).describe() for rule in RULES}}
 
         def compute(axes: dict[str, list[float]] = axes) -> dict[str, Any]:
-            found = sweep({rule: _problem(rule) for rule in RULES}, **axes)
+            grid: dict[str, Any] = dict(axes)
+            found = sweep({rule: _problem(rule) for rule in RULES}, **grid)
             values = found.least("test_error", "ridge") if "ridge" in axes else found["test_error"]
             missing = [status.value for status in found.status.flat if not status.has_estimate]
             return {"test_error": values.tolist(), "without a number": len(missing)}

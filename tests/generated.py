@@ -29,8 +29,12 @@ EXAMPLE = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTA
 
 SOLVERS = {
     "`solve`: the proportional limit": ("nfl_pruning/theory/proportional.py", "proportional"),
+    "`sweep`: whole grids in one program": ("nfl_pruning/theory/sweep.py", "sweep"),
+    "`limit_function`: gradients": ("nfl_pruning/theory/gradients.py", "sweep"),
+    "`optimal_rule`: the best rule": ("nfl_pruning/theory/optimal.py", "optimal"),
     "`solve_spectrum`: any covariance": ("nfl_pruning/theory/spectrum.py", "spectrum"),
     "`solve_abundant`: features fixed": ("nfl_pruning/theory/abundant.py", "abundant"),
+    "`existence_threshold`: when fits exist": ("nfl_pruning/theory/existence.py", "separability"),
     "`simulate`: trials at finite size": ("nfl_pruning/montecarlo/engine.py", "montecarlo"),
     "`select`: which samples stay": ("nfl_pruning/selections/finite.py", "selections"),
     "`prune`: real data sets": ("nfl_pruning/pruning.py", "prune"),

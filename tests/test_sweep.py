@@ -6,7 +6,7 @@ import pytest
 
 from nfl_pruning import Problem, Status, make_selection, solve
 from nfl_pruning.theory.gradients import limit_function
-from nfl_pruning.theory.sweep import solve_many, sweep
+from nfl_pruning.theory.sweep import solve_list, solve_many, sweep
 from nfl_pruning.validation import InvalidArgumentError
 
 BASE = Problem(samples_per_feature=6, keep_fraction=0.3, probe="fixed:0.8").replace(
@@ -178,3 +178,21 @@ def test_gradients_need_double_precision_and_known_numbers():
         function(beta=1)
     with pytest.raises(InvalidArgumentError, match="takes threshold, random, exact or soft"):
         limit_function(BASE.replace(ridge=0))
+
+
+def test_a_list_of_problems_comes_back_as_solutions():
+    problems = [BASE, BASE.replace(ridge=0, samples_per_feature=2)]
+    for found, exact in zip(solve_list(problems), map(solve, problems), strict=True):
+        assert found.status is exact.status and found.message == exact.message
+        mine, other = found.to_dict(), exact.to_dict()
+        assert set(mine) == set(other) and set(mine["state"]) == set(other["state"])
+        for name in ("cosine", "calibration_slope", "excess_risk"):
+            assert mine[name] == pytest.approx(other[name], abs=1e-8)
+        assert mine["state"] == pytest.approx(other["state"], abs=1e-7)
+
+
+def test_the_least_over_an_axis_skips_what_has_no_number():
+    found = sweep(BASE, ridge=[0.01, 0.1], samples_per_feature=[3, 6])
+    found["test_error"][0, 1] = np.nan
+    least = found.least("test_error", "ridge")
+    assert least[0] == found["test_error"][:, 0].min() and least[1] == found["test_error"][1, 1]

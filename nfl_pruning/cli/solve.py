@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,7 @@ from nfl_pruning.cli.limits import limit_options, solver_of
 from nfl_pruning.cli.options import is_sweep, json_option, problem_options, problems, swept
 
 if TYPE_CHECKING:
+    from nfl_pruning.problem import Problem
     from nfl_pruning.theory.proportional import Solution
 
 HELP = """Solve a pruning problem exactly in the limit of many samples and features.
@@ -30,6 +32,7 @@ test_error is P(sign <x, theta> differs from a fresh noisy label), excess_risk i
 the least population loss, cosine is to the teacher.
 """
 
+WORTH_COMPILING = 100  # cells; compiling for whole grids takes seconds, a cell after that 1 ms
 OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "calibration_slope")
 
 
@@ -44,10 +47,14 @@ def command(as_json: bool, **options: str) -> None:
     from nfl_pruning.cli.output import progress
 
     with progress(len(cases), "solving") as advance:
-        solutions = []
-        for _, problem in cases:
-            solutions.append(solve(problem))
-            advance()
+        found = [problem for _, problem in cases]
+        if len(cases) >= WORTH_COMPILING and _proportional(solve):
+            solutions = _all_at_once(found, advance)
+        else:
+            solutions = []
+            for problem in found:
+                solutions.append(solve(problem))
+                advance()
     if as_json:
         from nfl_pruning.records import to_json
 
@@ -57,6 +64,26 @@ def command(as_json: bool, **options: str) -> None:
         _print_sweep(swept(options), [point for point, _ in cases], solutions)
     else:
         _print_one(solutions[0])
+
+
+def _proportional(solve: Callable[[Problem], Any]) -> bool:
+    from nfl_pruning.theory.proportional import solve as proportional
+
+    return solve is proportional
+
+
+def _all_at_once(cases: list[Problem], advance: Callable[[], Any]) -> list[Solution]:
+    from nfl_pruning.theory.sweep import solve_list
+
+    shown = 0
+
+    def follow(done: int, total: int) -> None:
+        nonlocal shown
+        for _ in range(done - shown):
+            advance()
+        shown = done
+
+    return solve_list(cases, progress=follow)
 
 
 def as_object(solution: Solution) -> dict[str, Any]:

@@ -193,12 +193,19 @@ def observables(
             signal = jnp.full_like(c, teacher.scale)
             loss_value = np.where(known, _expected_loss(teacher.link, loss, signal, c, b), np.nan)
             least = best_loss(teacher, loss)
-        scale = np.where(known, best_norm(teacher, LOSSES["logistic"], c), np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slope = np.where(norm > 0, scale / norm, np.nan)
     return {
         "test_error": zero_one_error(teacher, cosine),
         "test_loss": loss_value,
         "excess_risk": loss_value - least,
-        "calibration_slope": slope,
+        "calibration_slope": calibration_slopes(teacher, cosine=cosine, norm=norm),
     }
+
+
+def calibration_slopes(teacher: Teacher, *, cosine: np.ndarray, norm: np.ndarray) -> np.ndarray:
+    """The factors on margins of given cosine and norm that minimise the logistic test loss."""
+    known = np.isfinite(cosine) & np.isfinite(norm)
+    with jax.enable_x64(True):
+        c = jnp.where(known, cosine, 0.0)
+        scale = np.where(known, best_norm(teacher, LOSSES["logistic"], c), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(norm > 0, scale / norm, np.nan)

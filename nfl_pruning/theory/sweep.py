@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import make_selection
-from nfl_pruning.theory.fast.batch import groups, run_batch
-from nfl_pruning.theory.fast.limit import Limit
-from nfl_pruning.theory.observables import best_losses
+from nfl_pruning.theory.fast.batch import Found, groups, run_batch
+from nfl_pruning.theory.observables import best_losses, calibration_slopes
 from nfl_pruning.theory.proportional import Solution, solve
 from nfl_pruning.validation import InvalidArgumentError
 
@@ -30,6 +30,7 @@ NUMBERS = (
     "error_estimate",
     "residual",
 )
+STATE = ("a_u", "a_p", "tau", "kappa", "chi", "probe_alignment")
 AXES = ("signal", "alignment", "samples_per_feature", "ridge", "keep_fraction", "exploit")
 
 Progress = Callable[[int, int], Any]
@@ -44,13 +45,16 @@ class Sweep:
         problems: one a cell, in C order.
         status: how each cell ended (:class:`Status`), an object array of the grid's shape.
         values: name -> float64 array of the grid's shape, NaN where the status has no estimate:
-            cosine, norm, test_error, test_loss, excess_risk, error_estimate, residual.
+            cosine, norm, test_error, test_loss, excess_risk, error_estimate, residual; and the
+            unknowns a_u, a_p, tau, kappa, chi (NaN but for in-sample probes) and probe_alignment.
+        singly: number of the cell -> what ``solve`` said, for those that it solved.
     """
 
     axes: dict[str, tuple]
     problems: tuple[Problem, ...]
     status: np.ndarray
     values: dict[str, np.ndarray]
+    singly: dict[int, Solution] = field(default_factory=dict, repr=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -114,7 +118,7 @@ def sweep(
     problem: Problem | Mapping[str, Problem],
     *,
     progress: Progress = lambda done, total: None,
-    **axes: Sequence[float],
+    **axes: ArrayLike,
 ) -> Sweep:
     """The proportional limit of a problem over a grid of its numbers.
 
@@ -153,6 +157,7 @@ def sweep(
         flat.problems,
         flat.status.reshape(shape),
         {name: array.reshape(shape) for name, array in flat.values.items()},
+        flat.singly,
     )
 
 
@@ -182,29 +187,36 @@ def solve_many(
         done += finished
         progress(done, count)
 
-    values = {name: np.full(count, np.nan) for name in NUMBERS}
+    values = {name: np.full(count, np.nan) for name in (*NUMBERS, *STATE)}
     status = np.full(count, Status.NO_SOLUTION, object)
     fast, slow = groups(problems)
     for (kind, rule), (where, settings) in fast.items():
         found = run_batch(kind, rule, settings, progress=advance)
+        slow += list(np.asarray(where)[~found.good])
         good = np.flatnonzero(found.good)
+        if not len(good):
+            continue
         places = np.asarray(where)[good]
-        _put(values, places, found.limit, good)
+        _put(values, places, found, good)
+        if rule.probe != "in-sample":
+            values["chi"][places] = np.nan
         least = best_losses(kind.link, kind.loss, np.asarray(settings.signal)[good])
         values["excess_risk"][places] = values["test_loss"][places] - least
         status[places] = Status.CERTIFIED
-        slow += list(np.asarray(where)[~found.good])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
+        singly = {}
         for i, solution in zip(slow, pool.map(solve, [problems[i] for i in slow]), strict=True):
+            singly[int(i)] = solution
             _put_solution(values, status, int(i), solution)
             advance(1)
-    return Sweep({"problem": tuple(range(count))}, tuple(problems), status, values)
+    return Sweep({"problem": tuple(range(count))}, tuple(problems), status, values, singly)
 
 
-def _put(values: dict[str, np.ndarray], places: np.ndarray, found: Limit, good: np.ndarray) -> None:
-    for name in NUMBERS:
-        if name != "excess_risk":
-            values[name][places] = np.asarray(getattr(found, name))[good]
+def _put(values: dict[str, np.ndarray], places: np.ndarray, found: Found, good: np.ndarray) -> None:
+    numbers = found.limit._asdict() | found.state._asdict()
+    numbers["probe_alignment"] = numbers.pop("alignment")
+    for name, array in numbers.items():
+        values[name][places] = np.asarray(array)[good]
 
 
 def _put_solution(
@@ -215,3 +227,33 @@ def _put_solution(
         for name in NUMBERS:
             number = getattr(solution, name)
             values[name][i] = np.nan if number is None else number
+        for name in STATE:
+            values[name][i] = solution.state.get(name, np.nan)
+
+
+def solve_list(
+    problems: Sequence[Problem], *, progress: Progress = lambda done, total: None
+) -> list[Solution]:
+    """:func:`solve_many` with a :class:`Solution` a problem, as ``solve`` returns it."""
+    found = solve_many(problems, progress=progress)
+    solutions = []
+    for i, problem in enumerate(problems):
+        if i in found.singly:
+            solutions.append(found.singly[i])
+            continue
+        numbers = {name: float(found[name][i]) for name in NUMBERS}
+        slope = calibration_slopes(
+            problem.teacher, cosine=found["cosine"][i], norm=found["norm"][i]
+        )
+        state = {name: float(found[name][i]) for name in STATE if np.isfinite(found[name][i])}
+        solutions.append(
+            Solution(
+                problem,
+                Status.CERTIFIED,
+                Status.CERTIFIED.sentence,
+                calibration_slope=float(slope),
+                state=state,
+                **numbers,
+            )
+        )
+    return solutions

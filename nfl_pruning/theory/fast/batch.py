@@ -182,6 +182,8 @@ def run_batch(
     values: np.ndarray | None = None
     good = np.zeros(count, bool)
     for tier, least in zip(TIERS, WORTH, strict=True):
+        if tier.graded and rule.probe == "in-sample":
+            break  # whose nodes are not graded
         todo = np.flatnonzero(~good)
         if len(todo) < least:
             break

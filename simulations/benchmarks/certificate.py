@@ -1,0 +1,128 @@
+"""How often the proportional limit is certified, and whether a certificate can be trusted.
+
+Random problems over a wide range are solved by ``solve_many``. Then some of them, drawn at random,
+and those with the largest error estimates are solved again by ``solve``, which shares neither
+coordinates nor quadrature with the compiled solver (cells that ``solve`` itself had answered are
+solved by the tensor-grid method of the tests, where that knows the problem). Run::
+
+    python simulations/benchmarks/certificate.py --count 10000 --out docs/certificate.json
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from nfl_pruning import Problem, Status, make_selection, solve
+from nfl_pruning.records import provenance, to_json
+from nfl_pruning.theory.fast.batch import known
+from nfl_pruning.theory.sweep import Sweep, solve_many
+
+RANGES = {
+    "samples_per_feature": (0.2, 1e4),
+    "keep_fraction": (0.005, 1.0),
+    "ridge": (1e-5, 10.0),
+}
+SCORES = ("el2n", "margin")
+ENDS = ("hardest", "easiest")
+PROTOCOLS = ("threshold", "exact", "soft:0.5", "random")
+LOSSES = ("logistic", "squared")
+PROBES = ("fixed", "pilot", "in-sample")
+CERTIFIED = 1e-7
+
+
+def draw(count: int, seed: int) -> list[Problem]:
+    """Problems that cycle through rules, protocols, losses and probes; numbers are random."""
+    rng = np.random.default_rng(seed)
+    strata = list(product(SCORES, ENDS, PROTOCOLS, LOSSES, PROBES))
+    rng.shuffle(strata)
+
+    def spread(low: float, high: float) -> float:
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+    found = []
+    for i in range(count):
+        score, keep, protocol, loss, probe = strata[i % len(strata)]
+        numbers = {name: spread(*ends) for name, ends in RANGES.items()}
+        signal, alignment = rng.uniform(0, 20), rng.uniform(-0.99, 1)
+        form = {
+            "fixed": f"fixed:{alignment}",
+            "pilot": f"pilot:{spread(0.2, 100)}:{spread(1e-3, 1)}",
+            "in-sample": f"in-sample:{spread(1e-3, 1)}",
+        }[probe]
+        selection = make_selection(protocol, exploit=rng.uniform(0, 1))
+        choice = {"score": score, "probe": form, "signal": signal, "loss": loss, **numbers}
+        found.append(Problem(keep=keep, selection=selection).replace(**choice))
+    return found
+
+
+def check(found: Sweep, places: np.ndarray) -> dict[str, Any]:
+    """The largest true error among some cells, against a solver that differs."""
+    worst, wrong, compared = 0.0, 0, 0
+    for i in places:
+        problem = found.problems[i]
+        if known(problem) is None:
+            continue
+        other = solve(problem)
+        if other.status is not Status.CERTIFIED:
+            continue
+        compared += 1
+        error = max(
+            abs(found["cosine"][i] - other.cosine),
+            abs(found["norm"][i] / other.norm - 1),
+            abs(found["test_error"][i] - other.test_error),
+        )
+        worst = max(worst, float(error))
+        wrong += error > CERTIFIED
+    return {"compared": compared, "wrong": wrong, "largest error": worst}
+
+
+@click.command(help=__doc__)
+@click.option("--count", default=10000, show_default=True, help="Problems.")
+@click.option("--seed", default=0, show_default=True, help="Of the problems.")
+@click.option("--recheck", default=100, show_default=True, help="Cells solved again, twice.")
+@click.option("--out", type=Path, help="JSON file for the results.")
+def main(count: int, seed: int, recheck: int, out: Path | None) -> None:
+    """Solve, count, check, print."""
+    problems = draw(count, seed)
+    begin = time.perf_counter()
+    found = solve_many(problems, progress=_say)
+    seconds = time.perf_counter() - begin
+    error = np.where(np.isnan(found["error_estimate"]), np.inf, found["error_estimate"])
+    good = error <= CERTIFIED
+    exists = found.status != Status.SEPARABLE
+    rng = np.random.default_rng(seed + 1)
+    certified = np.flatnonzero(good)
+    at_random = rng.choice(certified, min(recheck, len(certified)), replace=False)
+    largest = certified[np.argsort(error[certified])[-recheck:]]
+    result = {
+        "problems": count,
+        "seed": seed,
+        "seconds": seconds,
+        "status": dict(Counter(status.value for status in found.status)),
+        "a fit exists": int(exists.sum()),
+        "certified to 1e-7": int(good.sum()),
+        "share certified": float(good.sum() / exists.sum()),
+        "largest error estimate of a certified one": float(error[certified].max()),
+        "checked at random": check(found, at_random),
+        "checked, largest estimates": check(found, largest),
+        "not certified": [problems[i].describe() for i in np.flatnonzero(~good & exists)[:50]],
+    }
+    click.echo(to_json({k: v for k, v in result.items() if k != "not certified"}, indent=2))
+    if out:
+        out.write_text(to_json(result | {"provenance": provenance()}, indent=2) + "\n")
+
+
+def _say(done: int, total: int) -> None:
+    if done % 500 < 5 or done == total:
+        click.echo(f"{done} of {total}", err=True)
+
+
+if __name__ == "__main__":
+    main()
