@@ -45,9 +45,7 @@ def measure(preset: str, seed: int) -> Measured:
             repeats=REPEATS[preset],
         )  # fmt: skip
         text = f"simulated gap over random, {name}, keep {keep} {fraction:g}"
-        simulated.append(
-            Quantity(text, gap, shown.mean, shown.error, 0.5 * gap, shown.repeats - 1)
-        )
+        simulated.append(Quantity(text, gap, shown.mean, shown.error, gap, shown.repeats - 1))
     if preset == "paper":
         quantities += _searched(names, seed)
     return Measured(quantities + simulated, [_plot(found, simulated)], _remarks(found))
