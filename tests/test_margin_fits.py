@@ -5,15 +5,28 @@
 # pyright: reportAttributeAccessIssue=false, reportCallIssue=false
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy.optimize import linprog, minimize, nnls
+from scipy.integrate import dblquad
+from scipy.optimize import linprog, minimize, minimize_scalar, nnls
+from scipy.special import expit
+from scipy.stats import norm
 from sklearn.svm import LinearSVC
 
-from nfl_pruning import InvalidArgumentError, Problem, make_selection, simulate, solve
+from nfl_pruning import (
+    LOSSES,
+    InvalidArgumentError,
+    Problem,
+    Teacher,
+    make_selection,
+    simulate,
+    solve,
+)
 from nfl_pruning.montecarlo import training_set
 from nfl_pruning.probes import FixedProbe
+from nfl_pruning.theory.observables import best_loss, observables
 
 HINGE = Problem(samples_per_feature=6, keep_fraction=0.3, probe=FixedProbe(0.8)).replace(
     signal=2.0, ridge=0.05 / 6, loss="hinge"
@@ -157,3 +170,38 @@ def test_agrees_with_the_limit_and_not_with_a_shifted_threshold(name):
     wrong = solve(problem.replace(keep_fraction=1.3 * problem.keep_fraction))
     scores = [simulation.z_score(o, getattr(wrong, o)) for o in ("cosine", "norm")]
     assert max(map(abs, scores)) > 6
+
+
+def test_the_hinge_loss_of_a_fit_and_the_least_there_is():
+    """Against adaptive quadrature in the student's margin and a scalar search over norms."""
+    teacher = Teacher("flip:0.1:logistic", 3.0)
+
+    def risk(size, cosine):
+        def integrand(w, u):
+            z = cosine * w + np.sqrt(1 - cosine**2) * u
+            p = 0.1 + 0.8 * expit(3 * z)
+            v = size * w
+            loss = p * max(1 - v, 0) + (1 - p) * max(1 + v, 0)
+            return loss * norm.pdf(w) * norm.pdf(u)
+
+        edges = sorted({-8.0, *np.clip([-1 / size, 1 / size], -8, 8), 8.0})
+        pieces = [dblquad(integrand, -8, 8, a, b, epsabs=1e-9)[0] for a, b in pairwise(edges)]
+        return sum(pieces)
+
+    found = observables(teacher, LOSSES["hinge"], cosine=0.6, norm=1.7)
+    assert abs(found["test_loss"] - risk(1.7, 0.6)) < 1e-7
+    x, weight = np.polynomial.legendre.leggauss(200)
+
+    def on_the_axis(size):
+        cuts = [-9.0, -1 / size, 1 / size, 9.0]
+        total = 0.0
+        for a, b in pairwise(cuts):
+            w = (a + b) / 2 + (b - a) / 2 * x
+            p, v = 0.1 + 0.8 * expit(3 * w), size * w
+            loss = p * np.maximum(1 - v, 0) + (1 - p) * np.maximum(1 + v, 0)
+            total += np.sum((b - a) / 2 * weight * loss * norm.pdf(w))
+        return total
+
+    least = minimize_scalar(on_the_axis, bounds=(0.2, 5), method="bounded", options={"xatol": 1e-9})
+    assert abs(best_loss(teacher, LOSSES["hinge"]) - least.fun) < 1e-10
+    assert abs(found["test_loss"] - found["excess_risk"] - least.fun) < 1e-10
