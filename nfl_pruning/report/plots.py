@@ -55,7 +55,10 @@ def draw(plot: Plot, *, width: float = 5.2, height: float = 3.5) -> Figure:
             if log:
                 getattr(axes, f"set_{name}scale")("log")
                 _label_log_axis(getattr(axes, f"{name}axis"), getattr(axes, f"get_{name}lim")())
-        if any(series.label for series in plot.series):
+        named = sum(bool(series.label) for series in plot.series)
+        if named > 3:  # below the axes, where no curve can be in the way
+            figure.legend(loc="outside lower center", ncols=2)
+        elif named:
             axes.legend(loc="best")
     return figure
 

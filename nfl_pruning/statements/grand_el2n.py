@@ -121,8 +121,8 @@ STATEMENT = Statement(
     title="GraNd ranks like EL2N as features grow, with error of order 1/d",
     claim=(
         "For a linear probe GraNd = EL2N times `‖x‖/√d`, so `1 − rank correlation = C/d + "
-        "o(1/d)` with `C = 3 ∫ f^{3}`, f the density of log EL2N. C grows exponentially in the "
-        "square of the probe's norm, since confident errors all have EL2N near its maximum: then "
+        "o(1/d)` with `C = 3 ∫ f^{3}`, f the density of log EL2N. For large probe norms b it grows "
+        "like `exp(2 b^{2}/3)`, since confident errors all have EL2N near its maximum: then "
         "the law sets in late, and at d = 10 the two keep different samples."
     ),
     assumptions=("inputs N(0, I)", "logistic link, signal 2, a probe along the teacher"),

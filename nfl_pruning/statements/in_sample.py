@@ -55,7 +55,7 @@ def measure(preset: str, seed: int) -> Measured:
         "In-sample less fresh: cosine to the teacher. " + ", ".join(
             f"{i + 1}: {name}" for i, name in enumerate(labels)),
         "case", "difference of cosines",
-        [Series("limit", place, theory, look="full"),
+        [Series("limit", place, theory, look="full", points=True),
          Series("simulated", place, [m for m, _ in trials], [e for _, e in trials],
                 "aware-hardest", points=True)],
     )  # fmt: skip
