@@ -196,3 +196,17 @@ def test_the_least_over_an_axis_skips_what_has_no_number():
     found["test_error"][0, 1] = np.nan
     least = found.least("test_error", "ridge")
     assert least[0] == found["test_error"][:, 0].min() and least[1] == found["test_error"][1, 1]
+
+
+def test_labelled_arrays_or_the_name_of_the_extra():
+    found = sweep(BASE, ridge=[0.01, 0.1])
+    try:
+        import xarray
+    except ImportError:
+        with pytest.raises(ImportError, match=r"pip install 'nfl-pruning\[xarray\]'"):
+            found.to_xarray()
+    else:
+        table = found.to_xarray()
+        assert isinstance(table, xarray.Dataset)
+        assert float(table["cosine"].sel(ridge=0.1)) == found["cosine"][1]
+        assert table["status"].values.tolist() == ["certified"] * 2

@@ -35,6 +35,7 @@ PROTOCOLS = ("threshold", "exact", "soft:0.5", "random")
 LOSSES = ("logistic", "squared")
 PROBES = ("fixed", "pilot", "in-sample")
 CERTIFIED = 1e-7
+PART = 2500
 
 
 def draw(count: int, seed: int) -> list[Problem]:
@@ -83,40 +84,60 @@ def check(found: Sweep, places: np.ndarray) -> dict[str, Any]:
     return {"compared": compared, "wrong": wrong, "largest error": worst}
 
 
-@click.command(help=__doc__)
-@click.option("--count", default=10000, show_default=True, help="Problems.")
-@click.option("--seed", default=0, show_default=True, help="Of the problems.")
-@click.option("--recheck", default=100, show_default=True, help="Cells solved again, twice.")
-@click.option("--out", type=Path, help="JSON file for the results.")
-def main(count: int, seed: int, recheck: int, out: Path | None) -> None:
-    """Solve, count, check, print."""
-    problems = draw(count, seed)
-    begin = time.perf_counter()
-    found = solve_many(problems, progress=_say)
-    seconds = time.perf_counter() - begin
+def report(parts: list[Sweep], seconds: float, *, recheck: int) -> dict[str, Any]:
+    """What was found so far, with some of it solved again."""
+    found = _joined(parts)
     error = np.where(np.isnan(found["error_estimate"]), np.inf, found["error_estimate"])
     good = error <= CERTIFIED
     exists = found.status != Status.SEPARABLE
-    rng = np.random.default_rng(seed + 1)
     certified = np.flatnonzero(good)
+    rng = np.random.default_rng(1)
     at_random = rng.choice(certified, min(recheck, len(certified)), replace=False)
     largest = certified[np.argsort(error[certified])[-recheck:]]
-    result = {
-        "problems": count,
-        "seed": seed,
-        "seconds": seconds,
+    missing = np.flatnonzero(~good & exists)
+    return {
+        "problems": len(error),
+        "seconds, compilation included": seconds,
         "status": dict(Counter(status.value for status in found.status)),
         "a fit exists": int(exists.sum()),
         "certified to 1e-7": int(good.sum()),
         "share certified": float(good.sum() / exists.sum()),
+        "left to solve": len(found.singly),
         "largest error estimate of a certified one": float(error[certified].max()),
         "checked at random": check(found, at_random),
         "checked, largest estimates": check(found, largest),
-        "not certified": [problems[i].describe() for i in np.flatnonzero(~good & exists)[:50]],
+        "not certified": [found.problems[i].describe() for i in missing[:50]],
     }
+
+
+def _joined(parts: list[Sweep]) -> Sweep:
+    count = sum(len(part.problems) for part in parts)
+    return Sweep(
+        {"problem": tuple(range(count))},
+        tuple(problem for part in parts for problem in part.problems),
+        np.concatenate([part.status for part in parts]),
+        {name: np.concatenate([part[name] for part in parts]) for name in parts[0].values},
+        {i: s for part in parts for i, s in part.singly.items()},
+    )
+
+
+@click.command(help=__doc__)
+@click.option("--count", default=10000, show_default=True, help="Problems.")
+@click.option("--seed", default=0, show_default=True, help="Of the problems.")
+@click.option("--recheck", default=100, show_default=True, help="Cells solved again, twice.")
+@click.option("--out", type=Path, help="JSON file for the results, rewritten after every part.")
+def main(count: int, seed: int, recheck: int, out: Path | None) -> None:
+    """Solve in parts, count, check, print."""
+    problems = draw(count, seed)
+    parts, seconds, result = [], 0.0, {}
+    for first in range(0, count, PART):
+        begin = time.perf_counter()
+        parts.append(solve_many(problems[first : first + PART], progress=_say))
+        seconds += time.perf_counter() - begin
+        result = report(parts, seconds, recheck=recheck) | {"seed": seed}
+        if out:
+            out.write_text(to_json(result | {"provenance": provenance()}, indent=2) + "\n")
     click.echo(to_json({k: v for k, v in result.items() if k != "not certified"}, indent=2))
-    if out:
-        out.write_text(to_json(result | {"provenance": provenance()}, indent=2) + "\n")
 
 
 def _say(done: int, total: int) -> None:

@@ -134,7 +134,7 @@ def _program(kind: Kind, rule: Rule, nodes: Nodes, platform: str) -> Callable:
         return _compiled(kind, rule, nodes, platform)
 
 
-@lru_cache(maxsize=24)
+@lru_cache(maxsize=64)
 def _compiled(kind: Kind, rule: Rule, nodes: Nodes, platform: str) -> Callable:
 
     def one(setting: Setting) -> tuple[Limit, State]:
