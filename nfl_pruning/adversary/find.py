@@ -123,14 +123,7 @@ def find(
             **about, bound=0.0,
         )  # fmt: skip
     laws = search(score, keep_fraction, keep=keep, seed=seed, starts=effort)
-    certificates, good = [], []
-    for law in laws:
-        certificates.append(certify(law, score, keep_fraction, keep))
-        last = certificates[-1]
-        if last.resolved and last.gap > max(LEAST_GAP, 5 * last.error):
-            good.append(last)
-        if sum(not c.binding for c in good) >= ENOUGH:
-            break
+    certificates, good = _certify_all(laws, score, keep_fraction, keep)
     for best in sorted(good, key=lambda c: (c.binding, -c.gap))[:ENOUGH]:
         shown = simulate_gap(best.law, score, keep_fraction, keep=keep, seed=seed)
         if shown.mean > _quantile(shown, 1) * shown.error:
@@ -143,6 +136,21 @@ def find(
                 **about, certificate=best, simulated=shown, tried=len(certificates),
             )  # fmt: skip
     return _none_found(score, certificates, about, seed)
+
+
+def _certify_all(
+    laws: list[Law], score: Score, keep_fraction: float, keep: str
+) -> tuple[list[Certificate], list[Certificate]]:
+    """Certificates of the laws until enough of them have a gap; all of them, and those with one."""
+    certificates, good = [], []
+    for law in laws:
+        certificates.append(certify(law, score, keep_fraction, keep))
+        last = certificates[-1]
+        if last.resolved and last.gap > max(LEAST_GAP, 5 * last.error):
+            good.append(last)
+        if sum(not c.binding for c in good) >= ENOUGH:
+            break
+    return certificates, good
 
 
 def _quantile(shown: SimulatedGap, laws: int) -> float:
