@@ -28,8 +28,9 @@ from nfl_pruning import (
 NAMES = {
     "Context", "FixedProbe", "InvalidArgumentError", "LINKS", "LOSSES", "Problem", "SCORES",
     "SELECTIONS", "Score", "Spectrum", "Status", "Student", "Teacher", "existence_threshold",
-    "make_selection", "power_law", "register_score", "register_selection", "select", "simulate",
-    "solve", "solve_abundant", "solve_spectrum",
+    "limit_function", "make_selection", "optimal_rule", "power_law", "register_score",
+    "register_selection", "select", "simulate", "solve", "solve_abundant", "solve_spectrum",
+    "sweep",
 }  # fmt: skip
 
 

@@ -173,6 +173,7 @@ def test_laws_have_text_forms():
             parse_law(bad)
 
 
+@pytest.mark.slow
 def test_clouds_across_keep_the_limit_and_heavy_tails_do_not():
     """Only the covariance of directions across the plane is felt; a random length is felt."""
     problem = BASE.replace(keep="easiest")

@@ -103,7 +103,10 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("surrogate", SETTINGS)
+@pytest.mark.parametrize(
+    "surrogate",
+    [n if n == "imperfect" else pytest.param(n, marks=pytest.mark.slow) for n in SETTINGS],
+)
 def test_selection_with_a_surrogate(surrogate):
     """The whole grid, to the accuracy of their integrals: a trapezoidal rule of step 0.2 or 0.25.
 

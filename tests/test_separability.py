@@ -109,6 +109,7 @@ def test_a_probe_on_the_same_samples_changes_nothing_where_all_are_kept():
         assert abs(existence_threshold(everything) - 1 / 0.3449301284) < 1e-7
 
 
+@pytest.mark.slow
 def test_the_gate_and_the_solutions_agree_for_in_sample_probes():
     """Above the threshold a fit whose norm diverges towards it, below a direction, both certified.
 

@@ -51,7 +51,7 @@ CASES = {  # those that compile programs of their own are slow
 }
 
 
-HEAVY = ("squared", "hinge", "power", "in-sample exact")
+HEAVY = ("squared", "hinge", "power", "in-sample", "in-sample exact")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ SIMULATED = {
         False,
     ),
 }
-SLOW = ("aware", "pilot outside", "in-sample exact")
+SLOW = ("aware", "outside", "pilot outside", "in-sample", "in-sample exact")
 
 
 def trials_of(name, n_trials):
@@ -164,7 +164,7 @@ def test_trials_tell_covariances_apart():
 
 
 GRADIENTS = [
-    (BASE, {"keep_fraction": 0.4, "ridge": 0.02}),
+    pytest.param(BASE, {"keep_fraction": 0.4, "ridge": 0.02}, marks=pytest.mark.slow),
     (BASE.replace(selection=make_selection("exact", exploit=0.4)), {"exploit": 0.4, "signal": 2.0}),
     pytest.param(
         BASE.replace(probe="in-sample:0.02"),
