@@ -150,7 +150,7 @@ def _soft(preset: str, seed: int, plots: list[Plot]) -> list[Quantity]:
     unweighted = problem_of("aware-hardest", 0.0)
     theory = [limits(problem_of(SOFT, s)) for s in EXPONENTS]
     for i, (n, repeats) in enumerate(SIZES[preset]):
-        repeats = repeats if i else 3 * repeats
+        repeats = repeats if i else 6 * repeats
         key = jax.random.fold_in(jax.random.key(seed), 950 + i)
         data = sampling.draw(key, problem_of(SOFT), (repeats, n, N_FEATURES))
         curves[n] = [excess(problem_of(SOFT, s), data) for s in EXPONENTS]

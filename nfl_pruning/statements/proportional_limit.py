@@ -8,12 +8,20 @@ from nfl_pruning.montecarlo import simulate
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import make_selection
-from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
+from nfl_pruning.statements.base import (
+    Measured,
+    Plot,
+    Quantity,
+    Series,
+    Statement,
+    allowed_errors,
+)
 from nfl_pruning.statements.summary import known
 from nfl_pruning.theory.proportional import solve
 
 DESIGN = {"quick": (6, 200, 64), "paper": (40, 400, 200)}  # problems, features, trials
-BIAS = {"quick": ((8, 20), 160_000), "paper": ((10, 20, 40), 400_000)}
+BIAS = {"quick": ((8, 20), 280_000), "paper": ((10, 20, 40), 400_000)}
+NEXT_ORDER = 0.12  # of the exponent, from corrections of order 1 / d^2 at the sizes of BIAS
 RULES = (("el2n", "easiest", "threshold"), ("entropy", "hardest", "threshold"),
          ("el2n", "hardest", "exact"))  # fmt: skip
 
@@ -62,7 +70,9 @@ def measure(preset: str, seed: int) -> Measured:
     span = np.log(sizes[-1] / sizes[0])
     rate = float(np.log(abs(bias[-1] / bias[0])) / span)
     spread = float(np.hypot(*(error[[0, -1]] / abs(bias[[0, -1]]))) / span)
-    quantities.append(Quantity("exponent in d of the norm's bias", -1.0, rate, spread, 0.5))
+    # Between d = 8 and 20 the next order still bends the line; NEXT_ORDER bounds what it does.
+    bound = allowed_errors(np.inf) * spread + NEXT_ORDER
+    quantities.append(Quantity("exponent in d of the norm's bias", -1.0, rate, bound, 0.6, None))
     scale = float(bias[-1] * sizes[-1])
     plot = Plot(
         "Bias of the norm at finite size", "features", "mean norm less the limit",
