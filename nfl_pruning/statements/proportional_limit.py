@@ -72,7 +72,7 @@ def measure(preset: str, seed: int) -> Measured:
     spread = float(np.hypot(*(error[[0, -1]] / abs(bias[[0, -1]]))) / span)
     # Between d = 8 and 20 the next order still bends the line; NEXT_ORDER bounds what it does.
     bound = allowed_errors(np.inf) * spread + NEXT_ORDER
-    quantities.append(Quantity("exponent in d of the norm's bias", -1.0, rate, bound, 0.6, None))
+    quantities.append(Quantity("exponent in d of the norm's bias", -1.0, rate, bound, 0.7, None))
     scale = float(bias[-1] * sizes[-1])
     plot = Plot(
         "Bias of the norm at finite size", "features", "mean norm less the limit",
