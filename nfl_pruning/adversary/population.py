@@ -9,6 +9,7 @@ from scipy.special import expit
 
 from nfl_pruning.adversary.laws import LABELS, Law, panel_nodes, slices
 
+WALK = 3.0  # of the logarithm of a multiplier
 RADIUS = 20.0  # of the ball that parameters lie in, as the theorems have it
 
 
@@ -69,8 +70,17 @@ def minimiser(nodes: Nodes, radius: float = RADIUS) -> tuple[np.ndarray, bool]:
     theta = _newton(nodes, 0.0, np.zeros(3), 5 * radius)
     if theta is not None and np.linalg.norm(theta) <= radius:
         return theta, False
-    low, high, theta = np.log(1e-80 * mass), np.log(1e2 * mass), np.zeros(3)
-    for _ in range(32):  # the norm falls as the multiplier grows
+    # The norm grows as the multiplier falls: walk down from a large one, each fit starting from
+    # the last, until the norm passes the radius; then bisect within that one step.
+    theta, high = np.zeros(3), float(np.log(1e2 * mass))
+    inside, low = True, high
+    while inside and low > np.log(1e-200 * mass):
+        low = high - WALK
+        found = _newton(nodes, float(np.exp(low)), theta, 2 * radius)
+        inside = found is not None and bool(np.linalg.norm(found) <= radius)
+        if inside and found is not None:
+            theta, high = found, low
+    for _ in range(24):
         middle = 0.5 * (low + high)
         found = _newton(nodes, float(np.exp(middle)), theta, 2 * radius)
         if found is None or np.linalg.norm(found) > radius:
