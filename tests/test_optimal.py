@@ -6,11 +6,12 @@ import pytest
 
 from nfl_pruning import Problem, Status, simulate, solve
 from nfl_pruning.selections import Piecewise, make_selection, select
-from nfl_pruning.theory.optimal import _Grid, _promise, optimal_rule
+from nfl_pruning.theory.bins import Grid
+from nfl_pruning.theory.optimal import _promise, optimal_rule
 from nfl_pruning.validation import InvalidArgumentError
 
-PROBLEM = Problem(samples_per_feature=6, keep_fraction=0.3, probe="fixed:0.8").replace(
-    signal=2, ridge=0.05 / 6
+PROBLEM = Problem(samples_per_feature=6, keep_fraction=0.3).replace(
+    probe="fixed:0.8", signal=2, ridge=0.05 / 6
 )
 
 
@@ -45,7 +46,7 @@ def test_it_is_a_band_within_budget_at_a_stationary_point(best):
 def test_a_rule_that_is_not_optimal_is_told_apart():
     """Stationarity is no formality: at random pruning the same certificate is far from 0."""
     with jax.enable_x64(True):
-        grid = _Grid.of(PROBLEM, 12)
+        grid = Grid.of(PROBLEM, 12)
         objective = grid.objective("test_error")
         random = grid.usual_rules()["random"]
         assert _promise(grid, objective, random, weights=False) > 0.02

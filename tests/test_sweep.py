@@ -9,8 +9,8 @@ from nfl_pruning.theory.gradients import limit_function
 from nfl_pruning.theory.sweep import solve_list, solve_many, sweep
 from nfl_pruning.validation import InvalidArgumentError
 
-BASE = Problem(samples_per_feature=6, keep_fraction=0.3, probe="fixed:0.8").replace(
-    signal=2, ridge=0.05 / 6
+BASE = Problem(samples_per_feature=6, keep_fraction=0.3).replace(
+    probe="fixed:0.8", signal=2, ridge=0.05 / 6
 )
 EXACT = make_selection("exact", exploit=0.6)
 
@@ -201,7 +201,7 @@ def test_the_least_over_an_axis_skips_what_has_no_number():
 def test_labelled_arrays_or_the_name_of_the_extra():
     found = sweep(BASE, ridge=[0.01, 0.1])
     try:
-        import xarray
+        import xarray  # pyright: ignore[reportMissingImports]
     except ImportError:
         with pytest.raises(ImportError, match=r"pip install 'nfl-pruning\[xarray\]'"):
             found.to_xarray()

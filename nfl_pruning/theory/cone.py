@@ -56,7 +56,7 @@ def _conditions(law: PlaneLaw) -> np.ndarray:
 def _box_conditions(first: Interval, second: Interval) -> list[tuple[float, float]]:
     """Corners of a rectangle, and the directions in which it is unbounded."""
     ends = [[e for e in side if np.isfinite(e)] or [0.0] for side in (first, second)]
-    corners = list(product(*ends))
+    corners = [(float(a), float(b)) for a, b in product(*ends)]
     away = [(np.sign(e), 0.0) for e in first if np.isinf(e)]
     return corners + away + [(0.0, np.sign(e)) for e in second if np.isinf(e)]
 
