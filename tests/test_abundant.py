@@ -151,6 +151,7 @@ def newton_fit(x, y, weights):
     return theta
 
 
+@pytest.mark.slow
 def test_grand_at_finite_dimension_against_large_samples():
     d, n, trials, rng = 5, 60_000, 12, np.random.default_rng(3)
     cosines = []

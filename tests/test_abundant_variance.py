@@ -45,6 +45,7 @@ def test_variance_of_the_direction_against_simulation(rule):
     assert abs(mean - 1.25 * expected) > 4 * error
 
 
+@pytest.mark.slow
 def test_grand_leans_on_the_norm_outside_the_plane():
     grand = SOFT.replace(score="grand")
     few = sandwich_variance(grand, n_features=5)
@@ -61,7 +62,12 @@ def test_no_variance_without_an_inner_minimiser():
 
 
 CASES = [
-    (SOFT, {"signal": 2.0, "alignment": 0.8, "keep_fraction": 0.6}, None),
+    pytest.param(
+        SOFT,
+        {"signal": 2.0, "alignment": 0.8, "keep_fraction": 0.6},
+        None,
+        marks=pytest.mark.slow,
+    ),
     (SOFT.replace(selection="soft:0.5"), {"exploit": 0.4, "keep_fraction": 0.3}, None),
     (
         SOFT.replace(score="margin", link="steps:0:0.1,0.9", loss="squared"),

@@ -143,10 +143,15 @@ NUMBERS = {"samples_per_feature": 6.0, "ridge": 0.01, "keep_fraction": 0.3, "sig
     ("problem", "extra"),
     [
         (BASE.replace(selection=EXACT), {"alignment": 0.8, "exploit": 0.6}),
-        (BASE.replace(score="margin", probe="pilot:3:0.02"), {"pilot_samples": 3.0}),
-        (
+        pytest.param(
+            BASE.replace(score="margin", probe="pilot:3:0.02"),
+            {"pilot_samples": 3.0},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             BASE.replace(score="margin", probe="in-sample:0.02", keep="easiest"),
             {"probe_ridge": 0.02},
+            marks=pytest.mark.slow,
         ),
     ],
 )
