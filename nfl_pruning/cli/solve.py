@@ -32,7 +32,7 @@ test_error is P(sign <x, theta> differs from a fresh noisy label), excess_risk i
 the least population loss, cosine is to the teacher.
 """
 
-WORTH_COMPILING = 100  # cells; compiling for whole grids takes seconds, a cell after that 1 ms
+WORTH_COMPILING = 100  # cells; compiling for whole grids takes seconds, a cell then milliseconds
 OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "calibration_slope")
 
 

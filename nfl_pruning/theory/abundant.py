@@ -29,7 +29,7 @@ from nfl_pruning.theory.norm_order import norm_law
 from nfl_pruning.theory.observables import best_norm, observables, zero_one_error
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.plane import PLANE_LEVELS, PlaneLaw
-from nfl_pruning.theory.proportional import CERTIFIED_ERROR
+from nfl_pruning.theory.proportional import CERTIFIED_ERROR, finite
 from nfl_pruning.validation import check_integer, check_number
 
 RADIUS = 100.0
@@ -90,19 +90,15 @@ class AbundantSolution:
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe values; what does not exist (or is infinite) is None."""
         return {
-            **{name: _finite(getattr(self, name)) for name in _NUMBERS},
+            **{name: finite(getattr(self, name)) for name in _NUMBERS},
             "n_features": self.n_features,
             "radius": self.radius,
             "binding": self.binding,
             "status": self.status.value,
             "message": self.message,
-            "state": {name: _finite(value) for name, value in self.state.items()},
+            "state": {name: finite(value) for name, value in self.state.items()},
             "problem": self.problem.describe(),
         }
-
-
-def _finite(value: float | None) -> float | None:
-    return float(value) if value is not None and np.isfinite(value) else None
 
 
 def solve_abundant(

@@ -65,7 +65,7 @@ class Solution:
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe values; what does not exist (or is infinite) is None."""
         numbers = {
-            name: _finite(getattr(self, name))
+            name: finite(getattr(self, name))
             for name in (
                 "cosine",
                 "norm",
@@ -82,12 +82,13 @@ class Solution:
             **numbers,
             "status": self.status.value,
             "message": self.message,
-            "state": {name: _finite(value) for name, value in self.state.items()},
+            "state": {name: finite(value) for name, value in self.state.items()},
             "problem": self.problem.describe(),
         }
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """A plain float, or None where there is no finite number."""
     return float(value) if value is not None and np.isfinite(value) else None
 
 

@@ -18,7 +18,7 @@ from nfl_pruning.problem import Problem
 from nfl_pruning.selections import make_selection
 from nfl_pruning.theory.fast.batch import Found, groups, run_batch
 from nfl_pruning.theory.observables import best_losses, calibration_slopes
-from nfl_pruning.theory.proportional import Solution, solve
+from nfl_pruning.theory.proportional import Solution, finite, solve
 from nfl_pruning.validation import InvalidArgumentError
 
 NUMBERS = (
@@ -86,7 +86,7 @@ class Sweep:
         flat = {name: array.ravel() for name, array in self.values.items()}
         return [
             point
-            | {name: _number(array[i]) for name, array in flat.items()}
+            | {name: finite(array[i]) for name, array in flat.items()}
             | {"status": self.status.flat[i].value}
             for i, point in enumerate(points)
         ]
@@ -108,10 +108,6 @@ class Sweep:
         arrays = {name: (names, array) for name, array in self.values.items()}
         coordinates = {name: list(values) for name, values in self.axes.items()}
         return xarray.Dataset(arrays | {"status": (names, text)}, coords=coordinates)
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def sweep(
