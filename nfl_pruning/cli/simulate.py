@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 HELP = """Simulate a pruning problem at finite size and compare with the exact limit.
 
 z is (simulated mean - theory) / standard error. The limit is approached like 1 / features, so
-very many trials of a small system show a difference.
+very many trials of a small system show a difference. The theory is that of Gaussian inputs: with
+another --law, z says how far the law of the inputs is felt.
 
 Numeric options take comma lists and then sweep, as nested loops in the order signal,
 samples-per-feature, ridge, keep-fraction, exploit, n-features, n-trials, seed.
@@ -34,6 +35,7 @@ Examples:
   nfl-pruning simulate --signal 2 --probe fixed:0.8 --keep-fraction 0.3
   nfl-pruning simulate --keep-fraction 0.1,0.3,1 --n-features 200 --n-trials 64
   nfl-pruning simulate --protocol exact --keep-fraction 0.3 --seed 7 --json
+  nfl-pruning simulate --keep-fraction 0.3 --law heavy-tails:5
 """
 
 LEAST = {"n_features": 2, "n_trials": 1, "seed": 0}
@@ -50,6 +52,14 @@ OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "cali
 @click.option("--n-trials", default="32", show_default=True, metavar="N", help="Repeats, >= 1.")
 @click.option("--seed", default="0", show_default=True, metavar="N", help="Whole number, >= 0.")
 @click.option(
+    "--law",
+    default="gaussian",
+    show_default=True,
+    metavar="LAW",
+    help="Of the inputs: gaussian, heavy-tails[:DEGREES] or mixture[:SEPARATION[:DIRECTION]], "
+    "DIRECTION across (of teacher and probe) or teacher.",
+)
+@click.option(
     "--memory", metavar="SIZE", help="Budget, as 4GiB: rows that do not fit are drawn again."
 )
 @click.option(
@@ -58,7 +68,12 @@ OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "cali
 @click.option("--records", metavar="FOLDER", help="Keep finished trials; a killed run continues.")
 @json_option
 def command(
-    as_json: bool, memory: str | None, until_se: str | None, records: str | None, **options: str
+    as_json: bool,
+    law: str,
+    memory: str | None,
+    until_se: str | None,
+    records: str | None,
+    **options: str,
 ) -> None:
     """Simulate and solve, then print one object, a list, or a table."""
     from nfl_pruning.cli.output import progress
@@ -72,8 +87,8 @@ def command(
             check_integer(name, size[name], low)
     described = {key: value for key, value in options.items() if key not in SIZES}
     cases = [(point, problem, size) for point, problem in problems(described) for size in sizes]
-    how = _how(memory, until_se, records)
-    _announce(cases, memory)
+    how = _how(law, memory, until_se, records)
+    _announce(cases, {"law": law, "memory": memory})
     found, solved, done = [], {}, 0
     with progress(sum(size["n_trials"] for *_, size in cases), "trials") as advance:
         for point, problem, size in cases:
@@ -94,24 +109,25 @@ def command(
         _print_one(*found[0][1:])
 
 
-def _how(memory: str | None, until_se: str | None, records: str | None) -> dict[str, Any]:
-    """The arguments that say how to compute, checked."""
+def _how(law: str, memory: str | None, until_se: str | None, records: str | None) -> dict[str, Any]:
+    """The arguments that all simulations share, checked."""
     from nfl_pruning.records import RecordStore
     from nfl_pruning.validation import check_number
 
     return {
+        "law": law,
         "memory": memory,
         "until": until_se and ("cosine", check_number("until-se", until_se, "(0, inf)")),
         "records": RecordStore(records) if records else None,
     }
 
 
-def _announce(cases: list[tuple[Any, Any, dict[str, int]]], memory: str | None) -> None:
+def _announce(cases: list[tuple[Any, Any, dict[str, int]]], how: dict[str, Any]) -> None:
     """Before a long run, say what it will take."""
     from nfl_pruning.montecarlo import estimate_cost
 
     for _, problem, size in cases:
-        plan = estimate_cost(problem, n_features=size["n_features"], memory=memory)
+        plan = estimate_cost(problem, n_features=size["n_features"], **how)
         if plan.seconds * size["n_trials"] / plan.workers > LONG_SECONDS:
             click.echo(plan.describe(size["n_trials"]), err=True)
 
@@ -122,9 +138,12 @@ def _shifted(advance: Callable[..., Any], before: int) -> Callable[[int, int], A
 
 
 def comparison(simulation: Simulation, solution: Solution) -> dict[str, dict[str, Any]]:
-    """For each observable the simulated mean, its standard error, the theory and the z-score."""
+    """For each observable the simulated mean, its standard error, the theory and the z-score.
+
+    Laws of inputs other than the Gaussian leave cosine and norm alone.
+    """
     rows = {}
-    for name in OBSERVABLES:
+    for name in (name for name in OBSERVABLES if name in simulation.trials):
         theory = getattr(solution, name)
         rows[name] = {
             "mean": simulation.mean(name),
@@ -139,6 +158,7 @@ def as_object(simulation: Simulation, solution: Solution) -> dict[str, Any]:
     """The JSON object of one simulation beside its theory."""
     return {
         "problem": simulation.problem.describe(),
+        "law": simulation.law,
         "n_features": simulation.n_features,
         "n_trials": simulation.n_trials,
         "seed": simulation.seed,
@@ -175,6 +195,8 @@ def _print_one(simulation: Simulation, solution: Solution) -> None:
         f"\nTrials   {simulation.n_trials} of {simulation.n_features} features, "
         f"seed {simulation.seed}"
     )
+    if simulation.law != "gaussian":
+        size += f", {simulation.law} inputs (theory: gaussian)"
     print_table(
         ("observable", "theory", "simulation", "z"),
         rows,
@@ -189,7 +211,8 @@ def _print_sweep(
 ) -> None:
     from nfl_pruning.cli.output import headline, number, print_table, with_error
 
-    shown = ("cosine", "test_error") if len(names) <= 1 else ("cosine",)
+    gaussian = found[0][1].law == "gaussian"
+    shown = ("cosine", "test_error" if gaussian else "norm") if len(names) <= 1 else ("cosine",)
     rows, failed, trials = [], 0, 0
     for point, simulation, solution in found:
         compared = comparison(simulation, solution)

@@ -58,6 +58,16 @@ def _sine_cosine(turns: Array) -> tuple[Array, Array]:
     )
 
 
+def _pairs(key: Array, rows: Array, columns: Array) -> tuple[Array, Array]:
+    """Two independent normals for every (row, column), arrays that broadcast; float32."""
+    bits = threefry(jax.random.key_data(key), (rows.astype(jnp.uint32), columns))
+    uniform = (bits[0].astype(jnp.float32) + jnp.float32(0.5)) * jnp.float32(2.0**-32)
+    radius = jnp.sqrt(jnp.float32(-2) * jnp.log(uniform))
+    turns = bits[1].astype(jnp.int32).astype(jnp.float32) * jnp.float32(2.0**-32)
+    sine, cosine = _sine_cosine(turns)
+    return radius * sine, radius * cosine
+
+
 def normal_rows(key: Array, rows: Array, width: int) -> Array:
     """Standard normals for the given rows, shape (rows, width), float32.
 
@@ -69,11 +79,15 @@ def normal_rows(key: Array, rows: Array, width: int) -> Array:
         rows: row numbers, integers of shape (rows,).
         width: number of columns, >= 0.
     """
-    half = (width + 1) // 2
-    columns = jnp.arange(half, dtype=jnp.uint32)[None, :]
-    bits = threefry(jax.random.key_data(key), (rows.astype(jnp.uint32)[:, None], columns))
-    uniform = (bits[0].astype(jnp.float32) + jnp.float32(0.5)) * jnp.float32(2.0**-32)
-    radius = jnp.sqrt(jnp.float32(-2) * jnp.log(uniform))
-    turns = bits[1].astype(jnp.int32).astype(jnp.float32) * jnp.float32(2.0**-32)
-    sine, cosine = _sine_cosine(turns)
-    return jnp.concatenate([radius * sine, radius * cosine], axis=1)[:, :width]
+    columns = jnp.arange((width + 1) // 2, dtype=jnp.uint32)
+    return jnp.concatenate(_pairs(key, rows[:, None], columns[None, :]), axis=1)[:, :width]
+
+
+def normal_columns(key: Array, rows: Array, width: int) -> Array:
+    """The transpose of ``normal_rows``, shape (width, rows), computed in that order.
+
+    For narrow rows this is four times as fast on a CPU: XLA merges a concatenation whose last axis
+    is shorter than 128 with what it joins, and the merged loop is not vectorised.
+    """
+    columns = jnp.arange((width + 1) // 2, dtype=jnp.uint32)
+    return jnp.concatenate(_pairs(key, rows[None, :], columns[:, None]), axis=0)[:width]

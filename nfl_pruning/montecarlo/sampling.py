@@ -19,7 +19,7 @@ from jax import Array
 
 from nfl_pruning.links import Link
 from nfl_pruning.montecarlo.laws import GaussianLaw
-from nfl_pruning.montecarlo.normals import normal_rows
+from nfl_pruning.montecarlo.normals import normal_columns, normal_rows
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import SCORES, Context, Score, binary_logits
@@ -284,11 +284,21 @@ def draw_rows(key: Array, kept: Kept, plan: Plan) -> Array:
         kept: some kept rows.
         plan: gives the number of features and the law.
     """
-    rest = normal_rows(key, kept.rows, plan.n_features - 2)
+    rest = _shaped(normal_rows(key, kept.rows, plan.n_features - 2), kept, plan)
+    return jnp.concatenate([kept.plane.astype(jnp.float32), rest], axis=1)
+
+
+def draw_columns(key: Array, kept: Kept, plan: Plan) -> Array:
+    """The transpose of ``draw_rows``, computed in that order: faster for few features."""
+    rest = normal_columns(key, kept.rows, plan.n_features - 2)
+    rest = _shaped(rest.T, kept, plan).T
+    return jnp.concatenate([kept.plane.astype(jnp.float32).T, rest], axis=0)
+
+
+def _shaped(rest: Array, kept: Kept, plan: Plan) -> Array:
+    """Coordinates outside the plane, shape (rows, d - 2), from normal ones."""
     if kept.radius is not None:
         size = jnp.sqrt(jnp.sum(rest * rest, axis=1))
         scale = kept.radius.astype(jnp.float32) / jnp.where(size > 0, size, 1)
-        rest = rest * scale[:, None]
-    elif plan.n_features > 2:
-        rest = plan.law.shape_rest(kept.latent, rest)
-    return jnp.concatenate([kept.plane.astype(jnp.float32), rest], axis=1)
+        return rest * scale[:, None]
+    return plan.law.shape_rest(kept.latent, rest) if plan.n_features > 2 else rest

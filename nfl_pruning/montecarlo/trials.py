@@ -30,6 +30,7 @@ from nfl_pruning.montecarlo.sampling import (
     TrialKeys,
     choose,
     draw_all,
+    draw_columns,
     draw_rows,
     keep_rows,
     probe_margin,
@@ -46,6 +47,7 @@ FAILURES = {
 }
 PROBE_LOSS = LOSSES["logistic"]  # probes are logistic regressions
 BLOCK_BYTES = 2**18  # a block of rows that stays in the second-level cache of a core
+NARROW = 144  # rows of fewer features are drawn column by column
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,13 @@ def empty_table(n_trials: int) -> Table:
 
 
 def block_shape(plan: Plan, layout: Layout) -> tuple[int, int]:
-    """Number of blocks (a multiple of the shards) and rows in each, with little padding."""
+    """Number of blocks (a multiple of the shards) and rows in each, with little padding.
+
+    A device has at least two: a loop over one block is unrolled, and its rows are then drawn twice.
+    """
     most = max(8, BLOCK_BYTES // (4 * plan.n_features))
     share = -(-plan.capacity // layout.shards)
-    blocks = -(-share // most)
+    blocks = max(2, -(-share // most))
     return blocks * layout.shards, -(-share // blocks)
 
 
@@ -124,7 +129,10 @@ def _samples(key: Array, kept: Kept, plan: Plan, layout: Layout) -> Samples:
     def draw(part: Kept) -> Array:
         return draw_rows(key, part, plan)
 
-    if layout.store:
+    if layout.store and plan.n_features < NARROW:
+        columns = lax.map(lambda part: draw_columns(key, part, plan), stacked)
+        block = jnp.swapaxes(columns, 1, 2).__getitem__
+    elif layout.store:
         block = lax.map(draw, stacked).__getitem__
     else:
         block = lambda number: draw(jax.tree.map(lambda x: x[number], stacked))  # noqa: E731
