@@ -1,4 +1,4 @@
-"""What the simulation scripts share: rules by name, and records of theory and of trials."""
+"""What the simulation scripts share: a setting, and records of theory and of trials."""
 
 from __future__ import annotations
 
@@ -16,15 +16,6 @@ from nfl_pruning.records import RecordStore
 from nfl_pruning.scores import SCORES
 
 Progress = Callable[[int, int], Any]
-
-RULES: dict[str, dict[str, Any]] = {
-    "random": {"selection": "random"},
-    "aware-hardest": {"score": "el2n", "keep": "hardest"},
-    "aware-easiest": {"score": "el2n", "keep": "easiest"},
-    "agnostic-hardest": {"score": "margin", "keep": "hardest"},
-    "agnostic-easiest": {"score": "margin", "keep": "easiest"},
-}
-"""Every hard rule by its figures' name. Scores that order alike have one representative."""
 
 SIGNAL, ALIGNMENT, RIDGE = 2.0, 0.8, 0.01
 

@@ -10,11 +10,12 @@ import numpy as np
 from scipy.optimize import bisect
 from scipy.special import ndtr, ndtri
 
-from _cells import ALIGNMENT, RULES, SIGNAL, Job, Progress, problem_of, run_jobs
+from _cells import ALIGNMENT, SIGNAL, Job, Progress, problem_of, run_jobs
 from nfl_pruning import LINKS, Context, select
 from nfl_pruning.cli.scripts import run_alone
 from nfl_pruning.problem import Problem
 from nfl_pruning.records import RecordStore
+from nfl_pruning.rules import RULES
 from nfl_pruning.scores import binary_logits
 from nfl_pruning.selections import RankSelection
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from _cells import RULES, Job, Progress, keep_grid, problem_of, run_jobs, theory_job
+from _cells import Job, Progress, keep_grid, problem_of, run_jobs, theory_job
 from nfl_pruning.cli.scripts import run_alone
 from nfl_pruning.montecarlo import simulate
 from nfl_pruning.problem import Problem
 from nfl_pruning.records import RecordStore
+from nfl_pruning.rules import RULES
 from nfl_pruning.theory.optimal import optimal_rule
 
 NAME = "optimal_rule"

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from _cells import ALIGNMENT, RIDGE, RULES, Job, Progress, problem_of, run_jobs
+from _cells import ALIGNMENT, RIDGE, Job, Progress, problem_of, run_jobs
 from nfl_pruning.cli.scripts import run_alone
 from nfl_pruning.records import RecordStore
+from nfl_pruning.rules import RULES
 from nfl_pruning.theory.sweep import sweep
 
 NAME = "phase_diagrams"

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from _cells import RULES, Job, Progress, run_jobs
+from _cells import Job, Progress, run_jobs
 from nfl_pruning import Problem, Student, Teacher, make_selection
 from nfl_pruning.cli.scripts import run_alone
 from nfl_pruning.montecarlo.spectral import simulate_spectrum
 from nfl_pruning.probes import PilotProbe
 from nfl_pruning.records import RecordStore
+from nfl_pruning.rules import RULES
 from nfl_pruning.scores import SCORES
 from nfl_pruning.spectrum import Spectrum, power_law
 from nfl_pruning.theory.spectrum import solve_spectrum

@@ -14,6 +14,7 @@ import pytest
 from nfl_pruning import LINKS, LOSSES, SCORES, SELECTIONS, Problem, Status, register_score, solve
 from nfl_pruning.cli import cache
 from nfl_pruning.cli.main import COMMANDS, main
+from nfl_pruning.statements import STATEMENTS
 from shell import shell
 
 NUMBERS = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "residual", "error_estimate")
@@ -176,6 +177,7 @@ def test_list_follows_the_registries(capsys):
     assert [row["name"].split(":")[0] for row in found["protocols"]] == list(SELECTIONS)
     assert [row["name"] for row in found["links"]][: len(LINKS)] == list(LINKS)
     assert [row["name"] for row in found["losses"]] == list(LOSSES)
+    assert [row["name"] for row in found["statements"]] == list(STATEMENTS)
     assert list(shell(capsys, "list", "scores", "--json").json) == ["scores"]
 
 

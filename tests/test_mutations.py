@@ -16,6 +16,7 @@ from nfl_pruning.selections import Threshold, calibration, finite
 from nfl_pruning.selections.base import Stratum
 from nfl_pruning.statements import STATEMENTS, sampling
 from nfl_pruning.statements.base import REFUTED, SUPPORTED
+from nfl_pruning.statements.summary import forget
 from nfl_pruning.theory import ordering, proportional
 
 pytestmark = pytest.mark.slow
@@ -23,10 +24,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def fresh_programs():
-    """Compiled programs hold the code that they were compiled from."""
+    """Compiled programs hold the code that they were compiled from, kept results its numbers."""
     jax.clear_caches()
+    forget()
     yield
     jax.clear_caches()
+    forget()
 
 
 def flip_a_keep_direction(monkeypatch):

@@ -26,8 +26,8 @@ def test_it_beats_every_usual_rule_and_is_certified(best):
     # The baselines on the bins are those of the independent solver.
     for name, changes in {
         "random": {"selection": "random"},
-        "label-aware, easiest": {"score": "el2n", "keep": "easiest"},
-        "label-agnostic, hardest, exact exploit 0.5": {
+        "aware-easiest": {"score": "el2n", "keep": "easiest"},
+        "agnostic-hardest, exact exploit 0.5": {
             "score": "margin",
             "selection": make_selection("exact", exploit=0.5),
         },

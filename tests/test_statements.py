@@ -72,6 +72,26 @@ def test_a_true_statement_is_rarely_rejected():
     assert 200 * share < 1e-3 + 5 * np.sqrt(200 * 1e-3 / 2_000_000 * 200)
 
 
+def test_the_chance_to_stay_undecided_is_that_of_fresh_samples():
+    """Against drawing the samples anew: the share of verdicts that are inconclusive."""
+    rng, repeats, dof = np.random.default_rng(1), 20_000, 24
+    values = rng.standard_normal((repeats, dof + 1))
+    means, errors = values.mean(1), values.std(1, ddof=1) / np.sqrt(dof + 1)
+    for truth, matters, relation in ((0.0, 2.3, "equals"), (1.2, 1.0, "above")):
+        plan = Quantity("q", 0.0, truth, 1 / np.sqrt(dof + 1), matters, dof, relation)
+        drawn = [
+            Quantity("q", 0.0, truth + mean, error, matters, dof, relation).judge()
+            for mean, error in zip(means, errors, strict=True)
+        ]
+        share = drawn.count(INCONCLUSIVE) / repeats
+        chance = plan.chance_undecided()
+        assert 0.05 < chance < 0.95
+        assert abs(share - chance) < 5 * np.sqrt(chance * (1 - chance) / repeats)
+    assert quantity(1.0, error=0.001).chance_undecided() < 1e-12
+    assert quantity(1.0, error=math.nan).chance_undecided() == 1
+    assert quantity(1.0, dof=None).chance_undecided() == 0
+
+
 def test_thirteen_statements_that_say_what_a_reader_needs():
     assert len(STATEMENTS) == 13
     for name, statement in STATEMENTS.items():
@@ -131,7 +151,7 @@ def test_the_variance_ratio_agrees_with_the_solver():
 
     problem = problem_of("hardest")
     theirs = sandwich_variance(problem, n_features=N_FEATURES).excess_risk
-    _, ratio = by_quadrature(problem)
+    _, ratio, _ = by_quadrature(problem)
     assert np.isclose(ratio, theirs * 2 * problem.keep_fraction / N_FEATURES, rtol=1e-5)
     assert ratio < 0.8  # less than random's
 

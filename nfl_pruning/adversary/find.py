@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from nfl_pruning.adversary.certify import Certificate, certify
 from nfl_pruning.adversary.laws import Law
-from nfl_pruning.adversary.ranking import provably_constant, traceable
+from nfl_pruning.adversary.ranking import check_score, provably_constant, traceable
 from nfl_pruning.adversary.search import search
 from nfl_pruning.adversary.simulate import SimulatedGap, simulate_gap
 from nfl_pruning.scores.base import SCORES, Score
@@ -48,12 +48,32 @@ class Finding:
     bound: float | None = None
     tried: int = 0
 
+    @property
+    def comparison(self) -> str:
+        """What the certified and the simulated number are, and why they may differ."""
+        if self.certificate is None or self.simulated is None or not self.certificate.resolved:
+            return ""
+        shown = self.simulated
+        text = (
+            f"Certified is the limit of many samples; simulated is the excess over random pruning "
+            f"on the same {shown.n_samples} samples."
+        )
+        if abs(shown.mean - self.certificate.gap) <= _quantile(shown, 1) * shown.error:
+            return text
+        why = (
+            "near separability the direction of the fit settles slowly as samples grow"
+            if self.certificate.binding
+            else "terms of order 1/n"
+        )
+        return f"{text} They differ by more than their errors: {why}."
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for ``--json``."""
         known = {
             "outcome": self.outcome, "sentence": self.sentence, "score": self.score,
             "keep": self.keep, "keep_fraction": self.keep_fraction, "bound": self.bound,
-            "laws_tried": self.tried, "law": None, "certified": None, "simulated": None,
+            "laws_tried": self.tried, "comparison": self.comparison,
+            "law": None, "certified": None, "simulated": None,
         }  # fmt: skip
         if self.certificate is not None:
             c = self.certificate
@@ -82,11 +102,14 @@ def load_score(text: str) -> Score:
     module, _, name = text.partition(":")
     try:
         found = getattr(import_module(module), name)
-    except (ImportError, ValueError):
-        raise InvalidArgumentError(f"score's module cannot be imported; got {text!r}.") from None
     except AttributeError:
         raise InvalidArgumentError(
             f"score must name a function of its module; got {text!r}."
+        ) from None
+    except Exception as reason:  # whatever the user's module raises
+        why = (str(reason) or type(reason).__name__).splitlines()[0]
+        raise InvalidArgumentError(
+            f"score's module cannot be imported ({why}); got {text!r}."
         ) from None
     if isinstance(found, Score):
         return found
@@ -114,6 +137,7 @@ def find(
     score = load_score(score) if isinstance(score, str) else score
     keep_fraction = check_number("keep_fraction", keep_fraction, "(0, 1)")
     check_choice("keep", keep, ("hardest", "easiest"))
+    check_score(score)
     about = {"score": score.name, "keep": keep, "keep_fraction": keep_fraction}
     if provably_constant(score):
         return Finding(

@@ -23,6 +23,7 @@ from jax import Array
 
 from nfl_pruning.adversary.laws import Law
 from nfl_pruning.scores.base import Context, Score, binary_logits
+from nfl_pruning.validation import InvalidArgumentError
 
 CHUNK = 8192
 TIMES = 10
@@ -60,6 +61,27 @@ def traceable(score: Score) -> bool:
     except Exception:  # whatever a user's function raises on abstract values
         return False
     return True
+
+
+def check_score(score: Score) -> None:
+    """Try a score on a few samples.
+
+    Raises:
+        InvalidArgumentError: it fails, or does not return one finite number a sample.
+    """
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((8, 2)))
+    labels = jnp.asarray([0, 1] * 4)
+    try:
+        found = np.asarray(rank_key(score, x, labels, jnp.ones(3), jnp.eye(2)), float)
+    except Exception as reason:  # whatever a user's function raises
+        text = (str(reason) or type(reason).__name__).splitlines()[0]
+        raise InvalidArgumentError(f"score {score.name!r} fails on 8 samples: {text}") from None
+    if found.shape not in ((), (8,)) or not np.isfinite(found).all():
+        what = "not finite" if found.shape in ((), (8,)) else f"of shape {found.shape}"
+        raise InvalidArgumentError(
+            f"score {score.name!r} must return one finite number a sample, shape (8,) for 8 "
+            f"samples; what it returned is {what}."
+        )
 
 
 def _dataflow(score: Score) -> Any:

@@ -89,5 +89,5 @@ def _print(found: Finding, out: Path | None) -> None:
     rows += [(f"law: {k.replace('_', ' ')}", number(v, 4))
              for k, v in certificate.law.to_dict().items()]  # fmt: skip
     title = f"score {found.score}, keep {found.keep} {found.keep_fraction:g}"
-    note = f"Plot: {out}" if out else ""
+    note = "\n".join([found.comparison] + ([f"Plot: {out}"] if out else [])).strip()
     print_table(("what", "value"), rows, title=title, note=note, left=("what",))

@@ -12,7 +12,7 @@ import click
 from nfl_pruning.cli.options import json_option
 from nfl_pruning.cli.scripts import experiments
 
-HELP = """List scores, protocols, links, losses, data sets and figures by name.
+HELP = """List scores, protocols, links, losses, data sets, statements and figures by name.
 
 \b
 Examples:
@@ -99,6 +99,13 @@ def datasets() -> list[Row]:
     return [{"name": name, "what": _first_line(load)} for name, load in DATASETS.items()]
 
 
+def statements() -> list[Row]:
+    """Claims that verify checks, as --only takes them."""
+    from nfl_pruning.statements import STATEMENTS
+
+    return [{"name": name, "what": statement.title} for name, statement in STATEMENTS.items()]
+
+
 def figures() -> list[Row]:
     """Figures that reproduce draws, when the current folder is a checkout."""
     return [{"name": found.name, "what": found.summary} for found in experiments(Path("."))]
@@ -110,6 +117,7 @@ KINDS: dict[str, Callable[[], list[Row]]] = {
     "links": links,
     "losses": losses,
     "datasets": datasets,
+    "statements": statements,
     "figures": figures,
 }
 

@@ -131,6 +131,7 @@ def as_object(entry: Entry) -> dict[str, Any]:
         "expected": statement.expected,
         "as_expected": entry.as_expected,
         "control_refuted": entry.control_refuted,
+        "chance_undecided": evidence.chance_undecided,
         "seconds": evidence.seconds,
         "quantities": measured["quantities"],
         "remarks": measured["remarks"],

@@ -148,13 +148,18 @@ def section(entry: Entry, about: dict[str, Any]) -> str:
 <h3>Assumptions</h3><ul>{"".join(f"<li>{formula(a)}</li>" for a in s.assumptions)}</ul>
 <p class="quiet">Source: {formula(s.source)}<br>Expected: {s.expected}. {formula(s.why)}</p>
 <h3>Evidence</h3><p>{escape(e.reason[:1].upper() + e.reason[1:])} Control (each prediction moved
-up, down by what matters): {", ".join(entry.controls)}.</p>
+up, down by what matters): {", ".join(entry.controls)}. Chance that another seed leaves it
+inconclusive: {_chance(e.chance_undecided)}.</p>
 {quantities(e.measured.quantities)}
 {f"<ul class=quiet>{remarks}</ul>" if remarks else ""}<div class="figures">{figures}</div>
 <h3>Run it again</h3><pre>{escape(again)}</pre>
 <p class="quiet">Check: <code>{escape(s.module)}</code>; figure script:
 <code>{escape(s.figure)}</code>; {number(e.seconds, 3)} s.</p></section>
 """
+
+
+def _chance(value: float) -> str:
+    return "below 1e−6" if value < 1e-6 else f"at most {number(value, 1)}"
 
 
 def _alt(title: str, series: Sequence[Any]) -> str:

@@ -23,11 +23,13 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import Any
 
+from scipy.stats import chi2, nct
 from scipy.stats import t as student
 
 PRESETS = ("quick", "paper")
 SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
 LEVEL = 1e-3 / 200
+MANY = 200  # degrees of freedom that stand for any larger number, on the safe side
 POWER = 0.5  # the largest allowance, as a part of the smallest difference that matters
 
 
@@ -91,6 +93,22 @@ class Quantity:
             return INCONCLUSIVE
         return SUPPORTED if beyond > 0 else REFUTED
 
+    def chance_undecided(self) -> float:
+        """Chance that fresh random numbers leave this quantity inconclusive, from its error.
+
+        The squared standard error of normal numbers is chi-square around the true one, for which
+        this one stands, with ``dof`` degrees of freedom (``MANY`` for a known one). A bound decides
+        or it does not.
+        """
+        if self.dof is None or self.error == 0 or not math.isfinite(self.allowance):
+            return float(self.judge() == INCONCLUSIVE)
+        dof = min(self.dof, MANY)
+        allowed = allowed_errors(self.dof)
+        if self.relation == "equals":
+            return float(chi2.sf(dof * (POWER * self.matters / (allowed * self.error)) ** 2, dof))
+        lead = abs(self.measured - self.predicted) / self.error
+        return float(nct.cdf(allowed, dof, lead)) if lead < 3 * allowed else 0.0
+
 
 @dataclass(frozen=True)
 class Series:
@@ -147,9 +165,9 @@ class Evidence:
     seconds: float = 0.0
 
     @property
-    def largest(self) -> Quantity:
-        """The quantity with the most striking z-score."""
-        return max(self.measured.quantities, key=lambda q: abs(q.z_score))
+    def chance_undecided(self) -> float:
+        """Bound on the chance that another seed leaves the verdict inconclusive."""
+        return min(1.0, sum(q.chance_undecided() for q in self.measured.quantities))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for records and ``--json``."""

@@ -13,7 +13,7 @@ from nfl_pruning.selections.finite import realised_counts
 from nfl_pruning.statements import sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.planar import Plane, cut_of, rule_of
-from nfl_pruning.statements.summary import extrapolate, mean_and_error
+from nfl_pruning.statements.summary import extrapolate, mean_and_error, seedless
 
 N_FEATURES, SIGNAL = 2, 1.5
 CASES = {
@@ -24,6 +24,7 @@ CASES = {
 }  # look: score, keep, keep fraction, exploitation share
 SIZES = {"quick": ((800, 1600), (3200, 1200)), "paper": ((800, 20000), (6400, 8000))}
 EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+SIMULATED = (0.0, 0.5, 1.0)
 SOFT = "soft"
 
 
@@ -38,15 +39,16 @@ def problem_of(look: str, exponent: float = 1.0) -> Problem:
     return base.replace(signal=SIGNAL)
 
 
-def limits(problem: Problem) -> tuple[float, float]:
-    """(limiting excess loss, its coefficient of 1/n without first-order bias), by quadrature.
+@seedless
+def limits(problem: Problem) -> tuple[float, float, np.ndarray]:
+    """Limiting excess loss, its coefficient of 1/n without first-order bias, and the limit of fits.
 
-    With e the keep probability of explored samples and w their weight, the estimating equation
-    averages grad over the exploited set and w S grad over the rest. Three parts vary: the full
-    sample; the empirical threshold, which moves samples with the mean gradient m at the threshold
-    from weight w e to 1; and the choice of a fixed number of explored samples, whose covariance is
-    that of grad *within* the explored set. Exact calibration has w e = 1, so the threshold drops
-    out, and all fits tend to the best parameter.
+    By quadrature. With e the keep probability of explored samples and w their weight, the
+    estimating equation averages grad over the exploited set and w S grad over the rest. Three parts
+    vary: the full sample; the empirical threshold, which moves samples with the mean gradient m at
+    the threshold from weight w e to 1; and the choice of a fixed number of explored samples, whose
+    covariance is that of grad *within* the explored set. Exact calibration has w e = 1, so the
+    threshold drops out, and all fits tend to the best parameter.
     """
     look_rule = rule_of(problem)
     first, rest = problem.selection.strata(problem.keep_fraction)  # pyright: ignore
@@ -79,13 +81,15 @@ def limits(problem: Problem) -> tuple[float, float]:
     rho = getattr(problem.probe, "alignment")  # noqa: B009
     best = SIGNAL * np.array([rho, np.sqrt(1 - rho**2)])
     gap = here - plane.derivatives(best, everything)[0]
-    return gap, float(0.5 * np.trace(hessian @ bend @ spread @ bend))
+    student = np.array([rho * theta[0] + np.sqrt(1 - rho**2) * theta[1],
+                        np.sqrt(1 - rho**2) * theta[0] - rho * theta[1]])  # fmt: skip
+    return gap, float(0.5 * np.trace(hessian @ bend @ spread @ bend)), student
 
 
 def excess(problem: Problem, data: sampling.DataSets) -> np.ndarray:
     """Excess losses of the fits on pruned data sets."""
     weights = sampling.prune(problem, data, sampling.fixed_margins(problem, data.x))
-    theta = sampling.fit(data.x, data.y, weights)
+    theta = sampling.fit(data.x, data.y, weights, limits(problem)[2])
     return sampling.excess_loss(problem, theta)
 
 
@@ -125,7 +129,7 @@ def measure(preset: str, seed: int) -> Measured:
         weighted = (sampling.prune(problem, few, margins) * losses).sum(1) / losses.sum(1)
         text = f"weighted over full risk, drawn subsets, {look}"
         quantities.append(Quantity(text, 1.0, *mean_and_error(weighted), 0.05, len(weighted) - 1))
-        gap, coefficient = limits(problem)
+        gap, coefficient, _ = limits(problem)
         a, b = excess(problem, few), excess(problem, many)
         scaled = extrapolate(n, n * a, n2, n2 * b)
         quantities += [
@@ -135,7 +139,9 @@ def measure(preset: str, seed: int) -> Measured:
         ]  # fmt: skip
         whole = problem.replace(selection=make_selection("exact", exploit=1.0))
         hard = problem.replace(selection="threshold")
-        same = [sampling.prune(p, few, margins) for p in (whole, hard)]
+        part = slice(0, sampling.BATCH)
+        some = sampling.DataSets(few.x[part], few.y[part], few.keys[part])
+        same = [sampling.prune(p, some, margins[part]) for p in (whole, hard)]
         text = f"weights at exploit 1 against the threshold rule, {look}"
         quantities.append(
             Quantity(text, 0.0, float(np.abs(same[0] - same[1]).max()), 1e-12, 1e-3, None)
@@ -148,23 +154,23 @@ def _soft(preset: str, seed: int, plots: list[Plot]) -> list[Quantity]:
     """Soft calibration: limits by exponent, and which exponent wins at few and at many samples."""
     found, series, curves, whole_rule = [], [], {}, []
     unweighted = problem_of("aware-hardest", 0.0)
-    theory = [limits(problem_of(SOFT, s)) for s in EXPONENTS]
+    theory = [limits(problem_of(SOFT, s))[:2] for s in EXPONENTS]
     for i, (n, repeats) in enumerate(SIZES[preset]):
         repeats = repeats if i else 6 * repeats
         key = jax.random.fold_in(jax.random.key(seed), 950 + i)
         data = sampling.draw(key, problem_of(SOFT), (repeats, n, N_FEATURES))
-        curves[n] = [excess(problem_of(SOFT, s), data) for s in EXPONENTS]
+        curves[n] = [excess(problem_of(SOFT, s), data) for s in SIMULATED]
         whole_rule.append((n, excess(unweighted, data)))
         mark = ("soft", "exact")[i]
         known = [gap + c / n for gap, c in theory]
         means = [mean_and_error(v) for v in curves[n]]
         series += [
             Series(f"n = {n}, gap + C/n", list(EXPONENTS), known, look=mark),
-            Series(f"n = {n}, simulated", list(EXPONENTS), [m for m, _ in means],
+            Series(f"n = {n}, simulated", list(SIMULATED), [m for m, _ in means],
                    [e for _, e in means], mark, points=True),
         ]  # fmt: skip
     few, many = curves
-    half, whole = EXPONENTS.index(0.5), EXPONENTS.index(1.0)
+    half, whole = SIMULATED.index(0.5), SIMULATED.index(1.0)
     for n, relation in ((few, "above"), (many, "below")):
         paired = curves[n][whole] - curves[n][half]
         text = f"excess loss of exponent 1 less that of 1/2, n = {n}"

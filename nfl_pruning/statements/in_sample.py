@@ -7,7 +7,7 @@ from nfl_pruning.montecarlo.estimate import paired
 from nfl_pruning.probes import FixedProbe, InSampleProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.summary import known
+from nfl_pruning.statements.summary import known, seedless
 from nfl_pruning.theory.proportional import solve
 
 RIDGE, PROBE_RIDGE = 0.05 / 6, 0.1 / 6
@@ -15,9 +15,10 @@ CASES = {
     "agnostic-hardest": ("entropy", "hardest", 0.3),
     "aware-hardest": ("el2n", "hardest", 0.6),
 }
-SIZES = {"quick": (160, 64), "paper": (600, 400)}
+SIZES = {"quick": (160, 128), "paper": (600, 400)}
 
 
+@seedless
 def problems(look: str) -> tuple[Problem, Problem]:
     """(probe fitted to the samples, fresh probe of the same cosine and norm)."""
     score, keep, fraction = CASES[look]
@@ -29,22 +30,28 @@ def problems(look: str) -> tuple[Problem, Problem]:
     return base.replace(probe=InSampleProbe(PROBE_RIDGE)), base.replace(probe=fresh)
 
 
+@seedless
+def limiting_cosine(problem: Problem) -> float:
+    """Cosine to the teacher in the proportional limit."""
+    return known(solve(problem).cosine)
+
+
 def measure(preset: str, seed: int) -> Measured:
     """The difference in cosine between the two, in the limit and at finite size, paired."""
     n_features, n_trials = SIZES[preset]
     quantities, labels, theory, trials = [], [], [], []
     for look in CASES:
         own, fresh = problems(look)
-        limits = [solve(p) for p in (own, fresh)]
+        limits = [limiting_cosine(p) for p in (own, fresh)]
         runs = [simulate(p, n_features=n_features, n_trials=n_trials, seed=seed)
                 for p in (own, fresh)]  # fmt: skip
-        predicted = known(limits[0].cosine) - known(limits[1].cosine)
+        predicted = limits[0] - limits[1]
         difference = paired(runs[0], runs[1], "cosine")
         dof = n_trials - 1
         quantities += [
             Quantity(f"cosine, in-sample less fresh, {look}", predicted, difference[0],
                      difference[1], 0.25, dof),
-            Quantity(f"cosine in-sample, {look}", known(limits[0].cosine), runs[0].mean("cosine"),
+            Quantity(f"cosine in-sample, {look}", limits[0], runs[0].mean("cosine"),
                      runs[0].standard_error("cosine"), 0.12, dof),
         ]  # fmt: skip
         labels.append(look)

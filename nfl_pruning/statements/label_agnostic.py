@@ -10,13 +10,15 @@ from nfl_pruning.problem import Problem, Teacher
 from nfl_pruning.statements import sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.planar import Plane, cut_of, rule_of
-from nfl_pruning.statements.summary import extrapolate, known
+from nfl_pruning.statements.summary import extrapolate, known, seedless
 from nfl_pruning.theory.abundant import solve_abundant
 from nfl_pruning.theory.observables import observables
 
 N_FEATURES, KEEP_FRACTION = 6, 0.3
 SIGNALS = {"hardest": 4.0, "easiest": 2.0}  # a variance below random's, and one above it
-SIZES = {"quick": ((800, 800), (3200, 520)), "paper": ((1000, 8000), (8000, 4000))}
+SIZES = {"quick": ((800, 1600), (3200, 1040)), "paper": ((1000, 8000), (8000, 4000))}
+# of the gap, where terms of order 1 / n^2 must be small beside the standard error
+GAP_SIZES = {"quick": ((1600, 400), (6400, 240)), "paper": ((2000, 2000), (16_000, 1000))}
 BLENDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 SIMULATED_BLEND = 0.7
 
@@ -35,11 +37,13 @@ def problem_of(keep: str, share: float = 0.0) -> Problem:
     return Problem(keep_fraction=KEEP_FRACTION, score="entropy", keep=keep, teacher=teacher)  # pyright: ignore
 
 
-def by_quadrature(problem: Problem) -> tuple[float, float]:
-    """The limiting excess loss, and the excess loss at order 1/n over random's, by quadrature.
+@seedless
+def by_quadrature(problem: Problem) -> tuple[float, float, float]:
+    """Limiting excess loss, excess loss at order 1/n over random's, and the limit's norm.
 
-    In a well-specified model the score of a sample has mean zero given x, so the covariance of the
-    fit is the inverse Hessian of the kept risk over n, H_r^-1 / n, and random's is (r H)^-1 / n.
+    By quadrature. In a well-specified model the score of a sample has mean zero given x, so the
+    covariance of the fit is the inverse Hessian of the kept risk over n, H_r^-1 / n, and random's
+    is (r H)^-1 / n.
     """
     rule = rule_of(problem)
     cut = cut_of(problem, rule, KEEP_FRACTION)
@@ -51,11 +55,13 @@ def by_quadrature(problem: Problem) -> tuple[float, float]:
     gap = plane.derivatives(theta, all_of_it)[0] - least
     kept = plane.derivatives(theta, plane.inside(rule, cut))[2]
     along, across = np.diag(everything) / np.diag(kept)
-    return gap, float(KEEP_FRACTION * (along + (N_FEATURES - 1) * across) / N_FEATURES)
+    ratio = KEEP_FRACTION * (along + (N_FEATURES - 1) * across) / N_FEATURES
+    return gap, float(ratio), float(theta[0])
 
 
 def _excess(problem: Problem, data: sampling.DataSets, weights: np.ndarray) -> np.ndarray:
-    theta = sampling.fit(data.x, data.y, weights)
+    start = by_quadrature(problem)[2] * np.eye(N_FEATURES)[0]
+    theta = sampling.fit(data.x, data.y, weights, start)
     if problem.teacher.link.name == "logistic":
         return sampling.excess_loss(problem, theta)
     norm = np.linalg.norm(theta, axis=1)
@@ -65,10 +71,12 @@ def _excess(problem: Problem, data: sampling.DataSets, weights: np.ndarray) -> n
     ]
 
 
-def simulated(problem: Problem, preset: str, seed: int) -> list[tuple[int, np.ndarray]]:
-    """Excess risks at the preset's sizes."""
+def simulated(
+    problem: Problem, sizes: tuple[tuple[int, int], ...], seed: int
+) -> list[tuple[int, np.ndarray]]:
+    """Excess risks at sizes (n, repeats)."""
     found = []
-    for number, (n, repeats) in enumerate(SIZES[preset]):
+    for number, (n, repeats) in enumerate(sizes):
         key = jax.random.fold_in(jax.random.key(seed), 800 + number)
         data = sampling.draw(key, problem, (repeats, n, N_FEATURES))
         weights = sampling.prune(problem, data, sampling.fixed_margins(problem, data.x))
@@ -76,14 +84,20 @@ def simulated(problem: Problem, preset: str, seed: int) -> list[tuple[int, np.nd
     return found
 
 
+@seedless
+def limiting_excess(problem: Problem) -> float:
+    """The same gap from the package's solver."""
+    return known(solve_abundant(problem).excess_risk)
+
+
 def measure(preset: str, seed: int) -> Measured:
     """Variances in the well-specified model, and the gap that opens beside it."""
     quantities, gaps = [], {}
     for keep in ("hardest", "easiest"):
         problem = problem_of(keep)
-        none, ratio = by_quadrature(problem)
+        none, ratio, _ = by_quadrature(problem)
         scale = 0.5 * N_FEATURES / KEEP_FRACTION
-        (n, few), (n2, many) = simulated(problem, preset, seed)
+        (n, few), (n2, many) = simulated(problem, SIZES[preset], seed)
         value, error = extrapolate(n, n * few, n2, n2 * many)
         text = f"excess loss over random's, well specified, keep {keep}"
         quantities += [
@@ -96,8 +110,8 @@ def measure(preset: str, seed: int) -> Measured:
         text = f"exponent in the noise share of a small gap, keep {keep}"
         quantities.append(Quantity(text, 2.0, growth, 0.15, 0.5, dof=None))
         problem = problem_of(keep, SIMULATED_BLEND)
-        (n, few), (n2, many) = simulated(problem, preset, seed)
-        limit = known(solve_abundant(problem).excess_risk)
+        (n, few), (n2, many) = simulated(problem, GAP_SIZES[preset], seed)
+        limit = limiting_excess(problem)
         text = f"limiting excess loss, {SIMULATED_BLEND:g} flat noise, keep {keep}"
         value = extrapolate(n, few, n2, many)
         quantities.append(Quantity(text, limit, *value, 0.5 * limit, len(many) - 1))

@@ -4,92 +4,124 @@ from __future__ import annotations
 
 import jax
 import numpy as np
+from jax import Array
 
 from nfl_pruning.adversary.certify import certify
-from nfl_pruning.adversary.laws import EXPLICIT, Law
-from nfl_pruning.adversary.population import Nodes, law_nodes, minimiser, risk
+from nfl_pruning.adversary.laws import EXPLICIT
+from nfl_pruning.adversary.population import Nodes, law_nodes, minimiser
 from nfl_pruning.adversary.ranking import Rank, ranker
 from nfl_pruning.scores import SCORES
-from nfl_pruning.selections import select
+from nfl_pruning.selections import RankSelection, make_selection
+from nfl_pruning.statements import sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.summary import mean_and_error
+from nfl_pruning.statements.summary import mean_and_error, seedless
 
 LAW = "outer-flip"
 CASES = {"el2n": 0.9, "entropy": 0.9}  # score: keep fraction, keep hardest
 SIZES = {
-    "quick": ((200, 400), (800, 240), (3200, 160), (12800, 80)),
+    "quick": ((200, 400), (800, 240), (3200, 200), (12800, 200)),
     "paper": ((500, 4000), (2000, 2000), (8000, 1000), (32000, 500)),
 }
 PROTOCOLS = {"threshold": "aware-hardest", "random": "random", "exact": "exact"}
 EXPLOIT = 0.5
+PART = 200  # data sets at a time
+SLICES = 49  # of the quadrature of losses, whose integrands are smooth
 
 
-def excess(law: Law, rank: Rank, fraction: float, key: jax.Array, n: int) -> list[float]:
-    """Excess losses of the three protocols on one sample of size n."""
-    nodes = _NODES.setdefault(law, law_nodes(law, 97))
-    best = _BEST.setdefault(law, risk(minimiser(nodes)[0], nodes))
+@seedless
+def prepared(name: str, fraction: float) -> tuple[float, Rank, Nodes, np.ndarray]:
+    """The certified gap, the priority, nodes for losses and the best parameter."""
+    law, score = EXPLICIT[LAW], SCORES[name]
+    best, _ = minimiser(law_nodes(law, 193))
+    rank = ranker(score, law, best, "hardest")
+    return certify(law, score, fraction).gap, rank, law_nodes(law, SLICES), best
+
+
+def excess(name: str, fraction: float, key: Array, sizes: tuple[int, int]) -> list[np.ndarray]:
+    """Excess losses of each protocol on the same data sets, sizes = (n, repeats)."""
+    n, repeats = sizes
+    parts = [
+        _excess(name, fraction, jax.random.fold_in(key, start), (n, min(PART, repeats - start)))
+        for start in range(0, repeats, PART)
+    ]
+    return [np.concatenate(values) for values in zip(*parts, strict=True)]
+
+
+def _excess(name: str, fraction: float, key: Array, sizes: tuple[int, int]) -> list[np.ndarray]:
+    _, rank, nodes, best = prepared(name, fraction)
+    n, repeats = sizes
     key_data, key_select = jax.random.split(key)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key_data)).tolist())
-    x, y = law.sample(rng, n)
-    priority = rank(x, y)
-    found = []
+    drawn = [EXPLICIT[LAW].sample(rng, n) for _ in range(repeats)]
+    x, y = (np.stack(parts) for parts in zip(*drawn, strict=True))
+    priority, keys = rank(x, y), jax.random.split(key_select, repeats)
+    design = np.concatenate([x, np.ones((*y.shape, 1))], axis=2)
+    found, least = [], _loss(best[None], nodes)
     for protocol in PROTOCOLS:
-        chosen = select(key_select, priority, fraction, selection=protocol, exploit=EXPLOIT)
-        rows, weight = chosen.indices, chosen.weights[chosen.indices]
-        mass = np.stack([y[rows] > 0, y[rows] < 0]) * weight / weight.sum()
-        found.append(risk(minimiser(Nodes(x[rows], mass))[0], nodes) - best)
+        selection = make_selection(protocol, exploit=EXPLOIT)
+        assert isinstance(selection, RankSelection)
+        weights = sampling.choose(selection, fraction, "hardest", keys, priority)
+        found.append(_loss(sampling.fit(design, y, weights, best), nodes) - least)
     return found
 
 
-_NODES: dict[Law, Nodes] = {}
-_BEST: dict[Law, float] = {}
+def _loss(theta: np.ndarray, nodes: Nodes) -> np.ndarray:
+    """Population logistic loss of parameters (repeats, 3), shape (repeats,)."""
+    margin = theta @ nodes.design.T
+    # y = 1: log(1 + e^-m); y = -1 adds m
+    return np.logaddexp(0, -margin) @ nodes.mass.sum(0) + margin @ nodes.mass[1]
 
 
 def fit_curves(n: np.ndarray, mean: np.ndarray, error: np.ndarray) -> dict[str, float]:
     """Weighted fits of a + b / n + c / n^2 and of b n^-c, and how much better the first one is.
 
-    The relative error of each mean turns the second into a line in logarithms. ``evidence`` is the
-    chi-square of the power law less that of the plateau; both have two parameters.
+    ``evidence`` is the chi-square of the power law less that of the plateau, less 2 for its third
+    parameter (Akaike). The exponent is that of the power law without the smallest size, which
+    terms of the next order would bend.
     """
     design = np.stack([np.ones_like(n), 1 / n, 1 / n**2], 1) / error[:, None]
     covariance = np.linalg.inv(design.T @ design)
     a, b, c = covariance @ design.T @ (mean / error)
     chi_plateau = np.sum(((mean - a - b / n - c / n**2) / error) ** 2)
-    relative = error / mean
-    lines = np.stack([np.ones_like(n), np.log(n)], 1) / relative[:, None]
-    spread = np.linalg.inv(lines.T @ lines)
-    intercept, slope = spread @ lines.T @ (np.log(mean) / relative)
-    power = np.exp(intercept) * n**slope
-    chi_power = np.sum(((mean - power) / error) ** 2)
+    (intercept, slope), _ = _line(n, mean, error)
+    chi_power = np.sum(((mean - np.exp(intercept) * n**slope) / error) ** 2)
+    (_, exponent), spread = _line(n[1:], mean[1:], error[1:])
     return {
         "plateau": float(a), "plateau_error": float(np.sqrt(covariance[0, 0])),
-        "coefficient": float(b), "curvature": float(c), "exponent": float(slope),
+        "coefficient": float(b), "curvature": float(c), "exponent": float(exponent),
         "exponent_error": float(np.sqrt(spread[1, 1])),
         "evidence": float(chi_power - chi_plateau - 2),
     }  # fmt: skip
 
 
+def _line(n: np.ndarray, mean: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Intercept and slope of log mean in log n, weighted by relative errors, and covariance."""
+    relative = error / mean
+    lines = np.stack([np.ones_like(n), np.log(n)], 1) / relative[:, None]
+    covariance = np.linalg.inv(lines.T @ lines)
+    return covariance @ lines.T @ (np.log(mean) / relative), covariance
+
+
 def measure(preset: str, seed: int) -> Measured:
     """Learning curves of the threshold rule, random and exact calibration."""
-    law, quantities, plots = EXPLICIT[LAW], [], []
+    quantities, plots = [], []
+    n = np.array([float(size) for size, _ in SIZES[preset]])
+    dof = min(repeats for _, repeats in SIZES[preset]) - 1
     for number, (name, fraction) in enumerate(CASES.items()):
-        gap = certify(law, SCORES[name], fraction).gap
-        best, _ = minimiser(law_nodes(law, 193))
-        rank = ranker(SCORES[name], law, best, "hardest")
-        curves = {protocol: [] for protocol in PROTOCOLS}
-        n = np.array([float(size) for size, _ in SIZES[preset]])
-        for size, repeats in SIZES[preset]:
-            root = jax.random.fold_in(jax.random.key(seed), 600 + 10 * number)
-            rows = [excess(law, rank, fraction, jax.random.fold_in(jax.random.fold_in(root, size),
-                                                                   i), size)
-                    for i in range(repeats)]  # fmt: skip
-            for protocol, values in zip(PROTOCOLS, np.array(rows).T, strict=True):
-                curves[protocol].append(mean_and_error(values))
+        gap = prepared(name, fraction)[0]
+        root = jax.random.fold_in(jax.random.key(seed), 600 + 10 * number)
+        rows = [excess(name, fraction, jax.random.fold_in(root, sizes[0]), sizes)
+                for sizes in SIZES[preset]]  # fmt: skip
+        curves = {
+            protocol: [mean_and_error(values) for values in columns]
+            for protocol, columns in zip(PROTOCOLS, zip(*rows, strict=True), strict=True)
+        }
         series = []
         for protocol, look in PROTOCOLS.items():
             mean, error = np.array(curves[protocol]).T
             found = fit_curves(n, mean, error)
-            quantities += _judge(f"{protocol}, {name}, r = {fraction:g}", protocol, found, gap)
+            text = f"{protocol}, {name}, r = {fraction:g}"
+            quantities += _judge(text, protocol, found, (gap, dof))
             smooth = np.geomspace(n[0], 4 * n[-1], 30)
             floor = found["plateau"] if protocol == "threshold" else max(found["plateau"], 0.0)
             label = {"threshold": f"keep hardest by {name}"}.get(protocol, protocol)
@@ -103,8 +135,10 @@ def measure(preset: str, seed: int) -> Measured:
     return Measured(quantities, plots)
 
 
-def _judge(text: str, protocol: str, found: dict[str, float], gap: float) -> list[Quantity]:
-    dof = 50.0
+def _judge(
+    text: str, protocol: str, found: dict[str, float], scale: tuple[float, int]
+) -> list[Quantity]:
+    gap, dof = scale
     if protocol == "threshold":
         floor = Quantity(f"plateau of {text}", gap, found["plateau"], found["plateau_error"],
                          0.3 * gap, dof)  # fmt: skip

@@ -8,20 +8,17 @@ from nfl_pruning.montecarlo import simulate
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import make_selection
-from nfl_pruning.statements.base import (
-    Measured,
-    Plot,
-    Quantity,
-    Series,
-    Statement,
-    allowed_errors,
-)
-from nfl_pruning.statements.summary import known
+from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
+from nfl_pruning.statements.summary import known, seedless
 from nfl_pruning.theory.proportional import solve
 
-DESIGN = {"quick": (6, 200, 64), "paper": (40, 400, 200)}  # problems, features, trials
-BIAS = {"quick": ((8, 20), 280_000), "paper": ((10, 20, 40), 400_000)}
-NEXT_ORDER = 0.12  # of the exponent, from corrections of order 1 / d^2 at the sizes of BIAS
+DESIGN = {"quick": (6, 200, 128), "paper": (40, 400, 400)}  # problems, features, trials
+# Features and trials: the spread over the bias grows like the root of the features.
+BIAS = {
+    "quick": ((8, 32_000), (32, 32_000)),
+    "paper": ((16, 200_000), (32, 200_000), (64, 200_000)),
+}
+BIASED = "cosine"
 RULES = (("el2n", "easiest", "threshold"), ("entropy", "hardest", "threshold"),
          ("el2n", "hardest", "exact"))  # fmt: skip
 
@@ -41,9 +38,9 @@ def random_problem(index: int, seed: int) -> Problem:
 
 
 def bias_problem() -> Problem:
-    """A problem whose finite-size bias is large against its spread."""
-    base = Problem(4.0, 0.5, keep="easiest", probe=FixedProbe(0.8))
-    return base.replace(signal=2.0, ridge=0.02)
+    """A problem whose finite-size bias is large beside its spread and beside the next order."""
+    base = Problem(4.0, 0.5, "entropy", "hardest", probe=FixedProbe(0.8))  # pyright: ignore
+    return base.replace(signal=4.0, ridge=0.05)
 
 
 def measure(preset: str, seed: int) -> Measured:
@@ -60,27 +57,37 @@ def measure(preset: str, seed: int) -> Measured:
                 Quantity(text, known(getattr(limit, name)), run.mean(name),
                          run.standard_error(name), matters, n_trials - 1)
             )  # fmt: skip
-    sizes, trials = BIAS[preset]
-    problem = bias_problem()
-    limit = known(solve(problem).norm)
-    runs = [simulate(problem, n_features=d, n_trials=trials * sizes[0] // d, seed=seed)
-            for d in sizes]  # fmt: skip
-    bias = np.array([run.mean("norm") - limit for run in runs])
-    error = np.array([run.standard_error("norm") for run in runs])
+    exponent, plot = _bias(preset, seed)
+    return Measured([*quantities, exponent], [plot])
+
+
+def _bias(preset: str, seed: int) -> tuple[Quantity, Plot]:
+    """The exponent of the bias between the smallest and the largest system."""
+    sizes = np.array([float(d) for d, _ in BIAS[preset]])
+    limit = bias_limit()
+    runs = [simulate(bias_problem(), n_features=d, n_trials=trials, seed=seed)
+            for d, trials in BIAS[preset]]  # fmt: skip
+    bias = np.array([run.mean(BIASED) - limit for run in runs])
+    error = np.array([run.standard_error(BIASED) for run in runs])
     span = np.log(sizes[-1] / sizes[0])
     rate = float(np.log(abs(bias[-1] / bias[0])) / span)
-    spread = float(np.hypot(*(error[[0, -1]] / abs(bias[[0, -1]]))) / span)
-    # Between d = 8 and 20 the next order still bends the line; NEXT_ORDER bounds what it does.
-    bound = allowed_errors(np.inf) * spread + NEXT_ORDER
-    quantities.append(Quantity("exponent in d of the norm's bias", -1.0, rate, bound, 0.7, None))
-    scale = float(bias[-1] * sizes[-1])
+    spread = float(np.hypot(*(error[[0, -1]] / bias[[0, -1]])) / span)
+    # the rival is d^-1/2, as for fluctuations: half a power away
+    exponent = Quantity(f"exponent in d of the {BIASED}'s bias", -1.0, rate, spread, 0.5)
+    scale = float(bias[0] * sizes[0])
     plot = Plot(
-        "Bias of the norm at finite size", "features", "mean norm less the limit",
-        [Series("C / d", [float(d) for d in sizes], [scale / d for d in sizes], look="full"),
-         Series("simulated", [float(d) for d in sizes], bias.tolist(), error.tolist(),
-                "aware-easiest", points=True)], x_log=True, y_log=bool((bias > 0).all()),
+        f"Bias of the {BIASED} at finite size", "features", f"mean {BIASED} less the limit",
+        [Series("C / d", sizes.tolist(), (scale / sizes).tolist(), look="full"),
+         Series("simulated", sizes.tolist(), bias.tolist(), error.tolist(), "agnostic-hardest",
+                points=True)], x_log=True, y_log=bool((bias > 0).all()),
     )  # fmt: skip
-    return Measured(quantities, [plot])
+    return exponent, plot
+
+
+@seedless
+def bias_limit() -> float:
+    """What the bias is measured from."""
+    return known(getattr(solve(bias_problem()), BIASED))
 
 
 STATEMENT = Statement(

@@ -9,18 +9,19 @@ from nfl_pruning.problem import Problem
 from nfl_pruning.statements import distance, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.planar import Plane
-from nfl_pruning.statements.summary import extrapolate, mean_and_error, rate_and_error
+from nfl_pruning.statements.summary import extrapolate, mean_and_error, rate_and_error, seedless
 from nfl_pruning.theory.observables import zero_one_error
 
 N_FEATURES = 2
 SIGNAL = 2.0
 # (n, repeats, keep fractions): the kept counts span two orders of magnitude
 SIZES = {
-    "quick": ((800, 2400, (0.25, 1.0)), (3200, 400, (0.1, 0.5))),
-    "paper": ((800, 30000, (0.25, 1.0)), (12800, 4000, (0.1, 0.5, 1.0))),
+    "quick": ((1600, 2400, (0.25, 1.0)), (3200, 400, (0.1, 0.5))),
+    "paper": ((1600, 30000, (0.25, 1.0)), (12800, 4000, (0.1, 0.5, 1.0))),
 }
 
 
+@seedless
 def limits() -> tuple[float, float]:
     """What m times excess loss and m times excess 0-1 error tend to, by quadrature.
 
@@ -43,7 +44,7 @@ def measure(preset: str, seed: int) -> Measured:
     base = Problem(selection="random").replace(signal=SIGNAL)  # pyright: ignore
     cdf = distance.law_cdf(distance.data_density(base))
     risk_limit, error_limit = limits()
-    found, quantities = [], []
+    found, quantities, truth = [], [], np.array([SIGNAL, 0.0])
     for number, (n, repeats, fractions) in enumerate(SIZES[preset]):
         key = jax.random.fold_in(jax.random.key(seed), 100 + number)
         data = sampling.draw(key, base, (repeats, n, N_FEATURES))
@@ -52,7 +53,7 @@ def measure(preset: str, seed: int) -> Measured:
             weights = sampling.prune(problem, data, np.zeros_like(data.y))
             t, some = data.y * data.x[..., 0], slice(0, 400)
             gap = distance.distances(distance.empirical_cdf(t[some], weights[some] > 0), cdf)
-            loss, error = _excess(base, sampling.fit(data.x, data.y, weights))
+            loss, error = _excess(base, sampling.fit(data.x, data.y, weights, truth))
             m = round(fraction * n)
             found.append((m, gap, loss, error))
             expected = distance.mean_distance(cdf, m)

@@ -15,12 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nfl_pruning.links import Link
 from nfl_pruning.problem import Problem
-from nfl_pruning.scores.base import Context, binary_logits
+from nfl_pruning.scores.base import Context, Score, binary_logits
 from nfl_pruning.selections import RankSelection
-from nfl_pruning.selections.finite import band_weights, realised_counts
+from nfl_pruning.selections.finite import Counts, band_weights, realised_counts
 
 BATCH = 40  # data sets a compiled call; numbers of repeats are multiples of it
+STEPS = 40  # of Newton, at most
+CHUNK = 40_000  # numbers that a link takes at once
 
 
 class Keys(NamedTuple):
@@ -50,10 +53,22 @@ def draw(key: Array, problem: Problem, sizes: tuple[int, int, int]) -> DataSets:
     keys = split_keys(key)
     words = np.asarray(jax.random.key_data(keys.inputs)).tolist()
     x = np.random.default_rng(words).standard_normal((repeats, n, d))
-    with jax.enable_x64(True):
-        chance = np.asarray(problem.teacher.link(problem.teacher.scale * x[..., 0]))
+    chance = _chances(problem.teacher.link, problem.teacher.scale * x[..., 0])
     y = np.where(_uniforms(jax.random.split(keys.labels, repeats), n) < chance, 1.0, -1.0)
     return DataSets(x, y, jax.random.split(keys.select, repeats))
+
+
+def _chances(link: Link, t: np.ndarray) -> np.ndarray:
+    """P(y = 1) at teacher margins of any shape, in pieces of one size for one compiled program."""
+    flat = np.pad(t.ravel(), (0, -t.size % CHUNK)).reshape(-1, CHUNK)
+    with jax.enable_x64(True):
+        found = [np.asarray(_chance(link, jnp.asarray(part))) for part in flat]
+    return np.concatenate(found)[: t.size].reshape(t.shape)
+
+
+@partial(jax.jit, static_argnums=0)
+def _chance(link: Link, t: Array) -> Array:
+    return link(t)
 
 
 def _uniforms(keys: Array, n: int) -> np.ndarray:
@@ -75,44 +90,58 @@ def fixed_margins(problem: Problem, x: np.ndarray) -> np.ndarray:
 def prune(problem: Problem, data: DataSets, margins: np.ndarray) -> np.ndarray:
     """Weights of the problem's selection from given margins, 0 if dropped, (repeats, n)."""
     assert isinstance(problem.selection, RankSelection)
-    n, d = data.x.shape[1:]
-    counts = realised_counts(problem.selection.strata(problem.keep_fraction), n)
+    d = data.x.shape[2]
     needed = bool(problem.ranking_score.needs)
     norm = np.sqrt((data.x**2).sum(-1) / d) if needed else np.ones_like(margins)
     found = []
     with jax.enable_x64(True):
         for start in range(0, len(margins), BATCH):
+            arrays = (a[start : start + BATCH] for a in (margins, data.y, norm))
+            arrays = (jnp.asarray(a, float) for a in arrays)
+            found.append(np.asarray(_rank_keys(problem.ranking_score, *arrays)))
+    ranks = np.concatenate(found)
+    return choose(problem.selection, problem.keep_fraction, problem.keep, data.keys, ranks)
+
+
+def choose(
+    selection: RankSelection, keep_fraction: float, keep: str, keys: Array, ranks: np.ndarray
+) -> np.ndarray:
+    """Weights of a selection from rank keys, 0 if dropped, (repeats, n)."""
+    counts, found = realised_counts(selection.strata(keep_fraction), ranks.shape[1]), []
+    with jax.enable_x64(True):
+        for start in range(0, len(ranks), BATCH):
             part = slice(start, start + BATCH)
-            arrays = tuple(jnp.asarray(a[part], float) for a in (margins, data.y, norm))
-            chosen = _choose(problem.ranking_score, problem.keep, counts, data.keys[part], arrays)
-            found.append(np.asarray(chosen))
+            found.append(np.asarray(_choose(keep, counts, keys[part], jnp.asarray(ranks[part]))))
     return np.concatenate(found)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _choose(score, keep, counts, keys, arrays):
-    """The package's selection on a batch of data sets; counts are data, so shapes alone compile."""
-
-    def one(row):
-        key, margin, label, norm = row
-        positive = (label > 0).astype(jnp.int32)
-        rank = score.rank_key(binary_logits(margin), positive, Context(input_norm=norm))
-        return band_weights(key, rank, counts, keep)[0]
-
-    return jax.lax.map(one, (keys, *arrays))
+@partial(jax.jit, static_argnums=0)
+def _rank_keys(score: Score, margins: Array, labels: Array, norm: Array) -> Array:
+    """The package's score of a batch of data sets."""
+    positive = (labels > 0).astype(jnp.int32)
+    return score.rank_key(binary_logits(margins), positive, Context(input_norm=norm))
 
 
-def fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray, steps: int = 40) -> np.ndarray:
+@partial(jax.jit, static_argnums=0)
+def _choose(keep: str, counts: tuple[Counts, ...], keys: Array, ranks: Array) -> Array:
+    """The package's selection on a batch of data sets, one program for all scores and counts."""
+    return jax.lax.map(lambda row: band_weights(row[0], row[1], counts, keep)[0], (keys, ranks))
+
+
+def fit(
+    x: np.ndarray, y: np.ndarray, weights: np.ndarray, start: np.ndarray | None = None
+) -> np.ndarray:
     """Weighted ridge-free logistic regressions by damped Newton steps, shape (repeats, d).
 
-    A step is shortened while its decrement is large, which is safe for this loss.
+    A step is shortened while its decrement is large, which is safe for this loss; so every start
+    leads to the one minimiser, and a near one (the limit, say) saves steps.
     """
     parts = range(0, len(x), BATCH)
-    rows = [_fit(x[i : i + BATCH], y[i : i + BATCH], weights[i : i + BATCH], steps) for i in parts]
+    rows = [_fit(x[i : i + BATCH], y[i : i + BATCH], weights[i : i + BATCH], start) for i in parts]
     return np.concatenate(rows)
 
 
-def _fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray, steps: int) -> np.ndarray:
+def _fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray, start: np.ndarray | None) -> np.ndarray:
     most = int((weights > 0).sum(1).max())
     if most < weights.shape[1]:
         order = np.argpartition(weights <= 0, most - 1, axis=1)[:, :most]
@@ -121,8 +150,8 @@ def _fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray, steps: int) -> np.nd
     weights = weights / weights.sum(1, keepdims=True)
     signed = x * y[..., None]
     across = np.ascontiguousarray(np.swapaxes(signed, 1, 2))
-    theta = np.zeros((len(x), x.shape[-1]))
-    for _ in range(steps):
+    theta = np.tile(np.zeros(x.shape[-1]) if start is None else start, (len(x), 1))
+    for _ in range(STEPS):
         miss = 1 / (1 + np.exp(np.clip((signed @ theta[..., None])[..., 0], -700, 700)))
         pull = weights * miss
         slope = (across @ pull[..., None])[..., 0]

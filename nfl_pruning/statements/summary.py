@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar
+
 import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FORGET: list[Callable[[], None]] = []
+
+
+def seedless(function: F) -> F:
+    """What depends on no seed is computed once a process; the function's arguments are hashable."""
+    kept: Any = cache(function)
+    _FORGET.append(kept.cache_clear)
+    return kept
+
+
+def forget() -> None:
+    """Compute everything anew, as when the code behind it has changed."""
+    for clear in _FORGET:
+        clear()
 
 
 def known(value: float | None) -> float:

@@ -9,7 +9,7 @@ from nfl_pruning.problem import Problem
 from nfl_pruning.statements import sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.planar import Plane, cut_of, rule_of
-from nfl_pruning.statements.summary import extrapolate, mean_and_error, rate_and_error
+from nfl_pruning.statements.summary import extrapolate, mean_and_error, rate_and_error, seedless
 
 N_FEATURES = 3
 SIGNAL = 1.5
@@ -29,6 +29,7 @@ def problem_of(case: str) -> Problem:
     return base.replace(signal=SIGNAL)
 
 
+@seedless
 def limit(problem: Problem) -> np.ndarray:
     """The minimiser under the truncated law, in the coordinates (teacher, other, unseen)."""
     rule = rule_of(problem)
@@ -56,7 +57,7 @@ def measure(preset: str, seed: int) -> Measured:
                 margins = np.einsum("rnd,rd->rn", data.x, probe)
             else:
                 margins = sampling.fixed_margins(problem, data.x)
-            theta = sampling.fit(data.x, data.y, sampling.prune(problem, data, margins))
+            theta = sampling.fit(data.x, data.y, sampling.prune(problem, data, margins), target)
             found.append((n, theta, np.linalg.norm(theta - target, axis=1)))
         (n, few, off), (n2, many, off2) = found
         for axis, name in enumerate(("along the teacher", "across it")):

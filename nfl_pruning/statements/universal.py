@@ -19,7 +19,7 @@ from nfl_pruning.statements.summary import mean_and_error
 from nfl_pruning.theory.universal import universal_limit
 
 SIGNAL, WIDTH, BATCH = 2.0, 32, 1024
-SIZES = {"quick": (12, 1200), "paper": (32, 6000)}  # networks, steps
+SIZES = {"quick": (16, 1200), "paper": (32, 6000)}  # networks, steps
 CASES = {
     "aware-hardest": {"score": "el2n", "keep": "hardest", "keep_fraction": 0.6},
     "agnostic-hardest": {"score": "entropy", "keep": "hardest", "keep_fraction": 0.5},

@@ -18,6 +18,7 @@ from scipy.special import ndtr, ndtri
 
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.problem import Problem
+from nfl_pruning.rules import RULES
 from nfl_pruning.selections import Piecewise, RankSelection, Stratum, make_selection
 from nfl_pruning.theory.fast.cell import Cell, Kind
 from nfl_pruning.theory.fast.limit import digits
@@ -29,13 +30,6 @@ from nfl_pruning.theory.probe_limit import probe_limit
 
 GOALS = ("test_error", "test_loss")
 NODES = Nodes(64, 64)
-RULES: dict[str, dict[str, Any]] = {
-    "random": {"selection": "random"},
-    "label-aware, hardest": {"score": "el2n", "keep": "hardest"},
-    "label-aware, easiest": {"score": "el2n", "keep": "easiest"},
-    "label-agnostic, hardest": {"score": "margin", "keep": "hardest"},
-    "label-agnostic, easiest": {"score": "margin", "keep": "easiest"},
-}
 CALIBRATED = ("exact", "soft:0.5", "soft:0")
 EXPLOITS = (0.25, 0.5, 0.75)
 

@@ -1,0 +1,85 @@
+"""How often the verdicts of ``nfl-pruning verify`` change with the seed.
+
+Checks every statement at many seeds in one process, so that programs are compiled once and what
+depends on no seed is computed once. Finished checks are kept; an interrupted run continues. Prints,
+for each statement, the verdicts, and over its statistical quantities the mean and the largest
+z-score, and the least margin: half of what matters over the allowance, inconclusive below 1. Run::
+
+    python simulations/benchmarks/verdicts.py --seeds 101-120 --minutes 9 --folder verdicts
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from nfl_pruning.cli.cache import use_compilation_cache
+from nfl_pruning.records import RecordStore
+from nfl_pruning.statements import STATEMENTS
+from nfl_pruning.statements.base import POWER, Quantity
+from nfl_pruning.validation import InvalidArgumentError
+
+HEAD = ("statement", "verdicts", "controls refuted", "mean z", "largest z", "margin", "s a seed")
+
+
+def margin(quantity: Quantity) -> float:
+    """How far a quantity is from being too imprecise to tell, 1 at the edge."""
+    if quantity.error == 0:
+        return np.inf
+    if quantity.relation == "equals":
+        return POWER * quantity.matters / quantity.allowance
+    return abs(quantity.measured - quantity.predicted) / quantity.allowance
+
+
+def row(name: str, entries: list[Any]) -> tuple[str, ...]:
+    """One line of the table from a statement's entries."""
+    verdicts = Counter(entry.evidence.verdict for entry in entries)
+    statistical = [
+        q for entry in entries for q in entry.evidence.measured.quantities if q.dof is not None
+    ]
+    z = [q.z_score for q in statistical if q.relation == "equals"]
+    return (
+        name,
+        ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()),
+        str(sum(entry.control_refuted for entry in entries)),
+        f"{np.mean(z):.2f}" if z else "–",
+        f"{max(map(abs, z)):.1f}" if z else "–",
+        f"{min(margin(q) for q in statistical):.2f}" if statistical else "–",
+        f"{np.mean([entry.evidence.seconds for entry in entries]):.1f}",
+    )
+
+
+@click.command(help=__doc__)
+@click.option("--seeds", default="101-120", show_default=True, metavar="FIRST-LAST")
+@click.option("--only", default="", metavar="ID,...", help="These statements alone.")
+@click.option("--preset", default="quick", show_default=True)
+@click.option("--minutes", default=600.0, show_default=True, help="Start no check after these.")
+@click.option("--folder", default="verdicts", show_default=True, type=click.Path(path_type=Path))
+def main(seeds: str, only: str, preset: str, minutes: float, folder: Path) -> None:
+    """Check what is missing, then print what there is."""
+    use_compilation_cache()
+    from nfl_pruning.cli.verify import check
+
+    first, _, last = seeds.partition("-")
+    if not (first.isdigit() and last.isdigit()):
+        raise InvalidArgumentError(f"seeds must be FIRST-LAST; got {seeds!r}.")
+    names = only.split(",") if only else list(STATEMENTS)
+    store, stop = RecordStore(folder), time.monotonic() + 60 * minutes
+    found: dict[str, list[Any]] = {name: [] for name in names}
+    for name in names:
+        for seed in range(int(first), int(last) + 1):
+            if time.monotonic() < stop:
+                found[name].append(check(STATEMENTS[name], preset, seed, store, fresh=False))
+    click.echo("| " + " | ".join(HEAD) + " |\n|" + "---|" * len(HEAD))
+    for name in names:
+        if found[name]:
+            click.echo("| " + " | ".join(row(name, found[name])) + " |")
+
+
+if __name__ == "__main__":
+    main()
