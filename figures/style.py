@@ -133,6 +133,27 @@ def legend_below(figure: Figure, rules: Iterable[str], *, note: str = "") -> Non
     )
 
 
+def plain_line(axes: Axes, x, y, colour: str) -> None:
+    """A line that belongs to no rule."""
+    axes.plot(_numbers(x), _numbers(y), color=colour)
+
+
+def plain_points(axes: Axes, x, y, colour: str, marker: str) -> None:
+    """Points that belong to no rule; entries that are None are left out."""
+    axes.plot(_numbers(x), _numbers(y), color=colour, marker=marker, linestyle="none")
+
+
+def plain_legend(figure: Figure, looks: dict[str, tuple[str, str]], title: str) -> None:
+    """One legend under all panels for what belongs to no rule: label -> (colour, marker)."""
+    handles = [
+        Line2D([], [], color=colour, marker=marker, label=label)
+        for label, (colour, marker) in looks.items()
+    ]
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=3, title=title, title_fontsize=7.5
+    )
+
+
 def share_rows(grid: np.ndarray) -> None:
     """One vertical scale a row of panels, written at its left end only."""
     for row in grid:

@@ -1,5 +1,6 @@
 """Monte Carlo: the same problem that theory solves, drawn, pruned and fitted at finite size."""
 
+from nfl_pruning.montecarlo.controlled import controlled
 from nfl_pruning.montecarlo.engine import TrainingSet, estimate_cost, simulate, training_set
 from nfl_pruning.montecarlo.estimate import OBSERVABLES, Simulation, paired
 from nfl_pruning.montecarlo.laws import LAWS, GaussianLaw, GaussianMixture, HeavyTails
@@ -15,6 +16,7 @@ __all__ = [
     "TrainingSet",
     "Verdict",
     "beats_random",
+    "controlled",
     "estimate_cost",
     "holm",
     "paired",

@@ -17,7 +17,7 @@ from nfl_pruning.montecarlo.resume import TrialRecords
 from nfl_pruning.montecarlo.runner import Job, gather_hosts, run_trials, trials_of_host
 from nfl_pruning.montecarlo.sampling import make_numbers, make_plan
 from nfl_pruning.montecarlo.statistics import Until, check_until, looks
-from nfl_pruning.montecarlo.trials import Layout, Table, empty_table, explicit_trial
+from nfl_pruning.montecarlo.trials import Layout, Outcome, Table, empty_table, explicit_trial
 from nfl_pruning.problem import Problem
 from nfl_pruning.programs import release_programs
 from nfl_pruning.records import RecordStore
@@ -134,6 +134,7 @@ def describe_job(
         "seed": seed,
         "law": law.label,
         "tolerance": tolerance,
+        "fields": Outcome._fields,
     }
 
 

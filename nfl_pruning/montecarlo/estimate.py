@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nfl_pruning.montecarlo.controls import ROW_CONTROLS
 from nfl_pruning.montecarlo.laws import GaussianLaw
 from nfl_pruning.montecarlo.trials import FAILURES, Table
 from nfl_pruning.problem import Problem
@@ -62,8 +63,9 @@ class Simulation:
         problem, n_features, n_trials, seed: what was simulated.
         law: text form of the law of the inputs.
         trials: one float64 array of shape (n_trials,) for each of ``OBSERVABLES`` and for ``kept``
-            (samples kept), ``gradient_norm``, ``steps`` and ``passes`` of the fit. Observables are
-            exact population values of the fitted student; they are NaN where a fit failed.
+            (samples kept), ``gradient_norm``, ``steps`` and ``passes`` of the fit, and the control
+            variates of ``ROW_CONTROLS``. Observables are exact population values of the
+            fitted student; they are NaN where a fit failed.
         failures: for each failed trial its number and the reason's name.
     """
 
@@ -143,7 +145,7 @@ def make_simulation(
     along = np.where(failed, np.nan, table["along"])
     known = {"cosine": np.divide(along, norm, out=np.zeros_like(norm), where=norm != 0)}
     known["norm"] = norm
-    for name in ("kept", "gradient_norm", "steps", "passes"):
+    for name in ("kept", "gradient_norm", "steps", "passes", *ROW_CONTROLS):
         known[name] = table[name].astype(float)
     failures = {int(i): FAILURES[int(codes[i])] for i in np.flatnonzero(failed)}
     trials = Trials(problem, known, derive=type(law) is GaussianLaw)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from nfl_pruning.losses import Loss
+from nfl_pruning.montecarlo.controls import row_controls
 from nfl_pruning.montecarlo.interior import fit_margins
 from nfl_pruning.montecarlo.newton import (
     Gradient,
@@ -115,8 +116,9 @@ def fit(
     theta = theta.at[:2].set(jnp.where(ridge > 0, begin, 0.0))  # 0 lies in the span of the rows
     margins, gradient = _gradient(samples, loss, ridge, theta.astype(jnp.float32))
     first = Gradient(margins, gradient, jnp.linalg.norm(gradient), jnp.array(False))
-    end = lax.while_loop(unfinished, improve, _State(theta, first, jnp.asarray(0), jnp.asarray(1)))
+    controls = row_controls(samples, loss, theta, gradient)
+    end = lax.while_loop(unfinished, improve, _State(theta, first, jnp.asarray(0), jnp.asarray(2)))
     met = end.here.exact & (end.here.norm <= tolerance)
     code = jnp.where(met, CONVERGED, UNCONVERGED)
     code = jnp.where(_separated(samples, loss, ridge, end.here.margins), SEPARABLE, code)
-    return Fit(end.theta, end.here.margins, end.here.norm, code, end.steps, end.passes)
+    return Fit(end.theta, end.here.margins, end.here.norm, code, end.steps, end.passes, controls)

@@ -72,7 +72,8 @@ def fit_margins(samples: Samples, loss: Loss, ridge: Array, *, tolerance: float)
     theta = end.vars.point[:-1] / size
     margins = samples.labels * (end.margins + end.vars.point[-1]) / size
     violation = jnp.where(none, jnp.nan, scale * end.violation)
-    return Fit(theta, margins, violation, code, end.steps, 5 * end.steps + 1)
+    passes = 5 * end.steps + 1
+    return Fit(theta, margins, violation, code, end.steps, passes, jnp.zeros(4))
 
 
 def _start(program: Program) -> Unknowns:

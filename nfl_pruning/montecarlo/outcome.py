@@ -20,6 +20,7 @@ class Fit(NamedTuple):
             losses with corners.
         code: CONVERGED, SEPARABLE, UNCONVERGED or NOT_SEPARABLE.
         steps, passes: Newton steps and passes over the rows.
+        controls: control variates (``controls.py``), shape (4,); zeros for losses with corners.
     """
 
     theta: Array
@@ -28,3 +29,4 @@ class Fit(NamedTuple):
     code: Array
     steps: Array
     passes: Array
+    controls: Array

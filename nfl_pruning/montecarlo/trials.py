@@ -75,6 +75,8 @@ class Outcome(NamedTuple):
         code: 0 for a fit, else a key of ``FAILURES``.
         gradient_norm: Euclidean norm of the objective's gradient at the student.
         steps, passes: Newton steps and passes over the rows.
+        noise, label_noise, cross_noise, curvature: control variates, in the order of
+            ``ROW_CONTROLS`` (``controls.py``).
     """
 
     along: Array
@@ -85,6 +87,10 @@ class Outcome(NamedTuple):
     gradient_norm: Array
     steps: Array
     passes: Array
+    noise: Array
+    label_noise: Array
+    cross_noise: Array
+    curvature: Array
 
 
 Table = dict[str, np.ndarray]  # the fields of Outcome on the host, by name
@@ -239,7 +245,7 @@ def _measure(found: Fit, kept: Array, plan: Plan) -> Outcome:
     return Outcome(
         theta[0], theta[1], jnp.linalg.norm(theta), kept,
         jnp.where(kept > plan.capacity, OVERFLOW, found.code),
-        found.gradient_norm, found.steps, found.passes,
+        found.gradient_norm, found.steps, found.passes, *found.controls,
     )  # fmt: skip
 
 
