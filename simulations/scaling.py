@@ -19,7 +19,7 @@ from nfl_pruning.rules import RULES
 
 NAME = "scaling"
 
-RULE, WORKERS = "aware-easiest", 2
+RULE = "aware-easiest"
 START = {"n_samples": 2000, "n_features": 200, "n_trials": 16}
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -64,10 +64,10 @@ def expected(point: Point) -> dict[str, float]:
 
 def measure(point: Point) -> dict[str, Any]:
     """Seconds of a run whose programs are compiled, and the peak of this process's memory."""
-    arguments = {"n_features": point["n_features"], "n_trials": point["n_trials"]}
-    simulate(problem_at(point), **arguments | {"n_trials": 1})
+    problem, d = problem_at(point), point["n_features"]
+    simulate(problem, n_features=d, n_trials=1)
     start = time.perf_counter()
-    simulate(problem_at(point), **arguments, seed=1)
+    simulate(problem, n_features=d, n_trials=point["n_trials"], seed=1)
     return {"seconds": time.perf_counter() - start, "expected": expected(point)}
 
 

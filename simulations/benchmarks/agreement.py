@@ -49,7 +49,7 @@ FOLDER = Path(__file__).parents[1] / "records" / "agreement"
 class Run(NamedTuple):
     """One simulation of the design."""
 
-    index: int
+    problem: int
     n_features: int
     n_trials: int
 
@@ -75,17 +75,17 @@ def problem_of(index: int) -> Problem:
 def runs(count: int, sizes: dict[int, int]) -> list[Run]:
     """Every simulation, program by program."""
     found = [Run(i, d, trials) for i in range(count) for d, trials in sizes.items()]
-    return sorted(found, key=lambda run: (run.index // EACH, run.n_features, run.index))
+    return sorted(found, key=lambda run: (run.problem // EACH, run.n_features, run.problem))
 
 
 def config_of(run: Run) -> dict[str, Any]:
     """What names the record of a simulation."""
     return {
         "kind": "agreement",
-        "problem": problem_of(run.index).describe(),
+        "problem": problem_of(run.problem).describe(),
         "n_features": run.n_features,
         "n_trials": run.n_trials,
-        "seed": 1000 * run.n_features + run.index,
+        "seed": 1000 * run.n_features + run.problem,
         "tolerance": TOLERANCE,
     }
 
@@ -95,7 +95,7 @@ def compute(run: Run) -> dict[str, Any]:
     start = time.process_time()
     config = config_of(run)
     sizes = {key: config[key] for key in ("n_features", "n_trials", "seed", "tolerance")}
-    found = simulate(problem_of(run.index), **sizes)
+    found = simulate(problem_of(run.problem), **sizes)
     means = {
         name: {"mean": found.mean(name), "standard_error": found.standard_error(name)}
         for name in OBSERVABLES
