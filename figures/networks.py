@@ -11,6 +11,7 @@ from scipy.stats import t as student_t
 
 import style
 from nfl_pruning.cli.scripts import draw_alone
+from nfl_pruning.networks.repeat import gathered
 from nfl_pruning.records import RecordStore
 
 NAME = "networks"
@@ -35,39 +36,38 @@ def curve(
     Losses are averaged by their logarithms.
     """
     rows = []
-    for record in sorted(records, key=lambda record: record["config"]["keep_fraction"]):
-        by_rule = record["result"][name]
-        everything = record["config"]["keep_fraction"] == 1  # then all rules are one
-        known = by_rule["random" if everything else rule]
-        values = np.array([value for value in known if value is not None], float)
+    for fraction, by_rule in gathered([record["result"] for record in records], name).items():
+        values = by_rule.get(rule, by_rule["random"])  # keeping all, every rule is random
+        values = values[np.isfinite(values)]
         if len(values) < 2:
             continue
         values = 100 * values if name == "accuracy" else np.log(values)
         half = student_t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
         ends = values.mean() + half * np.array([0, -1, 1])
-        rows.append(
-            (record["config"]["keep_fraction"], *(ends if name == "accuracy" else np.exp(ends)))
-        )
-    fractions, mean, low, high = np.array(rows).T
+        rows.append((fraction, *(ends if name == "accuracy" else np.exp(ends))))
+    fractions, mean, low, high = np.array(sorted(rows)).reshape(-1, 4).T
     return fractions, mean, low, high
 
 
 def settings(store: RecordStore) -> dict[str, list[dict[str, Any]]]:
-    """Records by experiment, under a name for its file."""
+    """Records by experiment, under a name for its file; experiments of one repeat are left out."""
     found: dict[str, list[dict[str, Any]]] = {}
     for record in store.select(kind=NAME):
         config = record["config"]
-        noise = f"_noise_{100 * config['label_noise']:g}" if config["label_noise"] else ""
-        size = f"_{config['n_train']}" if config["n_train"] else ""
-        key = f"{NAME}_{config['data']}_{config['model']}{size}{noise}".replace("-", "_")
-        found.setdefault(key, []).append(record)
-    return found
+        parts = [NAME, config["data"], config["model"]]
+        parts += [str(config["n_train"])] if config["n_train"] not in (None, 60000) else []
+        parts += ["steps"] if config["budget"] == "steps" else []
+        parts += [f"noise_{100 * config['label_noise']:g}"] if config["label_noise"] else []
+        parts += ["others"] if config["scores"] != list(SCORES) else []
+        found.setdefault("_".join(parts).replace("-", "_"), []).append(record)
+    return {name: records for name, records in found.items() if len(records) > 1}
 
 
 def _draw_one(records: list[dict[str, Any]], name: str, out: Path) -> list[Path]:
     config = records[0]["config"]
-    figure, grid = style.canvas(2, len(SCORES), panel_height=2.0)
-    for column, (score, title) in zip(grid.T, SCORES.items(), strict=True):
+    scores = config["scores"]
+    figure, grid = style.canvas(2, len(scores), panel_height=2.0)
+    for column, score in zip(grid.T, scores, strict=True):
         for axes, first, (observable, label) in zip(column, grid[:, 0], ROWS.items(), strict=True):
             if axes is not first:
                 axes.sharey(first)
@@ -87,13 +87,14 @@ def _draw_one(records: list[dict[str, Any]], name: str, out: Path) -> list[Path]
         column[1].yaxis.set_major_formatter("{x:g}")
         column[1].yaxis.set_minor_formatter(NullFormatter())
         column[0].set_xlabel("")
-        column[0].set_title(title)
+        column[0].set_title(SCORES.get(score, score))
     parts = [TITLES[config["data"]], config["model"].upper()]
     if config["n_train"]:
         parts.append(f"{config['n_train']:,} training images".replace(",", "\u202f"))
     if config["label_noise"]:
         parts.append(f"{100 * config['label_noise']:g} % of training labels wrong")
-    figure.suptitle(", ".join([*parts, f"{config['repeats']} paired repeats"]), fontsize=9)
+    parts.append("as many steps as on all data" if config["budget"] == "steps" else "equal epochs")
+    figure.suptitle(", ".join([*parts, f"{len(records)} paired repeats"]), fontsize=9)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return style.save(figure, out, name)

@@ -20,6 +20,7 @@ from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.selections import (
     PropensitySelection,
     Selection,
+    ValueSelection,
     make_selection,
     select,
 )
@@ -154,7 +155,8 @@ def prune(
         scored = _given(scores, len(dataset))
     scoring = time.perf_counter() - start
     if balance == "none":
-        chosen = select(key_select, scored.rank_key, keep_fraction, keep=keep, selection=rule)
+        values = scored.values if isinstance(rule, ValueSelection) else scored.rank_key
+        chosen = select(key_select, values, keep_fraction, keep=keep, selection=rule)
     else:
         chosen = select_by_class(
             key_select,

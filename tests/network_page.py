@@ -11,59 +11,69 @@ from typing import Any
 
 import numpy as np
 
+from nfl_pruning.networks.repeat import gathered
 from nfl_pruning.networks.verdicts import Verdict, verdicts
 from nfl_pruning.records import RecordStore
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "networks.md"
+TEXT = ROOT / "docs" / "networks.txt"
 RECORDS = ROOT / "simulations" / "records" / "paper" / "networks"
 
-INTRO = """# Networks on real images
-
-Each repeat draws {n_train:,} of the 60,000 training images, trains one probe (an MLP with two
-hidden layers of 128) on them, and scores these same images: EL2N, GraNd (full gradient) and margin
-after {score_epoch} of {epochs} epochs, forgetting events at the end. Every rule prunes the same
-images by the same probe, and a fresh MLP is trained on what is kept, for as many epochs, with exact
-calibration's weights in its loss. The 10,000 test images are read once, after the last epoch.
-
-Differences are paired over {repeats} repeats; ± is the half width of a 95 % interval (Student's t).
-The verdict is the paired t test after Holm's correction over all comparisons up to 30 % kept;
-at 70 % it is uncorrected. Computed by [simulations/networks.py](../simulations/networks.py) (preset
-`paper`), drawn by [figures/networks.py](../figures/networks.py). This page is written from the
-records by `python tests/network_page.py`.
-"""
+MODELS = {
+    "mlp": "an MLP with two hidden layers of 128",
+    "cnn": "a CNN (16 and 32 filters, 64 hidden units)",
+}
 
 
-def settings() -> dict[str, list[dict[str, Any]]]:
-    """Committed records on 12,000 images, without and with label noise."""
-    store = RecordStore(RECORDS)
-    found = {
-        "Clean labels": store.select(n_train=12000, label_noise=0.0),
-        "15 % of training labels wrong": store.select(n_train=12000, label_noise=0.15),
-    }
-    by_size = lambda record: record["config"]["keep_fraction"]  # noqa: E731
-    return {name: sorted(records, key=by_size) for name, records in found.items() if records}
+def settings() -> list[list[dict[str, Any]]]:
+    """Committed records by experiment, one a repeat, the main experiment first."""
+    found: dict[tuple, list[dict[str, Any]]] = {}
+    for record in RecordStore(RECORDS).all():
+        config = record["config"]
+        key = (
+            config["label_noise"],
+            config["model"] != "mlp",
+            config["budget"] != "epochs",
+            -config["n_train"],
+        )
+        found.setdefault(key, []).append(record)
+    by_repeat = lambda record: record["config"]["repeat"]  # noqa: E731
+    return [sorted(found[key], key=by_repeat) for key in sorted(found)]
 
 
-def accuracies(records: list[dict[str, Any]]) -> dict[float, dict[str, np.ndarray]]:
-    """Keep fraction -> rule -> accuracy of each repeat, NaN where a network diverged."""
-    return {
-        record["config"]["keep_fraction"]: {
-            rule: np.array([np.nan if v is None else v for v in values], float)
-            for rule, values in record["result"]["accuracy"].items()
-        }
-        for record in records
-    }
+def title(config: dict[str, Any]) -> str:
+    """What an experiment is called."""
+    parts = [config["model"].upper(), f"{config['n_train']:,} images"]
+    parts.append("equal steps" if config["budget"] == "steps" else "equal epochs")
+    noise = config["label_noise"]
+    parts.append(f"{100 * noise:g} % of training labels wrong" if noise else "clean labels")
+    return ", ".join(parts)
+
+
+def setting(config: dict[str, Any], repeats: int) -> str:
+    """How it was done, in a paragraph."""
+    budget = {
+        "epochs": "for as many epochs, so in fewer steps",
+        "steps": "for as many steps as training on all of them takes",
+    }[config["budget"]]
+    return (
+        f"{repeats} repeats; the network is {MODELS[config['model']]}; {config['epochs']} epochs "
+        f"in batches of {config['batch_size']}. EL2N, GraNd and margin are computed after epoch "
+        f"{config['score_epoch']}, forgetting at the end. Refits train {budget}."
+    )
 
 
 def _cell(verdict: Verdict) -> str:
+    if verdict.difference is None or verdict.half_width is None:
+        return "–"
     mark = {"beats random": " **+**", "loses to random": " **−**"}.get(verdict.text, "")
     return f"{verdict.difference:+.1f} ± {verdict.half_width:.1f}{mark}".replace("-", "−")
 
 
 def table(records: list[dict[str, Any]]) -> str:
     """Differences from random, in points, one row a rule; the marks are the verdicts."""
-    accuracy = accuracies(records)
+    accuracy = gathered([record["result"] for record in records])
     found = {(v.rule, v.keep_fraction): v for v in verdicts(accuracy)}
     fractions = [fraction for fraction in accuracy if fraction < 1]
     lines = ["| rule | " + " | ".join(f"{100 * r:g} % kept" for r in fractions) + " |"]
@@ -80,26 +90,59 @@ def table(records: list[dict[str, Any]]) -> str:
 
 def cost(records: list[dict[str, Any]]) -> str:
     """Seconds and machine, as recorded."""
-    times = [record["result"]["seconds"] for record in records]
-    probing = max(time["probing"] for time in times)
-    refitting = sum(time["refitting"] for time in times)
+    total = {
+        name: sum(record["result"]["seconds"][name] for record in records)
+        for name in ("probing", "refitting")
+    }
     machine = records[0]["provenance"]["machine"]
-    diverged = sum(sum(record["result"]["diverged"].values()) for record in records)
+    diverged = sum(record["result"]["diverged"] for record in records)
     return (
-        f"Training the probes and scoring took {probing:.0f} s, all refits {refitting:.0f} s "
-        f"({machine}, shared with other work); {diverged} networks diverged.\n"
+        f"Training the probes and scoring took {total['probing']:.0f} s, all refits "
+        f"{total['refitting']:.0f} s ({machine}; one core, shared with other work); "
+        f"{diverged} networks diverged.\n"
     )
+
+
+def expectations(records: list[dict[str, Any]]) -> str:
+    """What one would look for in these numbers, and whether it is there."""
+    found = verdicts(gathered([record["result"] for record in records]))
+    hard = [v for v in found if v.rule.endswith("hardest") and v.difference is not None]
+    small = [v for v in hard if v.keep_fraction <= 0.1]
+    large = [v for v in hard if v.keep_fraction >= 0.7]
+    loses = sum(v.text == "loses to random" for v in small)
+    wins = sum(v.text == "beats random" for v in large)
+    behind = sum(v.text == "loses to random" for v in large)
+    lines = [
+        f"* Keep-hardest loses to random in {loses} of {len(small)} comparisons at 3 and 10 % "
+        f"kept; at 70 % it beats random in {wins} of {len(large)} and loses in {behind}."
+    ]
+    by_key = {(v.rule, v.keep_fraction): v for v in found}
+    needed, held, worst = 0, 0, 0.0
+    for v in hard:
+        calibrated = by_key[v.rule.replace("hardest", "exact"), v.keep_fraction]
+        if (v.difference or 0) < -3 and calibrated.difference is not None:
+            low = calibrated.difference - (calibrated.half_width or 0)
+            needed, held, worst = needed + 1, held + (low > -1), min(worst, calibrated.difference)
+    if needed:
+        lines.append(
+            f"* Where keep-hardest loses by more than 3 points ({needed} comparisons), exact "
+            f"calibration's lower 95 % bound is above −1 point in {held}; its largest mean loss is "
+            f"{-worst:.1f} points."
+        )
+    return "\n".join(lines) + "\n"
 
 
 def page() -> str:
     """The whole page."""
-    found = settings()
-    first = next(iter(found.values()))
-    text = INTRO.format(**first[0]["config"])
-    for name, records in found.items():
-        text += f"\n## {name}\n\nAccuracy minus random's, in points; **+** beats random, "
-        text += f"**−** loses to it.\n\n{table(records)}\n{cost(records)}"
-    return text
+    text = TEXT.read_text(encoding="utf-8")
+    parts = []
+    for records in settings():
+        config = records[0]["config"]
+        parts.append(
+            f"### {title(config)}\n\n{setting(config, len(records))}\n\n{table(records)}\n"
+            f"{expectations(records)}\n{cost(records)}"
+        )
+    return text.replace("<!-- experiments -->\n", "\n".join(parts))
 
 
 if __name__ == "__main__":

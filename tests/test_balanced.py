@@ -47,6 +47,24 @@ def test_each_class_keeps_its_own_hardest():
         assert scores[kept].min() >= np.delete(scores[own], np.searchsorted(own, kept)).max()
 
 
+@pytest.mark.parametrize("protocol", ["random", "threshold", "exact"])
+@pytest.mark.parametrize("keep", ["hardest", "easiest"])
+def test_scores_that_tie_at_zero_keep_their_quotas(protocol, keep):
+    """Forgetting events are mostly 0; classes of unequal sizes are padded, and padding never wins."""
+    labels = np.repeat([0, 1, 2], [21, 10, 5])
+    for scores in (np.zeros(36), np.arange(36.0) % 2):
+        found = select_by_class(
+            jax.random.key(0),
+            scores,
+            labels,
+            keep_fraction=0.3,
+            balance="equal",
+            keep=keep,
+            selection=protocol,
+        )
+        np.testing.assert_array_equal(np.bincount(labels[found.indices]), [4, 4, 3])
+
+
 @pytest.mark.parametrize("balance", ["proportional", "equal"])
 def test_exact_calibration_weighs_every_class_in_full(balance):
     rng = np.random.default_rng(2)

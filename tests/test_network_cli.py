@@ -1,6 +1,9 @@
 """The practitioner's path: score, prune by the scores, train on the subset, compare."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +13,12 @@ from nfl_pruning.cli.main import main
 from nfl_pruning.data import load_dataset
 
 SMALL = ("--epochs", "3", "--batch-size", "16", "--model", "logistic")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """Finished repeats stay out of the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +53,11 @@ def test_score_prune_train(table, tmp_path):
         config, values = json.loads(str(archive["config"])), archive["scores"]
         assert str(archive["data_hash"]) == load_dataset(table).hash
     assert values.shape == (90,)
-    assert {key: config[key] for key in ("score", "models", "epoch", "step", "gradient")} == {
+    assert {key: config[key] for key in ("score", "models", "epochs", "steps", "gradient")} == {
         "score": "grand",
         "models": 2,
-        "epoch": 2,
-        "step": 10,
+        "epochs": [2],
+        "steps": [10],
         "gradient": "full",
     }
     pruned = run("prune", table, "--scores", scores, "--keep-fraction", 0.5, "--out", subset)
@@ -71,6 +80,81 @@ def test_score_prune_train(table, tmp_path):
     refused(run("train", other, *SMALL, "--subset", subset), "other data")
     refused(run("train", table, *SMALL, "--subset", scores), "indices and weights")
     refused(run("train", table, *SMALL, "--test-data", other), "unknown classes")
+
+
+def test_scores_average_over_networks_and_epochs(table, tmp_path):
+    """Averages of several are those of runs that computed one each."""
+    found = {}
+    for epochs in ("1", "3", "3,1"):
+        out = tmp_path / f"{epochs}.npz"
+        done = run("score", table, *SMALL, "--epoch", epochs, "--models", 2, "--out", out)
+        assert done.exit_code == 0, done.output
+        with np.load(out) as archive:
+            found[epochs] = archive["scores"]
+    np.testing.assert_allclose(found["3,1"], (found["1"] + found["3"]) / 2, rtol=1e-6)
+    assert np.abs(found["1"] - found["3"]).max() > 1e-3
+
+
+def test_networks_that_diverge_are_reported(table):
+    hot = ("--epochs", "40", "--batch-size", "16", "--model", "mlp", "--learning-rate", "1e30")
+    refused(run("score", table, *hot), "diverged", "learning_rate")
+    trained = json.loads(run("train", table, *hot, "--test-data", table, "--json").stdout)
+    assert trained["diverged"] == 1
+    assert trained["accuracy"] is None
+    assert trained["each_accuracy"] == [None]
+    assert "1 of 1 diverged" in run("train", table, *hot, "--test-data", table).output
+    compared = run("compare", table, *hot, "--repeats", 2, "--keep-fraction", 0.5)
+    assert compared.exit_code == 0, compared.output
+    assert "2 diverged" in compared.output
+    assert "6 of 6 networks diverged" in " ".join(compared.output.split())
+
+
+def test_a_killed_comparison_goes_on(table, tmp_path):
+    """Killed without warning after its first repeat, it computes only the others."""
+    store = tmp_path / "repeats"
+    command = ["compare", table, *SMALL, "--repeats", 3, "--keep-fraction", 0.5]
+    command += ["--records", store, "--json"]
+    code = (
+        "import os, signal, sys\n"
+        "from nfl_pruning.records import RecordStore\n"
+        "put = RecordStore.put\n"
+        "def put_and_die(*parts):\n"
+        "    put(*parts)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "RecordStore.put = put_and_die\n"
+        "from nfl_pruning.cli.main import main\n"
+        f"main({[str(part) for part in command]!r})\n"
+    )
+    died = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert len(list(store.glob("*.json"))) == 1
+    resumed = json.loads(run(*command).stdout)
+    assert resumed["reused"] == 1
+    fresh = json.loads(run(*command, "--fresh").stdout)
+    assert fresh["reused"] == 0
+    assert fresh["accuracy"] == resumed["accuracy"]
+    again = run(*command[:-1])
+    assert "taken from an earlier run: 3" in again.output
+    other = json.loads(run(*command, "--label-noise", 0.1).stdout)
+    assert other["reused"] == 0
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ("--balance", "equal", "--imbalance", "4"),
+        ("--protocol", "window:0.1,coverage:0.1", "--keep", "hardest,easiest"),
+        ("--validation", "0.2", "--label-noise", "0.1"),
+        ("--score", "forgetting,prototypicality", "--budget", "steps"),
+    ],
+)
+def test_compare_settings(table, extra):
+    arguments = ("compare", table, *SMALL, "--repeats", 2, "--keep-fraction", 0.3, "--json")
+    found = run(*arguments, *extra)
+    assert found.exit_code == 0, found.output
+    report = json.loads(found.stdout)
+    assert report["verdicts"]
+    assert all(0 <= a <= 1 for rule in report["accuracy"]["0.3"].values() for a in rule)
 
 
 def test_compare_ends_with_verdicts(table, tmp_path):
@@ -118,6 +202,16 @@ def test_compare_ends_with_verdicts(table, tmp_path):
         (["compare", "--label-noise", "1.5"], ["label_noise"]),
         (["compare", "--plot", "x.txt"], ["plot"]),
         (["compare", "--score", ""], ["score"]),
+        (["compare", "--balance", "fair"], ["balance"]),
+        (["compare", "--imbalance", "0.5"], ["imbalance", "[1, inf)"]),
+        (["compare", "--validation", "1"], ["validation"]),
+        (["compare", "--protocol", "window:0.9"], ["window offset", "0.9"]),
+        (["compare", "--protocol", "coverage:0.95", "--keep-fraction", "0.3"], ["coverage cut"]),
+        (["compare", "--protocol", "coverage:0", "--balance", "equal"], ["by rank"]),
+        (["compare", "--augmentation", "flip-crop"], ["augmentation", "images"]),
+        (["compare", "--epoch", "9"], ["at most 3", "9"]),
+        (["train", "--augmentation", "flip-crop"], ["images"]),
+        (["score", "--augmentation", "mixup"], ["flip-crop"]),
     ],
 )
 def test_bad_input_is_one_sentence(table, arguments, words):

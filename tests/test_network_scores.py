@@ -218,12 +218,12 @@ class TestPlanted:
             model=model,
             training=Training(epochs=8, batch_size=50, learning_rate=0.02),
             look=Look(tuple(SCORES[name] for name in names)),
-            epochs=[8],
+            epochs={key: [8] for key in names},
         )
         groups = {"easy": slice(0, 200), "hard": slice(200, 300), "wrong": slice(300, 330)}
         found = {}
         for name in names:
-            order = recorder.stacked(name)[0, 0].argsort(kind="stable").argsort(kind="stable")
+            order = recorder.of(name, 8)[0].argsort(kind="stable").argsort(kind="stable")
             found[name] = {group: np.median(order[rows]) for group, rows in groups.items()}
         return found
 
@@ -262,20 +262,20 @@ class TestSteps:
             model=model,
             training=training,
             look=look,
-            epochs=[0, 2, 4],
+            epochs={"loss": [0, 2, 4]},
             on_epoch=keep,
         )
-        assert recorder.steps == [0, 8, 16]
-        assert recorder.stacked("loss").shape == (3, 1, 40)
-        for place, epoch in enumerate((0, 2, 4)):
+        assert recorder.steps == {0: 0, 2: 8, 4: 16}
+        assert recorder.of("loss", 2).shape == (1, 40)
+        for epoch in (0, 2, 4):
             logits = model.apply(kept[epoch], x)[0]
             loss = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.asarray(y[0]))
-            found = SCORES["loss"].publish(recorder.stacked("loss")[place, 0])
+            found = SCORES["loss"].publish(recorder.of("loss", epoch)[0])
             np.testing.assert_allclose(found, loss, rtol=1e-4, atol=1e-6)
         short, _ = train_and_score(
-            keys, samples, model=model, training=training, look=look, epochs=[2]
+            keys, samples, model=model, training=training, look=look, epochs={"loss": [2]}
         )
-        np.testing.assert_array_equal(short.stacked("loss")[0], recorder.stacked("loss")[1])
+        np.testing.assert_array_equal(short.of("loss", 2), recorder.of("loss", 2))
 
     def test_a_state_at_another_step_is_refused(self):
         x, model = jnp.ones((4, 3)), make_model("logistic", 2, (3,))
@@ -283,9 +283,9 @@ class TestSteps:
         training, look = Training(epochs=2, batch_size=2), Look((SCORES["loss"],))
         keys = jax.random.split(jax.random.key(0), 1)
         _, state = train_and_score(
-            keys, samples, model=model, training=training, look=look, epochs=[1]
+            keys, samples, model=model, training=training, look=look, epochs={"loss": [1]}
         )
-        recorder = Recorder(model, samples, look, (2,), steps_per_epoch=2)
+        recorder = Recorder(model, samples, look, {"loss": [2]}, steps_per_epoch=2)
         with pytest.raises(RuntimeError, match="step 4 were asked for"):
             recorder(2, state)
 
@@ -299,5 +299,5 @@ class TestSteps:
                     model=make_model("logistic", 2, (3,)),
                     training=Training(epochs=2),
                     look=Look((SCORES[score],)),
-                    epochs=[epoch],
+                    epochs={score: [epoch]},
                 )

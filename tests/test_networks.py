@@ -8,16 +8,10 @@ import pytest
 from scipy import stats
 
 from nfl_pruning.data import make_dataset
-from nfl_pruning.networks.experiment import (
-    make_arm,
-    make_split,
-    measure,
-    noisy_labels,
-    probe_scores,
-    refit,
-)
+from nfl_pruning.networks.experiment import make_arm, measure, probe_scores, refit
 from nfl_pruning.networks.models import CNN, ResNet, make_model
 from nfl_pruning.networks.scoring import logits_of
+from nfl_pruning.networks.splits import make_split, noisy_labels
 from nfl_pruning.networks.training import Training, is_finite, make_samples, replica, train
 from nfl_pruning.networks.verdicts import holm, paired, verdicts
 from nfl_pruning.scores import SCORES

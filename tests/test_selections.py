@@ -37,7 +37,8 @@ def scores(n, seed=0):
 
 
 def test_every_protocol_is_covered_here():
-    assert {name.split(":")[0] for name in RANK_PROTOCOLS} | {"power"} == set(SELECTIONS)
+    found = {name.split(":")[0] for name in RANK_PROTOCOLS} | {"power", "window", "coverage"}
+    assert found == set(SELECTIONS)
 
 
 @pytest.mark.parametrize("protocol", RANK_PROTOCOLS)
@@ -242,24 +243,24 @@ def test_power_keeping_fewer_than_one_sample_is_refused():
 def window():
     """A user's protocol: skip the hardest tenth, keep the next r, drop the rest."""
 
-    @register_selection("window")
+    @register_selection("off-end")
     @dataclass(frozen=True)
     class Window(RankSelection):
         def strata(self, keep_fraction: float) -> tuple[Stratum, ...]:
             return (Stratum(0.1, 0), Stratum(keep_fraction, 1), Stratum(0.9 - keep_fraction, 0))
 
     yield Window
-    del SELECTIONS._members["window"]
+    del SELECTIONS._members["off-end"]
 
 
 def test_a_users_protocol_works_in_select_and_solve(window):
     values = scores(50)
-    kept = select(KEY, values, 0.3, selection="window").indices
+    kept = select(KEY, values, 0.3, selection="off-end").indices
     assert set(kept) == set(np.argsort(-values)[5:20])
-    problem = Problem(keep_fraction=0.3, selection="window", samples_per_feature=6)
+    problem = Problem(keep_fraction=0.3, selection="off-end", samples_per_feature=6)
     solution = solve(problem)
     assert solution.status.value == "certified"
-    assert solution.problem.describe()["protocol"] == "window"
+    assert solution.problem.describe()["protocol"] == "off-end"
     assert abs(solution.cosine - solve(problem.replace(selection="threshold")).cosine) > 0.01
     with pytest.raises(InvalidArgumentError, match="registered already"):
         register_selection("window")(window)
@@ -279,3 +280,75 @@ def test_labels_read_back():
         assert make_selection(text).label == text
     assert make_selection(Power(2.0)) == Power(2.0)
     assert make_selection("exact", exploit=0.25) == ExactCalibration(0.25)
+
+
+@pytest.mark.parametrize("keep", ["hardest", "easiest"])
+def test_a_window_skips_the_end_that_it_names(keep):
+    values = scores(40)
+    order = np.argsort(-values if keep == "hardest" else values)
+    found = select(KEY, values, 0.25, keep=keep, selection="window:0.1")
+    assert set(found.indices) == set(order[4:14])
+    assert (found.weights[found.indices] == 1).all()
+    plain = select(KEY, values, 0.25, keep=keep).indices
+    np.testing.assert_array_equal(
+        select(KEY, values, 0.25, keep=keep, selection="window:0").indices, plain
+    )
+    assert len(select(KEY, values, 0.9, selection="window:0.1").indices) == 36
+    with pytest.raises(InvalidArgumentError, match="at most 1 - keep_fraction"):
+        select(KEY, values, 0.3, selection="window:0.8")
+
+
+def test_a_window_has_a_limit():
+    """A label-agnostic window off the boundary, against the threshold rule and against random."""
+    problem = Problem(keep_fraction=0.3, score="margin", samples_per_feature=6)
+    cosines = {
+        rule: solve(problem.replace(selection=rule)).cosine
+        for rule in ("threshold", "window:0", "window:0.35")
+    }
+    assert cosines["window:0"] == pytest.approx(cosines["threshold"], abs=1e-9)
+    assert cosines["window:0.35"] > cosines["threshold"] + 0.05
+
+
+class TestCoverage:
+    """Budgets by hand, then the promises on random scores."""
+
+    def test_budgets_by_hand(self):
+        # Ranges hold 2, 4 and 14 samples: of 9 they give 2 (all), 3 (half of 7) and 4.
+        values = np.concatenate([np.full(4, 0.0), np.full(2, 0.5), np.full(14, 1.0)])
+        found = select(KEY, values, 9 / 20, selection="coverage:0")
+        kept = [np.count_nonzero(found.weights[values == v]) for v in (0.0, 0.5, 1.0)]
+        assert kept == [3, 2, 4]
+        np.testing.assert_allclose(found.keep_probabilities[values == 1.0], 4 / 14)
+
+    def test_counts_are_exact_and_the_hardest_are_cut(self):
+        rng = np.random.default_rng(0)
+        for trial in range(200):
+            n, cut = int(rng.choice([7, 40, 333])), float(rng.choice([0, 0.1, 0.4]))
+            fraction = float(rng.uniform(0.02, 1)) * (1 - cut - 0.1)
+            total = int(np.floor(fraction * n + 0.5))
+            if total < 1:
+                continue
+            values = np.round(rng.gamma(1.0, size=n), 1 if trial % 2 else 8)
+            found = select(jax.random.key(trial), values, fraction, selection=f"coverage:{cut:g}")
+            assert len(found.indices) == total
+            np.testing.assert_allclose(found.keep_probabilities.sum(), total, rtol=1e-9)
+            gone = int(np.floor(cut * n + 0.5))
+            assert values[found.indices].max() <= np.sort(values)[n - gone - 1]
+
+    def test_draws_are_uniform_within_a_range(self):
+        values, counts = np.repeat([0.0, 1.0], [4, 4]), np.zeros(8)
+        for i in range(400):
+            counts[select(jax.random.key(i), values, 0.5, selection="coverage:0").indices] += 1
+        assert np.abs(counts - 200).max() < 4 * 10  # standard error sqrt(400 / 4)
+
+    def test_all_scores_equal_is_random(self):
+        assert len(select(KEY, np.ones(10), 0.3, selection="coverage:0").indices) == 3
+
+    def test_its_limit_is_not_described(self):
+        solution = solve(Problem(keep_fraction=0.3, selection="coverage:0.1"))
+        assert solution.status.value == "unsupported"
+
+    @pytest.mark.parametrize("text", ["coverage:1", "coverage:-0.1", "coverage", "coverage:x"])
+    def test_bad_forms(self, text):
+        with pytest.raises(InvalidArgumentError):
+            select(KEY, np.arange(9.0), 0.3, selection=text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,20 @@ from nfl_pruning.cli.network_options import (
     whole,
 )
 from nfl_pruning.cli.options import json_option
+from nfl_pruning.cli.verdict_table import draw, report_losses, show
 
 HELP = """Compare pruning rules with random pruning on DATA, over paired repeats.
 
 Each repeat splits off a test set (30 %, or the test part of data that have one), trains one
 probe on the training set, scores that set, prunes it by each rule, and trains a fresh network on
-what is kept; the test set is read once, after the last epoch. All rules of a repeat share split,
-probe, initialisation and order. The verdict is a paired t test over repeats; Holm's correction runs
-over all comparisons at keep fractions up to 0.3. The exit code is 0 whatever the verdict.
+what is kept. The test set is read once: after the last epoch or, with --validation, at the epoch
+that the held-out rows chose. All rules of a repeat share split, probe, initialisation and order.
+The verdict is a paired t test over repeats; Holm's correction runs over all comparisons at keep
+fractions up to 0.3. A network whose loss becomes NaN is reported and left out. The exit code is 0
+whatever the verdict.
+
+Finished repeats are recorded (--records): a run that was stopped goes on where it was when the same
+command is given again.
 
 \b
 Examples:
@@ -38,7 +43,11 @@ Examples:
 @click.argument("data", default="digits")
 @click.option("--score", default="el2n", show_default=True, metavar="NAME,...", help="Scores.")
 @click.option(
-    "--protocol", default="threshold,exact", show_default=True, metavar="RULE,...", help="Rules."
+    "--protocol",
+    default="threshold,exact",
+    show_default=True,
+    metavar="RULE,...",
+    help="threshold, exact, soft:S, window:OFFSET or coverage:CUT.",
 )
 @click.option("--keep", default="hardest", show_default=True, metavar="END,...", help="Ends.")
 @click.option(
@@ -55,7 +64,26 @@ Examples:
 @click.option(
     "--budget", default="epochs", show_default=True, metavar="X", help="Equal epochs or steps."
 )
+@click.option(
+    "--balance", default="none", show_default=True, metavar="HOW", help="Class quotas, as in prune."
+)
+@click.option(
+    "--imbalance",
+    default="1",
+    show_default=True,
+    metavar="F",
+    help="Thin the training classes until the first is F times the last.",
+)
+@click.option(
+    "--validation",
+    default="0",
+    show_default=True,
+    metavar="SHARE",
+    help="Hold out this share of the training rows to choose the epoch.",
+)
 @network_options
+@click.option("--records", metavar="DIR", help="Finished repeats; the user's cache by default.")
+@click.option("--fresh", is_flag=True, help="Compute all repeats again.")
 @click.option("--plot", metavar="FILE", help="Draw the differences (.png or .pdf).")
 @json_option
 def command(as_json: bool, plot: str | None, **options: Any) -> None:
@@ -68,161 +96,156 @@ def command(as_json: bool, plot: str | None, **options: Any) -> None:
         raise InvalidArgumentError(
             f"plot must be a .png or .pdf file in a folder that exists; got {plot!r}."
         )
-    found, accuracy, seconds = _run(**options)
+    found, accuracy, seconds, reused = _run(**options)
     if plot is not None:
-        _draw(found, plot)
+        draw(found, plot)
     if as_json:
         from nfl_pruning.records import to_json
 
         rows = [verdict.to_dict() for verdict in found]
-        click.echo(to_json({"verdicts": rows, "accuracy": accuracy, "seconds": seconds}))
-    else:
-        _show(found, accuracy, seconds)
+        report = {"verdicts": rows, "accuracy": accuracy, "seconds": seconds, "reused": reused}
+        click.echo(to_json(report))
+        return
+    show(found, accuracy)
+    report_losses(accuracy)
+    click.echo(f"Probing took {seconds['probing']:.0f} s, refitting {seconds['refitting']:.0f} s.")
+    if reused:
+        click.echo(f"Repeats taken from an earlier run: {reused} (--fresh computes all again).")
 
 
 def _run(
     *,
     data: str,
     data_dir: str | None,
-    score: str,
-    protocol: str,
-    keep: str,
-    keep_fraction: str,
-    exploit: str,
-    repeats: str,
     epoch: str | None,
-    gradient: str,
-    label_noise: str,
-    n_train: str | None,
-    model: str,
-    budget: str,
+    repeats: str,
     seed: str,
+    n_train: str | None,
+    records: str | None,
+    fresh: bool,
+    model: str,
     **options: Any,
-) -> tuple[list[Any], dict[float, dict[str, Any]], dict[str, float]]:
-    """Verdicts, accuracies by keep fraction and rule, and seconds spent."""
+) -> tuple[list[Any], dict[float, dict[str, Any]], dict[str, float], int]:
+    """Verdicts, accuracies by keep fraction and rule, seconds spent, and repeats reused."""
     import jax
 
     from nfl_pruning.cli.output import progress
     from nfl_pruning.data import load_dataset
-    from nfl_pruning.networks.experiment import check_counts, make_split, probe_scores, refit
-    from nfl_pruning.networks.gradients import SCOPES
+    from nfl_pruning.networks.augmentation import make_augment
+    from nfl_pruning.networks.experiment import check_counts
     from nfl_pruning.networks.models import make_model
+    from nfl_pruning.networks.repeat import gathered, run_repeat
+    from nfl_pruning.networks.splits import make_split
     from nfl_pruning.networks.verdicts import verdicts
-    from nfl_pruning.scores import SCORES
-    from nfl_pruning.validation import check_choice, check_number
+    from nfl_pruning.records import RecordStore, source_hash
 
-    training = training_from(options, budget)
-    check_choice("gradient", gradient, SCOPES)
-    fractions = [
-        check_number("keep_fraction", real(part), "(0, 1]")
-        for part in names("keep_fraction", keep_fraction)
-    ]
-    scores = [SCORES[name] for name in names("score", score)]
-    arms = _arms(scores, names("protocol", protocol), names("keep", keep), real(exploit))
+    said = options | {"model": model, "n_train": n_train}
     count, start_seed = whole("repeats", repeats, 2), whole("seed", seed)
-    when = max(training.epochs // 2, 1) if epoch is None else whole("epoch", epoch)
-    noise = check_number("label_noise", real(label_noise), "[0, 1]")
+    plan = _plan(epoch, options)
     dataset = load_dataset(data, data_dir=data_dir)
     test = None
     if data in WITH_TEST_PART:
         test = load_dataset(data, data_dir=data_dir, part="test")
     root_split, root = jax.random.split(jax.random.key(start_seed))
     size = None if n_train is None else whole("n_train", n_train, 1)
-    split = make_split(root_split, dataset, test, repeats=count, n_train=size, label_noise=noise)
-    for fraction in fractions:
-        check_counts(arms, fraction, split.train_rows.shape[1])
+    split = make_split(root_split, dataset, test, repeats=count, n_train=size, **plan.pop("split"))
+    for fraction in plan["fractions"]:
+        check_counts(plan["arms"], fraction, split.train_rows.shape[1])
     network = make_model(model, split.n_classes, split.shape)
-    start = time.perf_counter()
-    with progress(when, "probes") as advance:
-        keys = probe_scores(
-            root,
-            split,
-            scores=scores,
-            model=network,
-            training=training,
-            epochs={member.name: when for member in scores},
-            scope=gradient,
-            on_epoch=lambda done, state: advance(completed=done),
-        )
-    probing, accuracy = time.perf_counter() - start, {}
-    with progress(len(fractions), "refits") as advance:
-        for fraction in fractions:
-            outcomes = refit(
-                root,
-                split,
-                keys,
-                arms=arms,
-                keep_fraction=fraction,
-                model=network,
-                training=training,
-            )
-            accuracy[fraction] = {name: found.accuracy for name, found in outcomes.items()}
+    make_augment(plan["training"].augmentation, split.shape)
+    store = RecordStore(_folder(records))
+    config = said | {"epoch": epoch, "seed": start_seed, "repeats": count}
+    config |= {"data_hash": dataset.hash, "test_hash": test.hash if test else None}
+    config |= {"kind": "compare", "source": source_hash()}
+    results, reused = [], 0
+    with progress(count, "repeats") as advance:
+        for number in range(count):
+            own = config | {"repeat": number}
+            found = None if fresh else store.get(own)
+            reused += found is not None
+            if found is None:
+                found = run_repeat(root, split.only(number), model=network, **plan)
+                store.put(own, found)
+            results.append(found)
             advance()
-    seconds = {"probing": probing, "refitting": time.perf_counter() - start - probing}
-    return verdicts(accuracy), accuracy, seconds
+    accuracy = gathered(results)
+    seconds = {
+        name: sum(result["seconds"][name] for result in results)
+        for name in ("probing", "refitting")
+    }
+    return verdicts(accuracy), accuracy, seconds, reused
 
 
-def _arms(scores: list[Any], protocols: list[str], ends: list[str], exploit: Any) -> list[Any]:
-    """Random, and every combination of score, end and protocol."""
+def _plan(epoch: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """What every repeat does, and under ``split`` what rows it gets; all checked."""
+    from nfl_pruning.networks.gradients import SCOPES
+    from nfl_pruning.networks.scoring import Look, check_epoch
+    from nfl_pruning.scores import SCORES
+    from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+
+    options = dict(options)
+    training = training_from(options, options["budget"])
+    fractions = [
+        check_number("keep_fraction", real(part), "(0, 1]")
+        for part in names("keep_fraction", options["keep_fraction"])
+    ]
+    if len(set(fractions)) < len(fractions):
+        raise InvalidArgumentError(
+            f"keep_fraction must be a list of distinct entries; got {options['keep_fraction']!r}."
+        )
+    scores = [SCORES[name] for name in names("score", options["score"])]
+    when = max(training.epochs // 2, 1) if epoch is None else whole("epoch", epoch)
+    scope = check_choice("gradient", options["gradient"], SCOPES)
+    Look(tuple(scores), scope).check()
+    for score in scores:
+        check_epoch(when, training, score)
+    return {
+        "arms": _arms(scores, options),
+        "fractions": fractions,
+        "scores": scores,
+        "epochs": {score.name: when for score in scores},
+        "training": training,
+        "scope": scope,
+        "split": {
+            "label_noise": check_number("label_noise", real(options["label_noise"]), "[0, 1]"),
+            "imbalance": check_number("imbalance", real(options["imbalance"]), "[1, inf)"),
+            "validation": check_number("validation", real(options["validation"]), "[0, 1)"),
+        },
+    }
+
+
+def _folder(records: str | None) -> Path:
+    """Where finished repeats are kept."""
+    from nfl_pruning.cli.cache import cache_folder
+    from nfl_pruning.validation import InvalidArgumentError
+
+    if records is None:
+        return cache_folder().parent / "compare"
+    if Path(records).exists() and not Path(records).is_dir():
+        raise InvalidArgumentError(f"records must be a folder; got {records!r}.")
+    return Path(records)
+
+
+def _arms(scores: list[Any], options: dict[str, Any]) -> list[Any]:
+    """Random, and every combination of score, end and protocol that differs."""
     from nfl_pruning.networks.experiment import Arm
     from nfl_pruning.selections import make_selection
+    from nfl_pruning.selections.balanced import BALANCES
     from nfl_pruning.validation import check_choice, check_number
 
-    check_number("exploit", exploit, "[0, 1]")
-    found = [Arm("random", make_selection("random"))]
-    for text, end, score in product(protocols, ends, scores):
-        check_choice("keep", end, ("hardest", "easiest"))
+    exploit = check_number("exploit", real(options["exploit"]), "[0, 1]")
+    balance = check_choice("balance", options["balance"], BALANCES)
+    ends = [
+        check_choice("keep", end, ("hardest", "easiest")) for end in names("keep", options["keep"])
+    ]
+    found = {"random": Arm("random", make_selection("random"), balance=balance)}
+    for text, end, score in product(names("protocol", options["protocol"]), ends, scores):
         rule = make_selection(text, exploit=exploit)
-        if text != "random":
-            found.append(Arm(f"{score.name} {end} {rule.label}", rule, score, end))
-    return found
-
-
-def _show(found: list[Any], accuracy: dict[float, dict[str, Any]], seconds: dict) -> None:
-    """The verdict table."""
-    import numpy as np
-
-    from nfl_pruning.cli.output import number, print_table, with_error
-
-    rows = []
-    for fraction, rules in sorted(accuracy.items()):
-        values = 100 * np.asarray(rules["random"])
-        rows.append((f"{fraction:g}", "random", f"{np.nanmean(values):.2f}", "", "", ""))
-        for verdict in (v for v in found if v.keep_fraction == fraction):
-            mean = 100 * np.nanmean(rules[verdict.rule])
-            p = verdict.p_value if verdict.p_holm is None else verdict.p_holm
-            gap = with_error(verdict.difference, verdict.half_width)
-            text = verdict.text + (f", {verdict.failed} diverged" if verdict.failed else "")
-            rows.append((f"{fraction:g}", verdict.rule, f"{mean:.2f}", gap, number(p, 2), text))
-    print_table(
-        ("keep_fraction", "rule", "accuracy", "minus random", "p", "verdict"),
-        rows,
-        left=("rule", "verdict"),
-        note="Accuracy in per cent; differences in points with 95 % half widths over repeats;\n"
-        "p after Holm's correction at keep fractions up to 0.3, uncorrected above.",
-    )
-    click.echo(f"Probing took {seconds['probing']:.0f} s, refitting {seconds['refitting']:.0f} s.")
-
-
-def _draw(found: list[Any], path: str) -> None:
-    """Difference from random against keep fraction, one line a rule."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 3.4), layout="constrained")
-    axes = figure.subplots()
-    for rule in dict.fromkeys(verdict.rule for verdict in found):
-        own = [
-            verdict for verdict in found if verdict.rule == rule and verdict.half_width is not None
-        ]
-        axes.errorbar(
-            [v.keep_fraction for v in own],
-            [v.difference for v in own],
-            [v.half_width for v in own],
-            label=rule,
-            marker="o",
-            capsize=2,
-        )
-    axes.axhline(0, color="black", linestyle="--", label="random")
-    axes.set(xlabel="keep fraction", ylabel="accuracy minus random (points)", xscale="log")
-    axes.legend(fontsize=7)
-    figure.savefig(path, dpi=150)
+        if "score" not in rule.uses:
+            if text != "random":
+                Arm(text, rule)  # refuses what keeps no fixed count
+            continue
+        parts = [score.name, end if "keep" in rule.uses else "", rule.label]
+        name = " ".join(part for part in parts if part)
+        found.setdefault(name, Arm(name, rule, score, end, balance))
+    return list(found.values())

@@ -21,6 +21,7 @@ _OPTIONS = (
     ("--optimiser", "sgd", "sgd (Nesterov momentum 0.9) or adamw; cosine to zero."),
     ("--learning-rate", "0.05", "Its peak, > 0."),
     ("--weight-decay", "0.0005", ">= 0."),
+    ("--augmentation", "none", "none, or flip-crop of training images, as for CIFAR."),
 )
 
 data_options = (
@@ -56,7 +57,7 @@ def names(option: str, text: str) -> list[str]:
     """The entries of a comma list, of which there must be one at least, each once."""
     found = [part.strip() for part in text.split(",") if part.strip()]
     if not found or len(set(found)) < len(found):
-        raise InvalidArgumentError(f"{option} must be a list of distinct names; got {text!r}.")
+        raise InvalidArgumentError(f"{option} must be a list of distinct entries; got {text!r}.")
     return found
 
 
@@ -70,5 +71,6 @@ def training_from(options: dict[str, Any], budget: str = "epochs") -> Training:
         optimiser=options.pop("optimiser"),
         learning_rate=real(options.pop("learning_rate")),
         weight_decay=real(options.pop("weight_decay")),
+        augmentation=options.pop("augmentation"),
         budget=budget,
     )

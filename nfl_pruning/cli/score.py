@@ -8,15 +8,16 @@ from typing import Any
 
 import click
 
-from nfl_pruning.cli.network_options import network_options, training_from, whole
+from nfl_pruning.cli.network_options import names, network_options, training_from, whole
 from nfl_pruning.cli.options import json_option
 
 HELP = """Score every sample of DATA by networks trained on DATA; larger = harder.
 
 Each of --models networks trains on all samples, from its own start and in its own order, and scores
-the same samples after --epoch passes; the scores are averaged over the networks. Data augmentation
-is off. The output (.npz) holds scores in data-set order, data_hash, and config: model, training,
-epoch, the optimiser step itself, number of networks, and which gradient GraNd means.
+the same samples after --epoch passes; the scores are averaged over the networks, and over epochs
+where a list is given. Data augmentation, if any, is off while scoring. A network that diverges is
+reported and left out of the average. The output (.npz) holds scores in data-set order, data_hash, and config: model, training,
+epochs, the optimiser steps themselves, number of networks, and which gradient GraNd means.
 
 \b
 Examples:
@@ -29,7 +30,7 @@ Examples:
 @click.command("score", help=HELP)
 @click.argument("data", default="digits")
 @click.option("--score", default="el2n", show_default=True, metavar="NAME", help="One score.")
-@click.option("--epoch", metavar="N", help="Passes before scoring; --epochs by default.")
+@click.option("--epoch", metavar="N,...", help="Passes before scoring; --epochs by default.")
 @click.option("--models", default="1", show_default=True, metavar="N", help="Networks averaged.")
 @click.option(
     "--gradient",
@@ -60,10 +61,13 @@ def command(as_json: bool, out: str | None, force: bool, **options: Any) -> None
         click.echo(to_json(config | {"data_hash": data_hash, "seconds": seconds, "out": written}))
         return
     networks = "1 network" if config["models"] == 1 else f"{config['models']} networks"
+    epochs, steps = (", ".join(map(str, config[name])) for name in ("epochs", "steps"))
     click.echo(
         f"{config['score']} of {len(values)} samples by {networks} ({config['model']}) after epoch "
-        f"{config['epoch']} of {config['training']['epochs']}, step {config['step']}."
+        f"{epochs} of {config['training']['epochs']}, step {steps}."
     )
+    if config["diverged"]:
+        click.echo(f"{config['diverged']} of them diverged and are left out of the average.")
     low, middle, high = (float(q) for q in _quantiles(values))
     click.echo(f"Larger = harder; quartiles {low:.4g}, {middle:.4g}, {high:.4g}.")
     click.echo(f"Training and scoring took {seconds:.1f} s.")
@@ -95,10 +99,10 @@ def _run(
 
     from nfl_pruning.cli.output import progress
     from nfl_pruning.data import load_dataset
-    from nfl_pruning.networks.experiment import network_inputs
     from nfl_pruning.networks.gradients import SCOPES
     from nfl_pruning.networks.models import make_model
-    from nfl_pruning.networks.scoring import Look, train_and_score
+    from nfl_pruning.networks.scoring import Look, check_epoch, train_and_score
+    from nfl_pruning.networks.splits import network_inputs
     from nfl_pruning.networks.training import make_samples
     from nfl_pruning.scores import SCORES
     from nfl_pruning.validation import InvalidArgumentError, check_choice
@@ -106,38 +110,47 @@ def _run(
     training, member = training_from(options), SCORES[score]
     check_choice("gradient", gradient, SCOPES)
     count, start_seed = whole("models", models, 1), whole("seed", seed)
-    when = training.epochs if epoch is None else whole("epoch", epoch)
+    when = [training.epochs]
+    if epoch is not None:
+        when = sorted(whole("epoch", part) for part in names("epoch", epoch))
     look = Look((member,), gradient, seed=start_seed)
     look.check()
+    for one in when:
+        check_epoch(one, training, member)
     dataset = load_dataset(data, data_dir=data_dir)
     network = make_model(model, len(dataset.classes), dataset.shape)
     x = jnp.asarray(network_inputs(dataset.x, is_image=dataset.is_image))
     rows = np.tile(np.arange(len(dataset)), (count, 1))
     start = time.perf_counter()
-    with progress(when, "training") as advance:
+    with progress(when[-1], "training") as advance:
         recorder, _ = train_and_score(
             jax.random.split(jax.random.key(start_seed), count),
             make_samples(x, rows, dataset.y[rows]),
             model=network,
             training=training,
             look=look,
-            epochs=[when],
+            epochs={score: when},
             on_epoch=lambda done, state: advance(completed=done),
+            shape=dataset.shape,
+        )
+    keys = np.stack([recorder.of(score, one) for one in when])
+    finite = np.isfinite(keys).all(axis=(0, 2))
+    if not finite.any():
+        raise InvalidArgumentError(
+            f"learning_rate must be small enough for training to converge: all {count} networks "
+            f"diverged at {training.learning_rate:g}."
         )
     with jax.enable_x64(True):
-        values = np.asarray(member.publish(jnp.asarray(recorder.stacked(score)[0]))).mean(axis=0)
-    if not np.isfinite(values).all():
-        raise InvalidArgumentError(
-            f"score {score!r} is not finite: a network diverged; lower learning_rate."
-        )
+        values = np.asarray(member.publish(jnp.asarray(keys[:, finite]))).mean(axis=(0, 1))
     config = {
         "data": dataset.name,
         "score": score,
         "direction": "larger = harder",
         "model": model,
         "models": count,
-        "epoch": when,
-        "step": recorder.steps[0],
+        "diverged": int((~finite).sum()),
+        "epochs": when,
+        "steps": [recorder.steps[one] for one in when],
         "gradient": gradient if score == "grand" else None,
         "augmentation": "off",
         "seed": start_seed,

@@ -53,6 +53,8 @@ def command(as_json: bool, **options: Any) -> None:
     )
     if found["diverged"]:
         click.echo(f"{found['diverged']} of {found['models']} diverged and are left out.")
+    if found["accuracy"] is None and found["tested_on"] is not None:
+        return  # said already: all of them diverged
     if found["accuracy"] is None:
         click.echo("Nothing to test on: no test part, no --test-data, no dropped rows.")
         return
@@ -80,7 +82,7 @@ def _run(
     from nfl_pruning.cli.output import progress
     from nfl_pruning.data import load_dataset
     from nfl_pruning.data.files import load_subset
-    from nfl_pruning.networks.experiment import network_inputs
+    from nfl_pruning.networks.splits import network_inputs
     from nfl_pruning.networks.models import make_model
     from nfl_pruning.networks.scoring import logits_of
     from nfl_pruning.networks.training import is_finite, make_samples, train
@@ -106,6 +108,7 @@ def _run(
             training=training,
             n_all=n,
             on_epoch=lambda done, state: advance(completed=done),
+            shape=dataset.shape,
         )
     finite = is_finite(state.params)
     each: list[float | None] = []

@@ -1,7 +1,8 @@
-"""Paired experiments: one probe a seed scores its training set, every rule prunes it, all refit.
+"""Paired experiments: one probe a repeat scores its training set, every rule prunes it, all refit.
 
 Repeats differ in everything random (split, label noise, probe, selection, refit); within a repeat
-all rules share these keys, so differences between rules are paired.
+all rules share these keys, so differences between rules are paired. A repeat does not depend on
+which others are computed with it, so experiments can stop after any repeat and go on later.
 """
 
 from __future__ import annotations
@@ -17,13 +18,23 @@ import numpy as np
 from jax import Array
 from scipy.special import logsumexp
 
-from nfl_pruning.data.dataset import Dataset
+from nfl_pruning.networks.best_epoch import BestEpoch
 from nfl_pruning.networks.scoring import Look, logits_of, train_and_score
+from nfl_pruning.networks.splits import Split
 from nfl_pruning.networks.training import Training, is_finite, make_samples, train
 from nfl_pruning.scores.base import SCORES, Score
-from nfl_pruning.selections import RankSelection, Selection, make_selection, select
+from nfl_pruning.selections import (
+    PropensitySelection,
+    RankSelection,
+    Selected,
+    Selection,
+    ValueSelection,
+    make_selection,
+    select,
+)
+from nfl_pruning.selections.balanced import BALANCES, select_by_class
 from nfl_pruning.selections.finite import realised_counts
-from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number
+from nfl_pruning.validation import InvalidArgumentError, check_choice
 
 STACK = 130  # replicas that train at once: bounds memory, and every stack size compiles anew
 
@@ -37,28 +48,63 @@ class Arm:
         selection: the protocol; its kept count must not depend on chance.
         score: what it ranks by; None for a protocol that ignores scores.
         keep: ``"hardest"`` or ``"easiest"``.
+        balance: class quotas: ``"none"``, ``"proportional"`` or ``"equal"``.
     """
 
     name: str
     selection: Selection
     score: Score | None = None
     keep: str = "hardest"
+    balance: str = "none"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.selection, RankSelection):
+        check_choice("balance", self.balance, BALANCES)
+        by_rank = isinstance(self.selection, RankSelection)
+        if isinstance(self.selection, PropensitySelection) or (
+            self.balance != "none" and not by_rank
+        ):
+            what = "comparisons" if self.balance == "none" else "class quotas"
             raise InvalidArgumentError(
-                f"comparisons need a protocol that keeps a fixed count; got {self.selection.label}."
+                f"{what} need a protocol that keeps a fixed count"
+                f"{'' if self.balance == 'none' else ' by rank'}; got {self.selection.label}."
             )
+
+    def has_scores(self, rank_keys: dict[str, np.ndarray], repeat: int) -> bool:
+        """Whether the probe of a repeat gave what the arm ranks by."""
+        return self.score is None or bool(np.isfinite(rank_keys[self.score.name][repeat]).all())
+
+    def choose(
+        self, key: Array, rank_keys: dict[str, np.ndarray], labels: np.ndarray, share: float
+    ) -> Selected:
+        """The selection among samples with these rank keys and labels, shape (n,)."""
+        values = np.zeros(len(labels))
+        if self.score is not None:
+            values = rank_keys[self.score.name]
+            if isinstance(self.selection, ValueSelection):
+                with jax.enable_x64(True):
+                    values = np.asarray(self.score.publish(jnp.asarray(values)))
+        if self.balance == "none":
+            return select(key, values, share, keep=self.keep, selection=self.selection)
+        return select_by_class(
+            key,
+            values,
+            labels,
+            keep_fraction=share,
+            balance=self.balance,
+            keep=self.keep,
+            selection=self.selection,
+        )
 
 
 def make_arm(name: str, **choice: Any) -> Arm:
-    """An arm from plain values: score (a name), keep, protocol, exploit."""
+    """An arm from plain values: score (a name), keep, protocol, exploit, balance."""
     score = choice.get("score")
-    selection = make_selection(
-        choice.get("protocol", "threshold"), exploit=choice.get("exploit", 0.5)
-    )
     return Arm(
-        name, selection, None if score is None else SCORES[score], choice.get("keep", "hardest")
+        name,
+        make_selection(choice.get("protocol", "threshold"), exploit=choice.get("exploit", 0.5)),
+        None if score is None else SCORES[score],
+        choice.get("keep", "hardest"),
+        choice.get("balance", "none"),
     )
 
 
@@ -67,105 +113,13 @@ def check_counts(arms: Sequence[Arm], keep_fraction: float, n_samples: int) -> N
     for arm in arms:
         if isinstance(arm.selection, RankSelection):
             realised_counts(arm.selection.strata(keep_fraction), n_samples)
+        elif isinstance(arm.selection, ValueSelection):
+            arm.selection.check_size(keep_fraction, n_samples)
 
 
-class Split(NamedTuple):
-    """Training and test rows of every repeat, over one table of inputs.
-
-    Attributes:
-        x: inputs for the network, shape (n, d), float32.
-        train_rows: shape (repeats, n_train).
-        train_labels: labels as trained on, noise included, same shape.
-        test_rows: shape (repeats, n_test).
-        test_labels: clean labels, same shape.
-        n_classes: number of classes.
-        shape: of one input before flattening.
-    """
-
-    x: Array
-    train_rows: np.ndarray
-    train_labels: np.ndarray
-    test_rows: np.ndarray
-    test_labels: np.ndarray
-    n_classes: int
-    shape: tuple[int, ...]
-
-
-def network_inputs(x: np.ndarray, *, is_image: bool) -> np.ndarray:
-    """Inputs for a network, float32: grey levels in [0, 1] become 2 x - 1, others are standardised.
-
-    Standardising takes the moments of all rows given, and no label.
-    """
-    if is_image and x.min() >= 0 and x.max() <= 1:
-        return (2 * x - 1).astype(np.float32)
-    from nfl_pruning.multinomial import fit_scaling
-
-    return fit_scaling(x, is_image=is_image)(x).astype(np.float32)
-
-
-def make_split(
-    root: Array,
-    train: Dataset,
-    test: Dataset | None = None,
-    *,
-    repeats: int,
-    n_train: int | None = None,
-    test_fraction: float = 0.3,
-    label_noise: float = 0.0,
-) -> Split:
-    """Draw the training and test rows of each repeat; repeat i uses ``fold_in(root, i)``.
-
-    Args:
-        root: typed key.
-        train: data to train on, and to take test rows from when there is no test part.
-        test: a test part, used whole in each repeat.
-        repeats: number of repeats, >= 1.
-        n_train: training rows in a repeat; all that remain by default.
-        test_fraction: share of rows to test on, in (0, 1), where there is no test part.
-        label_noise: share of training labels replaced by another class at random, in [0, 1].
-    """
-    check_integer("repeats", repeats, 1)
-    check_number("label_noise", label_noise, "[0, 1]")
-    n = len(train)
-    n_test = (
-        0
-        if test is not None
-        else max(int(n * check_number("test_fraction", test_fraction, "(0, 1)")), 1)
-    )
-    n_train = n - n_test if n_train is None else check_integer("n_train", n_train, 1)
-    if n_train > n - n_test:
-        raise InvalidArgumentError(f"n_train must be at most {n - n_test}; got {n_train}.")
-    table = train.x if test is None else np.concatenate([train.x, test.x])
-    clean = train.y if test is None else np.concatenate([train.y, test.y])
-    rows, held, labels = [], [], []
-    for i in range(repeats):
-        key_rows, key_noise = jax.random.split(jax.random.fold_in(root, i))
-        order = np.asarray(jax.random.permutation(key_rows, n))
-        rows.append(order[:n_train])
-        held.append(order[n - n_test :] if test is None else np.arange(n, n + len(test)))
-        labels.append(noisy_labels(key_noise, clean[rows[-1]], label_noise, len(train.classes)))
-    train_rows, test_rows = np.array(rows), np.array(held)
-    x = jnp.asarray(network_inputs(table, is_image=train.is_image))
-    shape = train.shape
-    return Split(
-        x, train_rows, np.array(labels), test_rows, clean[test_rows], len(train.classes), shape
-    )
-
-
-def noisy_labels(key: Array, y: np.ndarray, share: float, n_classes: int) -> np.ndarray:
-    """Labels of which exactly floor(share n + 1/2) are replaced by another class, uniformly."""
-    count = int(np.floor(share * len(y) + 0.5))
-    key_rows, key_shift = jax.random.split(key)
-    rows = np.asarray(jax.random.permutation(key_rows, len(y)))[:count]
-    shift = np.asarray(jax.random.randint(key_shift, (count,), 1, n_classes))
-    noisy = y.copy()
-    noisy[rows] = (noisy[rows] + shift) % n_classes
-    return noisy
-
-
-def repeat_keys(root: Array, repeats: int) -> dict[str, Array]:
+def repeat_keys(root: Array, numbers: np.ndarray) -> dict[str, Array]:
     """Keys of each purpose, one a repeat."""
-    own = jax.vmap(lambda i: jax.random.split(jax.random.fold_in(root, i), 3))(jnp.arange(repeats))
+    own = jax.vmap(lambda i: jax.random.split(jax.random.fold_in(root, i), 3))(jnp.asarray(numbers))
     return {"probe": own[:, 0], "select": own[:, 1], "refit": own[:, 2]}
 
 
@@ -182,7 +136,8 @@ def probe_scores(
 ) -> dict[str, np.ndarray]:
     """Rank keys of each repeat's training rows by its own probe, shape (repeats, n_train) each.
 
-    The probe trains on all training rows and scores these same rows, as is done in practice.
+    The probe trains on all training rows and scores these same rows, as is done in practice. Where
+    it diverged the keys are NaN.
 
     Args:
         root: typed key of the experiment.
@@ -196,33 +151,36 @@ def probe_scores(
     """
     if not scores:
         return {}
-    keys = repeat_keys(root, len(split.train_rows))["probe"]
+    keys = repeat_keys(root, split.numbers)["probe"]
     samples = make_samples(split.x, split.train_rows, split.train_labels)
-    wanted = sorted({epochs[score.name] for score in scores})
     recorder, _ = train_and_score(
         keys,
         samples,
         model=model,
         training=training,
         look=Look(tuple(scores), scope),
-        epochs=wanted,
+        epochs={score.name: [epochs[score.name]] for score in scores},
         on_epoch=on_epoch,
+        shape=split.shape,
     )
-    return {s.name: recorder.stacked(s.name)[wanted.index(epochs[s.name])] for s in scores}
+    return {score.name: recorder.of(score.name, epochs[score.name]) for score in scores}
 
 
 class Outcome(NamedTuple):
     """Refits of one arm, one entry a repeat.
 
     Attributes:
-        accuracy: share of test rows classified right; NaN for a network that diverged.
+        accuracy: share of test rows classified right; NaN for a network that diverged, or whose
+            rule had no scores because the probe did.
         loss: mean cross-entropy on test rows; NaN likewise.
         kept: number of rows kept.
+        epoch: the epoch at which the test rows were read.
     """
 
     accuracy: np.ndarray
     loss: np.ndarray
     kept: int
+    epoch: np.ndarray
 
 
 def refit(
@@ -237,6 +195,9 @@ def refit(
 ) -> dict[str, Outcome]:
     """Prune every repeat's training rows by every arm, refit, and read the test rows once.
 
+    They are read after the last epoch or, where the split has validation rows, with the parameters
+    of the epoch whose validation accuracy was the highest.
+
     Args:
         root: typed key of the experiment.
         split: the rows.
@@ -244,23 +205,20 @@ def refit(
         arms: the rules.
         keep_fraction: share to keep, in (0, 1].
         model: the network that is refitted.
-        training: how it is trained; the test rows are read after its last epoch.
+        training: how it is trained.
     """
     repeats, n_train = split.train_rows.shape
-    keys = repeat_keys(root, repeats)
-    jobs = [(arm, i) for arm in arms for i in range(repeats)]
-    results: dict[str, list[tuple[float, float]]] = {arm.name: [] for arm in arms}
+    keys = repeat_keys(root, split.numbers)
+    values = {(arm.name, i): (np.nan, np.nan, 0.0) for arm in arms for i in range(repeats)}
+    jobs = [(arm, i) for arm in arms for i in range(repeats) if arm.has_scores(rank_keys, i)]
     kept_count = 0
     for start in range(0, len(jobs), STACK):
         part = jobs[start : start + STACK]
         chosen = []
         for arm, i in part:
-            values = np.zeros(n_train) if arm.score is None else rank_keys[arm.score.name][i]
-            chosen.append(
-                select(
-                    keys["select"][i], values, keep_fraction, keep=arm.keep, selection=arm.selection
-                )
-            )
+            own_keys = {name: values[i] for name, values in rank_keys.items()}
+            labels = split.train_labels[i]
+            chosen.append(arm.choose(keys["select"][i], own_keys, labels, keep_fraction))
         kept_count = len(chosen[0].indices)
         own = np.array([i for _, i in part])
         places = np.array([pick.indices for pick in chosen])
@@ -270,11 +228,25 @@ def refit(
             split.train_labels[own[:, None], places],
             weights=np.array([pick.weights[pick.indices] for pick in chosen]),
         )
-        state = train(keys["refit"][own], samples, model=model, training=training, n_all=n_train)
-        measured = measure(model, state.params, split, own)
-        for (arm, _), pair in zip(part, measured, strict=True):
-            results[arm.name].append(pair)
-    return {name: Outcome(*np.array(pairs).T, kept=kept_count) for name, pairs in results.items()}
+        best = BestEpoch(model, split, own)
+        state = train(
+            keys["refit"][own],
+            samples,
+            model=model,
+            training=training,
+            n_all=n_train,
+            on_epoch=best if split.valid_rows.shape[1] else None,
+            shape=split.shape,
+        )
+        params, epochs = best.chosen(state, training.plan(kept_count, n_train).epochs)
+        measured = measure(model, params, split, own)
+        for (arm, i), pair, epoch in zip(part, measured, epochs, strict=True):
+            values[arm.name, i] = (*pair, float(epoch))
+    found = {}
+    for arm in arms:
+        accuracy, loss, epoch = np.array([values[arm.name, i] for i in range(repeats)]).T
+        found[arm.name] = Outcome(accuracy, loss, kept_count, epoch.astype(int))
+    return found
 
 
 def measure(

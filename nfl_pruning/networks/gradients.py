@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nfl_pruning.networks.convolution import patches
 from nfl_pruning.scores.log_odds import class_log_odds
 from nfl_pruning.validation import InvalidArgumentError, check_choice
 
@@ -41,19 +42,12 @@ def unit_error(logits: Array, labels: Array) -> Array:
 def _patches(a: Array, layer: nn.Conv) -> Array:
     """Input patches under the kernel, shape (batch, places, kernel size * channels)."""
     kernel = tuple(np.atleast_1d(layer.kernel_size))
-    strides, padding = np.broadcast_to(layer.strides or 1, 2), layer.padding
+    strides, padding = tuple(np.broadcast_to(layer.strides or 1, 2)), layer.padding
     dilation = np.broadcast_to(layer.kernel_dilation or 1, 2)
     if not isinstance(padding, str) or padding not in ("SAME", "VALID") or dilation.max() > 1:
         raise InvalidArgumentError("gradient norms need convolutions with SAME or VALID padding.")
-    pads = jax.lax.padtype_to_pads(a.shape[1:3], kernel, strides, padding)
-    a = jnp.pad(a, ((0, 0), *pads, (0, 0)))
-    places = [(a.shape[1 + i] - kernel[i]) // strides[i] + 1 for i in range(2)]
-    shifted = [
-        a[:, i : i + (places[0] - 1) * strides[0] + 1 : strides[0],
-          j : j + (places[1] - 1) * strides[1] + 1 : strides[1]]
-        for i in range(kernel[0]) for j in range(kernel[1])
-    ]  # fmt: skip
-    return jnp.concatenate(shifted, axis=-1).reshape(len(a), places[0] * places[1], -1)
+    found, places = patches(a, kernel, strides, padding)
+    return found.reshape(len(a), places[0] * places[1], -1)
 
 
 def _outer_squares(a: Array, delta: Array) -> Array:

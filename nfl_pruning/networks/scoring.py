@@ -7,8 +7,8 @@ state counts its own updates, and scoring refuses a state whose count differs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,14 @@ from jax import Array
 
 from nfl_pruning.networks.gradients import chunk_gain, chunk_gap
 from nfl_pruning.networks.models import is_dense
-from nfl_pruning.networks.training import Samples, State, Training, replica, train
+from nfl_pruning.networks.training import (
+    Samples,
+    State,
+    Training,
+    is_finite,
+    replica,
+    train,
+)
 from nfl_pruning.probing import prototypes
 from nfl_pruning.scores.base import Score
 from nfl_pruning.scores.evaluate import evaluate
@@ -161,19 +168,19 @@ class Recorder:
         model: the network.
         samples: what the replicas train on and are asked to score.
         look: what to compute.
-        epochs: when to score, counted in epochs done.
+        epochs: score name -> when to compute it, counted in epochs done.
         steps_per_epoch: updates in an epoch, to check the state's own count.
-        keys: score name -> rank keys, one list of replicas an epoch, each of shape (n,).
-        steps: the update counts at which scores were computed.
+        keys: (score name, epoch) -> rank keys, shape (replicas, n); NaN where a replica diverged.
+        steps: epoch -> the update count at which scores were computed.
     """
 
     model: nn.Module
     samples: Samples
     look: Look
-    epochs: Sequence[int]
+    epochs: Mapping[str, Sequence[int]]
     steps_per_epoch: int
-    keys: dict[str, list[list[np.ndarray]]] = field(default_factory=dict)
-    steps: list[int] = field(default_factory=list)
+    keys: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
+    steps: dict[int, int] = field(default_factory=dict)
     _path: list[np.ndarray] = field(default_factory=list)
 
     def __call__(self, epoch: int, state: State) -> None:
@@ -181,7 +188,7 @@ class Recorder:
         if "trajectory" in self.look.needs and epoch > 0:
             rows = np.asarray(self.samples.rows)
             self._path.append(logits_of(self.model, state.params, self.samples.x, rows=rows))
-        if epoch in self.epochs:
+        if any(epoch in wanted for wanted in self.epochs.values()):
             self.take(epoch, state)
 
     def take(self, epoch: int, state: State) -> None:
@@ -195,19 +202,28 @@ class Recorder:
             raise RuntimeError(
                 f"scores of step {wanted} were asked for, got step {counts.tolist()}."
             )
-        self.steps.append(wanted)
-        seen = []
-        for i, rows in enumerate(self.samples.rows):
+        self.steps[epoch] = wanted
+        now = tuple(score for score in self.look.scores if epoch in self.epochs[score.name])
+        look, finite = replace(self.look, scores=now), is_finite(state.params)
+        for score in now:
+            self.keys[score.name, epoch] = np.full(self.samples.rows.shape, np.nan)
+        for i in np.flatnonzero(finite):
             path = np.stack([logits[i] for logits in self._path], axis=1) if self._path else None
-            data = (self.samples.x[rows], self.samples.labels[i])
-            params = replica(state.params, i)
-            seen.append(look_at(self.model, params, data, look=self.look, trajectory=path))
-        for name in seen[0]:
-            self.keys.setdefault(name, []).append([values[name] for values in seen])
+            data = (self.samples.x[self.samples.rows[i]], self.samples.labels[i])
+            seen = look_at(self.model, replica(state.params, i), data, look=look, trajectory=path)
+            for name, values in seen.items():
+                self.keys[name, epoch][i] = values
 
-    def stacked(self, name: str) -> np.ndarray:
-        """Rank keys of one score, shape (epochs, replicas, n)."""
-        return np.array(self.keys[name])
+    def of(self, name: str, epoch: int) -> np.ndarray:
+        """Rank keys of one score at one epoch, shape (replicas, n)."""
+        return self.keys[name, epoch]
+
+
+def check_epoch(epoch: int, training: Training, score: Score) -> None:
+    """Raise when ``score`` cannot be computed at ``epoch`` of such a training."""
+    check_integer("epoch", epoch, 1 if "trajectory" in score.needs else 0)
+    if epoch > training.epochs:
+        raise InvalidArgumentError(f"epoch must be at most {training.epochs}; got {epoch}.")
 
 
 def train_and_score(
@@ -217,8 +233,9 @@ def train_and_score(
     model: nn.Module,
     training: Training,
     look: Look,
-    epochs: Sequence[int],
+    epochs: Mapping[str, Sequence[int]],
     on_epoch: Any = None,
+    shape: tuple[int, ...] | None = None,
 ) -> tuple[Recorder, State]:
     """Train one network a key, and score its own samples at the given epochs.
 
@@ -231,24 +248,33 @@ def train_and_score(
         model: the network.
         training: how to train.
         look: what to compute.
-        epochs: when to score, each in 0 .. training.epochs (scores from a trajectory: from 1).
+        epochs: score name -> when, each in 0 .. training.epochs (scores from a trajectory: from 1).
         on_epoch: called with (epochs done, state) as well.
+        shape: of one input before flattening, for augmentation while training.
 
     Raises:
         InvalidArgumentError: an epoch is out of range, or a score cannot be had from a network.
     """
     look.check()
-    for epoch in epochs:
-        check_integer("epoch", epoch, 1 if "trajectory" in look.needs else 0)
-        if epoch > training.epochs:
-            raise InvalidArgumentError(f"epoch must be at most {training.epochs}; got {epoch}.")
+    for score in look.scores:
+        for epoch in epochs[score.name]:
+            check_epoch(epoch, training, score)
     n = samples.rows.shape[1]
-    recorder = Recorder(model, samples, look, tuple(epochs), training.plan(n, n).steps_per_epoch)
+    recorder = Recorder(model, samples, look, epochs, training.plan(n, n).steps_per_epoch)
 
     def watch(epoch: int, state: State) -> None:
         recorder(epoch, state)
         if on_epoch:
             on_epoch(epoch, state)
 
-    state = train(keys, samples, model=model, training=training, on_epoch=watch, until=max(epochs))
+    last = max(max(wanted) for wanted in epochs.values())
+    state = train(
+        keys,
+        samples,
+        model=model,
+        training=training,
+        on_epoch=watch,
+        until=last,
+        shape=shape,
+    )
     return recorder, state

@@ -20,6 +20,7 @@ import numpy as np
 import optax
 from jax import Array
 
+from nfl_pruning.networks.augmentation import AUGMENTATIONS, make_augment
 from nfl_pruning.networks.models import is_dense
 from nfl_pruning.validation import check_choice, check_integer, check_number
 
@@ -39,6 +40,8 @@ class Training:
         weight_decay: of all parameters; added to the gradient for SGD, decoupled for AdamW.
         budget: ``"epochs"``: as many passes over the kept rows as the full data would get, hence
             fewer steps; ``"steps"``: as many steps as on the full data.
+        augmentation: ``"none"``, or ``"flip-crop"`` for images; of training batches alone, never
+            of what is scored or tested.
     """
 
     epochs: int = 10
@@ -47,6 +50,7 @@ class Training:
     learning_rate: float = 0.05
     weight_decay: float = 5e-4
     budget: str = "epochs"
+    augmentation: str = "none"
 
     def __post_init__(self) -> None:
         check_integer("epochs", self.epochs, 1)
@@ -55,6 +59,7 @@ class Training:
         check_number("learning_rate", self.learning_rate, "(0, inf)")
         check_number("weight_decay", self.weight_decay, "[0, inf)")
         check_choice("budget", self.budget, BUDGETS)
+        check_choice("augmentation", self.augmentation, AUGMENTATIONS)
 
     def plan(self, n_kept: int, n_all: int) -> Plan:
         """Batch size, steps in an epoch and number of epochs for ``n_kept`` of ``n_all`` rows.
@@ -119,15 +124,18 @@ def make_samples(
 
 
 @lru_cache(maxsize=64)
-def make_optimiser(training: Training, steps: int) -> optax.GradientTransformation:
-    """The optimiser with its schedule over ``steps`` updates."""
-    rate = optax.cosine_decay_schedule(training.learning_rate, steps)
+def make_optimiser(training: Training) -> optax.GradientTransformation:
+    """The optimiser without its rate: updates are to be multiplied by :func:`rate`."""
     if training.optimiser == "adamw":
-        return optax.adamw(rate, weight_decay=training.weight_decay)
+        return optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(training.weight_decay))
     return optax.chain(
-        optax.add_decayed_weights(training.weight_decay),
-        optax.sgd(rate, momentum=0.9, nesterov=True),
+        optax.add_decayed_weights(training.weight_decay), optax.trace(0.9, nesterov=True)
     )
+
+
+def rate(peak: float, step: Array, steps: Array) -> Array:
+    """The learning rate before update ``step`` of ``steps``: a cosine from the peak to zero."""
+    return peak * 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(step / steps, 1.0)))
 
 
 def weighted_loss(model: nn.Module, params: Any, x: Array, y: Array, weights: Array) -> Array:
@@ -140,48 +148,67 @@ def weighted_loss(model: nn.Module, params: Any, x: Array, y: Array, weights: Ar
     return jnp.mean(weights * optax.softmax_cross_entropy_with_integer_labels(logits, y))
 
 
-def _step(model: nn.Module, optimiser: Any, state: State, own: Samples, places: Array) -> State:
-    """One update of one replica on the samples at ``places`` of its own list."""
-    grads = jax.grad(partial(weighted_loss, model))(
-        state.params, own.x[own.rows[places]], own.labels[places], own.weights[places]
-    )
-    updates, opt = optimiser.update(grads, state.optimiser, state.params)
-    return State(optax.apply_updates(state.params, updates), opt, state.step + 1)
+class Recipe(NamedTuple):
+    """What a step is made of; hashable, so that programs are compiled once for each.
+
+    The number of steps is data, not part of the program.
+    """
+
+    model: nn.Module
+    training: Training
+    augment: Any
+
+    def start(self, key: Array, x: Array) -> State:
+        """A new replica."""
+        params = self.model.init(key, x)
+        return State(params, make_optimiser(self.training).init(params), jnp.zeros((), jnp.int32))
+
+    def step(self, state: State, batch: Samples, key: Array, steps: Array) -> State:
+        """One update of one replica on a batch of its samples."""
+        x = batch.x[batch.rows]
+        if self.augment:
+            x = self.augment(jax.random.fold_in(key, state.step), x)
+        grads = jax.grad(partial(weighted_loss, self.model))(
+            state.params, x, batch.labels, batch.weights
+        )
+        optimiser = make_optimiser(self.training)
+        updates, opt = optimiser.update(grads, state.optimiser, state.params)
+        size = -rate(self.training.learning_rate, state.step, steps)
+        moved = jax.tree.map(lambda p, u: p + size * u, state.params, updates)
+        return State(moved, opt, state.step + 1)
+
+    def epoch(self, state: State, batches: Samples, key: Array, steps: Array) -> State:
+        """One pass of one replica over its batches, one a leading index."""
+
+        def take(state: State, batch: tuple[Array, Array, Array]) -> tuple[State, None]:
+            return self.step(state, Samples(batches.x, *batch), key, steps), None
+
+        return jax.lax.scan(take, state, tuple(batches[1:]))[0]
 
 
 AXES: Any = Samples(None, 0, 0, 0)  # pyright: ignore[reportArgumentType] (axes of vmap)
 
 
 @lru_cache(maxsize=64)
-def _programs(
-    model: nn.Module, training: Training, steps: int
-) -> tuple[Callable, Callable, Callable]:
+def _programs(recipe: Recipe) -> tuple[Callable, Callable, Callable]:
     """Compiled: initial stacked state, one epoch of stacked replicas, one step of one replica."""
-    optimiser = make_optimiser(training, steps)
-
-    def start(key: Array, x: Array) -> State:
-        params = model.init(key, x)
-        return State(params, optimiser.init(params), jnp.zeros((), jnp.int32))
-
-    step = partial(_step, model, optimiser)
-
-    def epoch(state: State, own: Samples, places: Array) -> State:
-        return jax.lax.scan(lambda s, p: (step(s, own, p), None), state, places)[0]
-
-    stacked_start = jax.jit(jax.vmap(start, in_axes=(0, None)))
-    stacked_epoch = jax.jit(jax.vmap(epoch, in_axes=(0, AXES, 0)), donate_argnums=0)
-    return stacked_start, stacked_epoch, jax.jit(step, donate_argnums=0)
+    start = jax.jit(jax.vmap(recipe.start, in_axes=(0, None)))
+    epoch = jax.jit(jax.vmap(recipe.epoch, in_axes=(0, AXES, 0, None)), donate_argnums=0)
+    return start, epoch, jax.jit(recipe.step, donate_argnums=0)
 
 
-@partial(jax.jit, static_argnames=("n", "plan"))
-def _orders(keys: Array, epoch: Array, n: int, plan: Plan) -> Array:
-    """Random order of the kept rows for one epoch, shape (replicas, steps, batch)."""
+@partial(jax.jit, static_argnames="plan")
+def _batches(keys: Array, epoch: Array, samples: Samples, plan: Plan) -> Samples:
+    """The kept rows in random order for one epoch, shape (replicas, steps, batch)."""
+    n = samples.rows.shape[1]
 
     def order(key: Array) -> Array:
         shuffled = jax.random.permutation(jax.random.fold_in(key, epoch), n)
         return shuffled[: plan.steps_per_epoch * plan.batch].reshape(-1, plan.batch)
 
-    return jax.vmap(order)(keys)
+    places = jax.vmap(order)(keys)
+    taken = (jax.vmap(lambda values, own: values[own])(part, places) for part in samples[1:])
+    return Samples(samples.x, *taken)
 
 
 def train(
@@ -193,49 +220,52 @@ def train(
     n_all: int | None = None,
     on_epoch: Callable[[int, State], Any] | None = None,
     until: int | None = None,
+    shape: tuple[int, ...] | None = None,
 ) -> State:
     """Train a stack of replicas.
 
     Args:
-        keys: one typed key a replica, shape (replicas,); split into initialisation and order, so
-            replicas with equal keys start alike and see their lists in like order.
+        keys: one typed key a replica, shape (replicas,); split into initialisation, order and
+            augmentation, so replicas with equal keys start alike and see their lists in like order.
         samples: from :func:`make_samples`.
         model: the network.
         training: how to train.
         n_all: samples before pruning, for the budget of equal steps; those given by default.
         on_epoch: called with (epochs done, stacked state) before the first epoch and after each.
         until: stop after so many epochs of the schedule; after all of them by default.
+        shape: of one input before flattening, for augmentation.
 
     Returns:
         The stacked final state; ``step`` says how many updates were made.
     """
     n_kept = samples.rows.shape[1]
     plan = training.plan(n_kept, n_all or n_kept)
-    pairs = jax.vmap(jax.random.split)(keys)
-    start, epoch, step = _programs(model, training, plan.steps)
-    state = start(pairs[:, 0], samples.x[:1])
+    own = jax.vmap(partial(jax.random.split, num=3))(keys)
+    recipe = Recipe(model, training, make_augment(training.augmentation, shape))
+    start, epoch, step = _programs(recipe)
+    state = start(own[:, 0], samples.x[:1])
     stacked = is_dense(model) or jax.default_backend() != "cpu"
     if on_epoch:
         on_epoch(0, state)
+    steps = jnp.asarray(plan.steps, jnp.float32)
     for done in range(plan.epochs if until is None else until):
-        places = _orders(pairs[:, 1], jnp.asarray(done), n_kept, plan)
+        batches = _batches(own[:, 1], jnp.asarray(done), samples, plan)
         if stacked:
-            state = epoch(state, samples, places)
+            state = epoch(state, batches, own[:, 2], steps)
         else:
-            state = _one_by_one(step, state, samples, places)
+            state = _one_by_one(partial(step, steps=steps), state, batches, own[:, 2])
         if on_epoch:
             on_epoch(done + 1, state)
     return state
 
 
-def _one_by_one(step: Callable, state: State, samples: Samples, places: Array) -> State:
+def _one_by_one(step: Callable, state: State, batches: Samples, keys: Array) -> State:
     """The same epoch, one replica after another, each step its own call."""
-    finished = []
-    for i in range(len(places)):
+    finished, parts = [], [np.asarray(part) for part in batches[1:]]
+    for i in range(len(keys)):
         own = jax.tree.map(lambda leaf, i=i: leaf[i], state)
-        seen = Samples(samples.x, samples.rows[i], samples.labels[i], samples.weights[i])
-        for row in places[i]:
-            own = step(own, seen, row)
+        for rows, labels, weights in zip(*(part[i] for part in parts), strict=True):
+            own = step(own, Samples(batches.x, rows, labels, weights), keys[i])
         finished.append(own)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *finished)
 

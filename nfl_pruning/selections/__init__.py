@@ -6,18 +6,22 @@ from nfl_pruning.selections.base import (
     RankSelection,
     Selection,
     Stratum,
+    ValueSelection,
     make_selection,
     register_selection,
 )
 from nfl_pruning.selections.calibration import ExactCalibration, SoftCalibration
+from nfl_pruning.selections.coverage import Coverage
 from nfl_pruning.selections.finite import Selected, select
 from nfl_pruning.selections.piecewise import Piecewise
 from nfl_pruning.selections.power import Power
 from nfl_pruning.selections.random import Random
 from nfl_pruning.selections.threshold import Threshold
+from nfl_pruning.selections.window import Window
 
 __all__ = [
     "SELECTIONS",
+    "Coverage",
     "ExactCalibration",
     "Piecewise",
     "Power",
@@ -29,6 +33,8 @@ __all__ = [
     "SoftCalibration",
     "Stratum",
     "Threshold",
+    "ValueSelection",
+    "Window",
     "make_selection",
     "register_selection",
     "select",

@@ -116,7 +116,7 @@ def _select_padded(
     size = len(scores)
     counts = realised_counts(rule.strata(quota / size), size)
     end = scores.min() if keep == "hardest" else scores.max()
-    beyond = np.nextafter(end, -np.inf if keep == "hardest" else np.inf)
+    beyond = end + (1 + abs(end)) * (-1 if keep == "hardest" else 1)  # no tie, nor a denormal
     padded = np.full(length, beyond)
     padded[:size] = scores
     with jax.enable_x64(True):

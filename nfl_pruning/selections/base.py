@@ -1,8 +1,9 @@
 """What a selection is. Theory, simulation and real data all read the same description.
 
-Two kinds exist. A *rank selection* cuts the samples, ordered by priority (hardest first for
+Three kinds exist. A *rank selection* cuts the samples, ordered by priority (hardest first for
 ``keep="hardest"``), into strata and keeps a share of each. A *propensity selection* keeps each
-sample with a probability proportional, up to clipping at 1, to a function of the probe's output.
+sample with a probability proportional, up to clipping at 1, to a function of the probe's output. A
+*value selection* looks at the finite sample's scores themselves.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import abc
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
+
+import numpy as np
+from jax import Array
 
 from nfl_pruning.registry import Registry
 from nfl_pruning.scores.base import Score
@@ -77,6 +81,30 @@ class PropensitySelection(Selection):
     @abc.abstractmethod
     def log_propensity(self, rank_key: Any) -> Any:
         """Unnormalised log keep probability from ``base.rank_key``; shape is kept."""
+
+
+@dataclass(frozen=True)
+class ValueSelection(Selection):
+    """A selection that looks at the scores' values, in the units of the literature.
+
+    It keeps a fixed count of finite samples; its limit is not described.
+    """
+
+    @abc.abstractmethod
+    def choose(
+        self, key: Array, values: np.ndarray, keep_fraction: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Weights (0 where dropped) and keep probabilities of samples with these scores, (n,)."""
+
+    def check_size(self, keep_fraction: float, n_samples: int) -> int:
+        """How many of ``n_samples`` are kept; raises where that is none."""
+        total = int(np.floor(keep_fraction * n_samples + 0.5 + 1e-9))
+        if total < 1:
+            raise InvalidArgumentError(
+                f"keep_fraction {keep_fraction:g} of {n_samples} samples keeps fewer than one "
+                "sample."
+            )
+        return total
 
 
 SELECTIONS: Registry[type[Selection]] = Registry("protocol")

@@ -15,6 +15,7 @@ from nfl_pruning.selections.base import (
     RankSelection,
     Selection,
     Stratum,
+    ValueSelection,
     make_selection,
 )
 from nfl_pruning.selections.order import ordered_integers, random_integers, take_largest
@@ -153,7 +154,8 @@ def select(
     Args:
         key: a ``jax.random.key``; the same key gives the same subset.
         rank_key: difficulty of each sample, shape (n,), larger = harder: ``score.rank_key(...)``,
-            or any increasing function of it. A propensity selection takes its own base's.
+            or any increasing function of it. A propensity selection takes its own base's, a value
+            selection the score in the units of the literature.
         keep_fraction: share of samples to keep, in (0, 1]; exactly floor(r n + 1/2) stay under a
             rank selection, that many on average under a propensity selection.
         keep: which end of the order comes first, ``"hardest"`` or ``"easiest"``.
@@ -172,6 +174,9 @@ def select(
     bad = int(np.size(host) - np.isfinite(host).sum())
     if bad:
         raise InvalidArgumentError(f"scores must be finite; {bad} of {len(host)} are not.")
+    if isinstance(selection, ValueSelection):
+        weights, probabilities = selection.choose(key, host.astype(np.float64), keep_fraction)
+        return Selected(np.flatnonzero(weights), weights, probabilities)
     with jax.enable_x64(True):
         values = jnp.asarray(host.astype(np.float64))
         if isinstance(selection, RankSelection):

@@ -1,0 +1,81 @@
+"""What ``compare`` shows: the verdict table, and a plot of differences from random."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from nfl_pruning.cli.output import number, print_table, with_error
+
+NOTE = """\
+Accuracy in per cent; differences in points with 95 % half widths over repeats;
+p after Holm's correction at keep fractions up to 0.3, uncorrected above."""
+
+
+def show(found: list[Any], accuracy: dict[float, dict[str, Any]]) -> None:
+    """The verdict table on standard output."""
+    rows = []
+    for fraction, rules in sorted(accuracy.items()):
+        rows.append((f"{fraction:g}", "random", *_mean(rules["random"]), "", ""))
+        for verdict in (v for v in found if v.keep_fraction == fraction):
+            mean, failed = _mean(rules[verdict.rule])
+            p = verdict.p_value if verdict.p_holm is None else verdict.p_holm
+            gap = with_error(verdict.difference, verdict.half_width)
+            text = verdict.text + failed
+            rows.append((f"{fraction:g}", verdict.rule, mean, gap, number(p, 2), text))
+    print_table(
+        ("keep_fraction", "rule", "accuracy", "minus random", "p", "verdict"),
+        rows,
+        left=("rule", "verdict"),
+        note=NOTE,
+    )
+
+
+def _mean(values: Any) -> tuple[str, str]:
+    """Mean accuracy of the networks that have one, and a remark on those that diverged."""
+    import numpy as np
+
+    valid = 100 * np.asarray(values)[np.isfinite(values)]
+    failed = len(values) - len(valid)
+    return f"{valid.mean():.2f}" if len(valid) else "–", f", {failed} diverged" if failed else ""
+
+
+def report_losses(accuracy: dict[float, dict[str, Any]]) -> None:
+    """One sentence on networks without a result, where there are any."""
+    import numpy as np
+
+    total = sum(len(values) for rules in accuracy.values() for values in rules.values())
+    failed = sum(
+        int(np.isnan(values).sum()) for rules in accuracy.values() for values in rules.values()
+    )
+    if failed:
+        click.echo(
+            f"{failed} of {total} networks diverged (or their probe did) and are left out of means "
+            "and tests."
+        )
+
+
+def draw(found: list[Any], path: str) -> None:
+    """Difference from random against keep fraction, one line a rule."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for rule in dict.fromkeys(verdict.rule for verdict in found):
+        own = [v for v in found if v.rule == rule and v.half_width is not None]
+        axes.errorbar(
+            [v.keep_fraction for v in own],
+            [v.difference for v in own],
+            [v.half_width for v in own],
+            label=rule,
+            marker="o",
+            capsize=2,
+        )
+    axes.axhline(0, color="black", linestyle="--", label="random")
+    axes.set(xlabel="keep fraction", ylabel="accuracy minus random (points)", xscale="log")
+    fractions = sorted({verdict.keep_fraction for verdict in found})
+    axes.set_xticks(fractions, [f"{fraction:g}" for fraction in fractions])
+    axes.minorticks_off()
+    figure.legend(fontsize=7, loc="outside right upper", frameon=False)
+    figure.savefig(path, dpi=150)
