@@ -38,11 +38,19 @@ def number(value: Any, digits: int = 6) -> str:
 
 
 def with_error(mean: Any, error: Any) -> str:
-    """Mean and standard error, both to the error's second digit: ``0.6432 ± 0.0048``."""
-    if mean is None or error is None or not math.isfinite(mean):
+    """Mean and standard error, both to the error's second digit: ``0.6432 ± 0.0048``.
+
+    A single trial has no standard error; its value stands alone.
+    """
+    if mean is None or error is None or not (math.isfinite(mean) and math.isfinite(error)):
         return number(mean, 4)
     places = 4 if error <= 0 else max(0, min(8, 1 - math.floor(math.log10(error))))
     return f"{mean:.{places}f} ± {error:.{places}f}"
+
+
+def score(z: Any, places: int = 2) -> str:
+    """A z-score with its sign; a dash where there is none."""
+    return "–" if z is None or not math.isfinite(z) else f"{z:+.{places}f}"
 
 
 def print_table(

@@ -24,6 +24,7 @@ from nfl_pruning.records import RecordStore
 from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number
 
 Progress = Callable[[int, int], object]
+MOST_SEEDS = 2**63
 
 
 def simulate(
@@ -50,7 +51,7 @@ def simulate(
         n_features: dimension d of the inputs, >= 2.
         n_trials: number of training sets, >= 1. Trial i depends on (seed, i) and the problem
             alone: problems that share link, signal and sizes see the same samples at one seed.
-        seed: whole number >= 0.
+        seed: whole number >= 0 and < 2^63.
         progress: called with (trials done, trials in all) after every batch of this host.
         law: law of the inputs: ``gaussian``, ``heavy-tails:DEGREES``,
             ``mixture:SEPARATION:DIRECTION`` or an object. Only for the Gaussian law are observables
@@ -112,6 +113,8 @@ def make_job(
     """Check the arguments that fix a trial's numbers."""
     n_features = check_integer("n_features", n_features, 2)
     seed = check_integer("seed", seed, 0)
+    if seed >= MOST_SEEDS:
+        raise InvalidArgumentError(f"seed must be below 2^63; got {seed}.")
     law = parse_law(law)
     student = problem.student
     if student.ridge == 0 and not student.loss.smooth and not student.loss.hard:
