@@ -160,15 +160,26 @@ def ceilings() -> dict[str, float]:
     }
 
 
-def floor_fraction(cell: dict[str, Any], best: dict[str, float]) -> float:
-    """Share of a trial's time that drawing and reading the kept rows would take at the ceilings."""
+def fractions(cell: dict[str, Any], best: dict[str, float]) -> dict[str, float]:
+    """Shares of the machine's ceilings that a trial's time amounts to.
+
+    ``floor``: drawing and reading the kept rows at the ceilings; ``normals``: drawing alone, at
+    the best rate of any generator here; ``matmul``: the arithmetic of all passes at the rate of
+    products of large matrices, which passes over rows cannot reach: they multiply by a vector.
+    """
     elements = cell["n_samples"] * cell["keep_fraction"] * cell["n_features"]
     cached = elements * 4 < 2**20
     reading = 0.0 if cached else cell["passes"] * elements * 4 / best["read_bytes"]
-    return (elements / best["our_normals"] + reading) / cell["our_seconds"]
+    fastest = max(rate for name, rate in best.items() if "normals" in name)
+    shares = {
+        "floor": elements / best["our_normals"] + reading,
+        "normals": elements / fastest,
+        "matmul": 4 * elements * cell["passes"] / best["matmul_float32_flops"],
+    }
+    return {name: seconds / cell["our_seconds"] for name, seconds in shares.items()}
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.option("--features", default="200,400,1000,2000", show_default=True)
 @click.option("--turns", default=5, show_default=True, help="Turns of both sides a cell.")
 @click.option("--tolerance", default=1e-8, show_default=True, help="Gradient norm of both sides.")
@@ -180,19 +191,23 @@ def main(features: str, turns: int, tolerance: float, out: str | None) -> None:
         "ceilings a second, both cores: " + ", ".join(f"{k} {v:.3g}" for k, v in best.items())
     )
     peer, cells = Peer(), []
-    click.echo("     n     d  keep   peer ms   ours ms  ratio (range)     floor  peer |g|  our |g|")
+    click.echo(
+        "     n     d  keep   peer ms   ours ms  ratio (range)     floor normals matmul  "
+        "peer |g| our |g| passes"
+    )
     try:
         for d in (int(part) for part in features.split(",")):
             for keep_fraction in KEEP_FRACTIONS:
                 cell = compare(peer, d, keep_fraction, tolerance=tolerance, turns=turns)
-                cell["floor_fraction"] = floor_fraction(cell, best)
+                share = cell["fractions"] = fractions(cell, best)
                 cells.append(cell)
                 low, high = cell["ratio_range"]
                 click.echo(
                     f"{cell['n_samples']:6d} {d:5d} {keep_fraction:5.1f} "
                     f"{1e3 * cell['peer_seconds']:9.2f} {1e3 * cell['our_seconds']:9.2f} "
-                    f"{cell['ratio']:6.2f} ({low:.2f}-{high:.2f}) {cell['floor_fraction']:6.0%} "
-                    f"{cell['peer_gradient']:.1e} {cell['our_gradient']:.1e}"
+                    f"{cell['ratio']:6.2f} ({low:.2f}-{high:.2f}) {share['floor']:6.0%} "
+                    f"{share['normals']:7.0%} {share['matmul']:6.0%} "
+                    f"{cell['peer_gradient']:.1e} {cell['our_gradient']:.1e} {cell['passes']:.0f}"
                 )
     finally:
         peer.close()
