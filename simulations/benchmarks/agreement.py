@@ -142,11 +142,18 @@ def verdict(z: np.ndarray) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def limits(problems: list[Problem], name: str) -> np.ndarray:
-    """The problems' limits, all of which must be certified."""
-    found = solve_many(problems)
-    assert all(status is Status.CERTIFIED for status in found.status)
-    return np.asarray(found[name])
+def limits(problems: list[Problem], store: RecordStore) -> dict[str, np.ndarray]:
+    """The problems' limits by observable, kept as records; all of them must be certified."""
+    configs = [{"kind": "limit", "problem": problem.describe()} for problem in problems]
+    missing = [i for i, config in enumerate(configs) if store.get(config) is None]
+    if missing:
+        found = solve_many([problems[i] for i in missing])
+        for place, i in enumerate(missing):
+            values = {name: found[name][place] for name in OBSERVABLES}
+            store.put(configs[i], values | {"status": found.status[place]})
+    results = [store.get(config) or {} for config in configs]
+    assert all(result["status"] == Status.CERTIFIED.value for result in results)
+    return {name: np.array([result[name] for result in results]) for name in OBSERVABLES}
 
 
 def moved(problem: Problem) -> Problem:
@@ -154,39 +161,41 @@ def moved(problem: Problem) -> Problem:
     return problem.replace(keep_fraction=min(1.0, 1.05 * problem.keep_fraction))
 
 
-def compare(count: int, sizes: dict[int, int], found: dict[Run, Any], name: str) -> dict[str, Any]:
-    """Verdict and controls on one observable."""
-    problems = [problem_of(i) for i in range(count)]
+class Simulated(NamedTuple):
+    """Means and standard errors, shape (problems, sizes); the tested size is the last."""
 
-    def table(key: str) -> np.ndarray:
-        rows = [[found[Run(i, d, sizes[d])][name][key] for d in sizes] for i in range(count)]
-        return np.array(rows, float)
+    sizes: list[int]
+    mean: np.ndarray
+    error: np.ndarray
 
-    limit = limits(problems, name)
-    mean, error = table("mean"), table("standard_error")
-    *others, _ = sizes
+    def scores(self, limit: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """z-scores of some problems against their limits plus the fitted bias."""
+        rows = np.arange(len(self.mean)) if rows is None else rows
+        away = self.mean[rows] - limit[:, None]
+        others, error = self.sizes[:-1], self.error[rows]
+        bias, unsure = predicted_bias(others, away[:, :-1], error[:, :-1], self.sizes[-1])
+        return (away[:, -1] - bias) / np.hypot(error[:, -1], unsure)
 
-    def scores(limit: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        bias = mean[rows] - limit[:, None]
-        about, unsure = predicted_bias(others, bias[:, :-1], error[rows, :-1], TESTED)
-        return (bias[:, -1] - about) / np.hypot(error[rows, -1], unsure)
 
-    everything = np.arange(count)
-    z = scores(limit, everything)
-    ruled = np.array([i for i in everything if problems[i].selection.name == "threshold"])
-    wrong = limits([moved(problems[i]) for i in ruled], name)
-    _, unsure = predicted_bias(others, mean[:, :-1], error[:, :-1], TESTED)
-    total = np.hypot(error[:, -1], unsure)
+def compare(seen: Simulated, limit: np.ndarray, wrong: dict[int, float]) -> dict[str, Any]:
+    """Verdict and control on one observable.
+
+    Args:
+        seen: the simulations.
+        limit: of every problem.
+        wrong: limits of the control, by problem.
+    """
+    others, rows = seen.sizes[:-1], np.array([*wrong])
+    away, last = seen.mean - limit[:, None], seen.error[:, -1]
+    bias, unsure = predicted_bias(others, away[:, :-1], seen.error[:, :-1], seen.sizes[-1])
+    z = seen.scores(limit)
     return {
         "agreement": verdict(z),
-        "without the bias": verdict((mean[:, -1] - limit) / error[:, -1]),
-        "control, threshold off by 5 %": verdict(scores(wrong, ruled)),
-        "standard error at the tested size": _spread(error[:, -1]),
-        "standard error with the fit's": _spread(total),
-        "bias at the tested size, in standard errors": _spread(
-            np.abs(predicted_bias(others, mean[:, :-1] - limit[:, None], error[:, :-1], TESTED)[0])
-            / error[:, -1]
-        ),
+        "without the bias": verdict(away[:, -1] / last),
+        "control, threshold off by 5 %": verdict(seen.scores(np.array([*wrong.values()]), rows)),
+        "standard error at the tested size": _spread(last),
+        "standard error with the fit's": _spread(np.hypot(last, unsure)),
+        "bias at the tested size, in standard errors": _spread(np.abs(bias) / last),
         "z": z,
     }
 
@@ -215,13 +224,25 @@ def report(count: int, sizes: dict[int, int], store: RecordStore) -> dict[str, A
     whole = {run: result for run, result in found.items() if result is not None}
     if len(whole) < len(found):
         raise click.ClickException(f"{len(found) - len(whole)} simulations are missing yet.")
+    problems = [problem_of(i) for i in range(count)]
+    limit = limits(problems, store)
+    ruled = [i for i, problem in enumerate(problems) if problem.selection.name == "threshold"]
+    off = limits([moved(problems[i]) for i in ruled], store)
+    verdicts = {}
+    for name in OBSERVABLES:
+        mean, error = (
+            np.array([[whole[Run(i, d, sizes[d])][name][key] for d in sizes] for i in range(count)])
+            for key in ("mean", "standard_error")
+        )
+        wrong = dict(zip(ruled, off[name], strict=True))
+        verdicts[name] = compare(Simulated([*sizes], mean, error), limit[name], wrong)
     seconds = sum(result["processor_seconds"] for result in whole.values())
     return {
         "problems": count,
         "trials by number of features": {str(d): trials for d, trials in sizes.items()},
         "failed trials": sum(result["failed"] for result in whole.values()),
         "processor minutes": seconds / 60,
-        **{name: compare(count, sizes, whole, name) for name in OBSERVABLES},
+        **verdicts,
     }
 
 
