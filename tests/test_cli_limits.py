@@ -3,6 +3,7 @@
 import pytest
 
 from nfl_pruning import FixedProbe, Problem, power_law, solve_abundant, solve_spectrum
+from nfl_pruning.montecarlo.spectral import simulate_spectrum
 from shell import shell
 
 COMMON = ["solve", "--signal", "2", "--probe", "fixed:0.8", "--keep-fraction", "0.6"]
@@ -27,6 +28,26 @@ def test_spectrum_json_is_the_solver_s_answer(capsys):
     found = shell(capsys, *COMMON, "--spectrum", "power:1:1.5:40", "--json").json
     expected = solve_spectrum(PROBLEM, power_law(1, 1.5, 40))
     assert found["cosine"] == expected.cosine and found["spectrum"] == "power:1:1.5:40"
+
+
+def test_trials_of_a_spectrum_stand_beside_its_limit(capsys):
+    arguments = ["simulate", *COMMON[1:], "--spectrum", "power:1:1.5:40", "--n-trials", "6"]
+    found = shell(capsys, *arguments, "--json").json
+    expected = solve_spectrum(PROBLEM, power_law(1, 1.5, 40))
+    trials = simulate_spectrum(PROBLEM, power_law(1, 1.5, 40), n_trials=6)
+    assert found["n_features"] == 40 and found["law"] == "power:1:1.5:40"
+    assert found["cosine"]["theory"] == expected.cosine
+    assert found["cosine"]["mean"] == trials.mean("cosine")
+    shown = shell(capsys, *arguments, "--keep-fraction", "0.4,0.6").out
+    assert "power:1" in shell(capsys, *arguments).out and shown.count("±") == 4
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--n-features", "9"], ["--law", "heavy-tails:5"], ["--memory", "1GiB"]]
+)
+def test_what_trials_of_a_spectrum_do_not_take(capsys, arguments):
+    found = shell(capsys, "simulate", "--spectrum", "power:1:1.5:40", *arguments)
+    assert found.code == 2 and "cannot go with --spectrum" in found.err
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def test_a_rule_that_is_not_optimal_is_told_apart():
 def test_weights_help_and_simulation_agrees(best):
     weighted = optimal_rule(PROBLEM, weights=True, bins=12)
     assert weighted.value < best.value - 1e-3
+    assert abs(weighted.stationarity) < 1e-6
     for rule in (best, weighted):
         found = simulate(rule.problem, n_features=400, n_trials=64, seed=1)
         error = found.standard_error("test_error")

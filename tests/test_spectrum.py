@@ -192,10 +192,38 @@ def test_gradients_against_differences(problem, numbers):
                 assert abs(float(exact[value][name]) - slope) < 1e-6 * max(1.0, abs(slope))
 
 
+@pytest.mark.parametrize("changes", [{}, {"score": "margin", "probe": "pilot:3:0.02"}])
+def test_without_a_ridge_the_covariance_does_not_matter(changes):
+    """The limit of small ridges, whose equations do know the covariance."""
+    problem = BASE.replace(samples_per_feature=20, keep_fraction=0.6, signal=1.5, **changes)
+    spectrum = power_law(1, 1.5, 60)
+    found = solved(problem.replace(ridge=0), spectrum)
+    assert found.status is Status.CERTIFIED
+    small = [solved(problem.replace(ridge=r), spectrum) for r in (1e-6, 1e-7)]
+    for name in ("cosine", "norm"):
+        few, less = (getattr(one, name) for one in small)
+        limit = (10 * less - few) / 9  # what is linear in the ridge cancels
+        off = abs(few - getattr(found, name))
+        assert abs(limit - getattr(found, name)) < 1e-3 * off < 1e-3
+    if not changes:
+        assert abs(found.norm - solve(problem.replace(ridge=0)).norm) < 1e-9
+
+
+def test_without_a_ridge_no_number_stands_for_a_missing_fit():
+    found = solved(BASE.replace(ridge=0, samples_per_feature=2), power_law(1, 1.5, 60))
+    assert found.status is Status.SEPARABLE and found.norm is None and found.cosine is None
+
+
 def test_what_is_not_covered_says_so():
-    for problem in (BASE.replace(ridge=0), BASE.replace(loss="max-margin")):
+    for problem in (
+        BASE.replace(ridge=0, probe="in-sample:0.1"),
+        BASE.replace(ridge=0, loss="hinge"),
+        BASE.replace(loss="max-margin"),
+    ):
         found = solved(problem, repeated())
         assert found.status is Status.UNSUPPORTED and "ridge" in found.message
+    partly = solved(BASE.replace(ridge=0), repeated(outside=0.3))
+    assert partly.status is Status.UNSUPPORTED and "teacher" in partly.message
     above = solved(BASE, repeated(outside=0.5, probe=False))
     assert above.status is Status.UNSUPPORTED and "0.707107" in above.message
     with pytest.raises(InvalidArgumentError, match="ridge"):

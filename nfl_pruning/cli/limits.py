@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from nfl_pruning.spectrum import Spectrum
+
+_SPECTRUM = (
+    click.option(
+        "--spectrum",
+        metavar="X",
+        help="Covariance of the inputs: power:EXPONENT:TEACHER_EXPONENT:N_FEATURES, or a .npy or "
+        ".csv file with columns eigenvalue, teacher and perhaps probe.",
+    ),
+    click.option(
+        "--outside",
+        metavar="X",
+        help="With --spectrum: share of the teacher's variance outside the features, in [0, 1).",
+    ),
+)
 _OPTIONS = (
     click.option(
         "--abundant",
@@ -24,17 +40,7 @@ _OPTIONS = (
         metavar="X",
         help="With --abundant: radius of the ball that holds the parameter, > 0.  [default: 100]",
     ),
-    click.option(
-        "--spectrum",
-        metavar="X",
-        help="Covariance of the inputs: power:EXPONENT:TEACHER_EXPONENT:N_FEATURES, or a .npy or "
-        ".csv file with columns eigenvalue, teacher and perhaps probe.",
-    ),
-    click.option(
-        "--outside",
-        metavar="X",
-        help="With --spectrum: share of the teacher's variance outside the features, in [0, 1).",
-    ),
+    *_SPECTRUM,
 )
 NAMES = ("abundant", "n_features", "radius", "spectrum", "outside")
 
@@ -42,6 +48,13 @@ NAMES = ("abundant", "n_features", "radius", "spectrum", "outside")
 def limit_options(function: Callable) -> Callable:
     """Add the options that choose a limit to a command."""
     for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def spectrum_options(function: Callable) -> Callable:
+    """Add the options that give the inputs a covariance to a command."""
+    for option in reversed(_SPECTRUM):
         function = option(function)
     return function
 
@@ -67,8 +80,11 @@ def solver_of(options: dict[str, Any]) -> Callable[[Any], Any]:
         )
     if chosen["abundant"]:
         return _abundant(chosen["n_features"], chosen["radius"])
-    if chosen["spectrum"]:
-        return _spectrum(chosen["spectrum"], chosen["outside"])
+    spectrum = spectrum_of(chosen["spectrum"], chosen["outside"])
+    if spectrum is not None:
+        from nfl_pruning.theory.spectrum import solve_spectrum
+
+        return partial(solve_spectrum, spectrum=spectrum)
     from nfl_pruning.theory.proportional import solve
 
     return solve
@@ -92,15 +108,22 @@ def _whole(text: str) -> int | str:
         return text
 
 
-def _spectrum(text: str, outside: str | None) -> Callable[[Any], Any]:
+def spectrum_of(text: str | None, outside: str | None) -> Spectrum | None:
+    """The covariance that the options describe, if any.
+
+    Raises:
+        InvalidArgumentError: they contradict each other, or one is out of range.
+    """
     from dataclasses import replace
 
     from nfl_pruning.spectrum import parse_spectrum
-    from nfl_pruning.theory.spectrum import solve_spectrum
-    from nfl_pruning.validation import check_number
+    from nfl_pruning.validation import InvalidArgumentError, check_number
 
+    if text is None:
+        if outside is not None:
+            raise InvalidArgumentError(f"--outside needs --spectrum; got --outside {outside}.")
+        return None
     spectrum = parse_spectrum(text)
-    if outside is not None:
-        share = check_number("outside", outside, "[0, 1)")
-        spectrum = replace(spectrum, outside=share)
-    return partial(solve_spectrum, spectrum=spectrum)
+    if outside is None:
+        return spectrum
+    return replace(spectrum, outside=check_number("outside", outside, "[0, 1)"))

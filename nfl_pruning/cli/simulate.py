@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from nfl_pruning.cli.limits import spectrum_of, spectrum_options
 from nfl_pruning.cli.options import (
     SWEEPS,
     grid,
@@ -19,13 +22,16 @@ from nfl_pruning.cli.options import (
 
 if TYPE_CHECKING:
     from nfl_pruning.montecarlo import Simulation
+    from nfl_pruning.problem import Problem
+    from nfl_pruning.spectrum import Spectrum
     from nfl_pruning.theory.proportional import Solution
 
 HELP = """Simulate a pruning problem at finite size and compare with the exact limit.
 
 z is (simulated mean - theory) / standard error. The limit is approached like 1 / features, so
 very many trials of a small system show a difference. The theory is that of Gaussian inputs: with
-another --law, z says how far the law of the inputs is felt.
+another --law, z says how far the law of the inputs is felt. With --spectrum, trials and theory have
+that covariance, and as many features as it has.
 
 Numeric options take comma lists and then sweep, as nested loops in the order signal,
 samples-per-feature, ridge, keep-fraction, exploit, n-features, n-trials, seed.
@@ -36,6 +42,7 @@ Examples:
   nfl-pruning simulate --keep-fraction 0.1,0.3,1 --n-features 200 --n-trials 64
   nfl-pruning simulate --protocol exact --keep-fraction 0.3 --seed 7 --json
   nfl-pruning simulate --keep-fraction 0.3 --law heavy-tails:5
+  nfl-pruning simulate --spectrum power:1:1.5:200 --samples-per-feature 4
 """
 
 LEAST = {"n_features": 2, "n_trials": 1, "seed": 0}
@@ -59,6 +66,7 @@ OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "cali
     help="Of the inputs: gaussian, heavy-tails[:DEGREES] or mixture[:SEPARATION[:DIRECTION]], "
     "DIRECTION across (of teacher and probe) or teacher.",
 )
+@spectrum_options
 @click.option(
     "--memory", metavar="SIZE", help="Budget, as 4GiB: rows that do not fit are drawn again."
 )
@@ -70,6 +78,8 @@ OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "cali
 def command(
     as_json: bool,
     law: str,
+    spectrum: str | None,
+    outside: str | None,
     memory: str | None,
     until_se: str | None,
     records: str | None,
@@ -77,22 +87,25 @@ def command(
 ) -> None:
     """Simulate and solve, then print one object, a list, or a table."""
     from nfl_pruning.cli.output import progress
-    from nfl_pruning.montecarlo import simulate
-    from nfl_pruning.theory.proportional import solve
     from nfl_pruning.validation import check_integer
 
+    covariance = spectrum_of(spectrum, outside)
+    if covariance is not None:
+        _refuse({"law": law, "memory": memory, "until_se": until_se, "records": records})
+        options["n_features"] = str(covariance.n_features)
     sizes = list(grid(options, SIZES, int))
     for size in sizes:
         for name, low in LEAST.items():
             check_integer(name, size[name], low)
     described = {key: value for key, value in options.items() if key not in SIZES}
     cases = [(point, problem, size) for point, problem in problems(described) for size in sizes]
-    how = _how(law, memory, until_se, records)
-    _announce(cases, {"law": law, "memory": memory})
+    if covariance is None:
+        _announce(cases, {"law": law, "memory": memory})
+    simulate, solve = _faces(covariance, _how(law, memory, until_se, records))
     found, solved, done = [], {}, 0
     with progress(sum(size["n_trials"] for *_, size in cases), "trials") as advance:
         for point, problem, size in cases:
-            simulation = simulate(problem, **size, **how, progress=_shifted(advance, done))
+            simulation = simulate(problem, **size, progress=_shifted(advance, done))
             done += size["n_trials"]
             if problem not in solved:
                 solved[problem] = solve(problem)
@@ -107,6 +120,37 @@ def command(
         _print_sweep(swept(options, names), found)
     else:
         _print_one(*found[0][1:])
+
+
+def _refuse(unused: dict[str, Any]) -> None:
+    """Say what trials of a spectrum do not take."""
+    from nfl_pruning.validation import InvalidArgumentError
+
+    context = click.get_current_context()
+    for name in (*unused, "n_features"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            flag = name.replace("_", "-")
+            raise InvalidArgumentError(
+                f"--{flag} cannot go with --spectrum; got --{flag} {context.params[name]}."
+            )
+
+
+def _faces(covariance: Spectrum | None, how: dict[str, Any]) -> tuple[Callable, Callable]:
+    """The simulator and the solver."""
+    if covariance is None:
+        from nfl_pruning.montecarlo import simulate
+        from nfl_pruning.theory.proportional import solve
+
+        return partial(simulate, **how), solve
+    from nfl_pruning.montecarlo.spectral import simulate_spectrum
+    from nfl_pruning.theory.spectrum import solve_spectrum
+
+    def run(problem: Problem, *, n_trials: int, seed: int, progress: Callable, **_: int) -> Any:
+        found = simulate_spectrum(problem, covariance, n_trials=n_trials, seed=seed)
+        progress(n_trials, n_trials)
+        return found
+
+    return run, partial(solve_spectrum, spectrum=covariance)
 
 
 def _how(law: str, memory: str | None, until_se: str | None, records: str | None) -> dict[str, Any]:
@@ -169,6 +213,13 @@ def as_object(simulation: Simulation, solution: Solution) -> dict[str, Any]:
     }
 
 
+def _inputs(simulation: Simulation, solution: Solution) -> str:
+    """A line on the law of the inputs where it is another than the theory's."""
+    if simulation.law == "gaussian" or hasattr(solution, "spectrum"):
+        return ""
+    return f"\nInputs   {simulation.law} (theory: gaussian)"
+
+
 def _note(simulation: Simulation, solution: Solution) -> str:
     theory = f"Theory {solution.status.value}: {solution.message or solution.status.sentence}"
     return f"{theory}{_failures(simulation.failed, simulation.n_trials)}"
@@ -180,14 +231,14 @@ def _failures(failed: int, n_trials: int) -> str:
 
 
 def _print_one(simulation: Simulation, solution: Solution) -> None:
-    from nfl_pruning.cli.output import headline, number, print_table, with_error
+    from nfl_pruning.cli.output import headline, number, print_table, score, with_error
 
     rows = [
         (
             name.replace("_", " "),
             number(row["theory"]),
             with_error(row["mean"], row["standard_error"]),
-            "–" if row["z"] is None else f"{row['z']:+.2f}",
+            score(row["z"]),
         )
         for name, row in comparison(simulation, solution).items()
     ]
@@ -195,8 +246,7 @@ def _print_one(simulation: Simulation, solution: Solution) -> None:
         f"\nTrials   {simulation.n_trials} of {simulation.n_features} features, "
         f"seed {simulation.seed}"
     )
-    if simulation.law != "gaussian":
-        size += f", {simulation.law} inputs (theory: gaussian)"
+    size += _inputs(simulation, solution)
     print_table(
         ("observable", "theory", "simulation", "z"),
         rows,
@@ -209,10 +259,10 @@ def _print_one(simulation: Simulation, solution: Solution) -> None:
 def _print_sweep(
     names: list[str], found: list[tuple[dict[str, Any], Simulation, Solution]]
 ) -> None:
-    from nfl_pruning.cli.output import headline, number, print_table, with_error
+    from nfl_pruning.cli.output import headline, number, print_table, score, with_error
 
-    gaussian = found[0][1].law == "gaussian"
-    shown = ("cosine", "test_error" if gaussian else "norm") if len(names) <= 1 else ("cosine",)
+    second = "test_error" if "test_error" in found[0][1].trials else "norm"
+    shown = ("cosine", second) if len(names) <= 1 else ("cosine",)
     rows, failed, trials = [], 0, 0
     for point, simulation, solution in found:
         compared = comparison(simulation, solution)
@@ -222,7 +272,7 @@ def _print_sweep(
             row += [
                 number(value["theory"], 4),
                 with_error(value["mean"], value["standard_error"]),
-                "–" if value["z"] is None else f"{value['z']:+.1f}",
+                score(value["z"], 1),
             ]
         rows.append(row)
         failed += simulation.failed
@@ -234,4 +284,5 @@ def _print_sweep(
     ]
     note = _failures(failed, trials).lstrip()
     title = headline(found[0][1].problem, names)
+    title += _inputs(*found[0][1:])
     print_table((*names, *columns), rows, title=title, note=note)

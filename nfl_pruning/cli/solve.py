@@ -27,6 +27,7 @@ Examples:
   nfl-pruning solve --link steps:0:0.05,0.95 --protocol power:1 --keep-fraction 0.4
   nfl-pruning solve --abundant --score grand --n-features 20 --keep-fraction 0.5
   nfl-pruning solve --spectrum power:1.5:1.5:1000 --keep-fraction 0.3
+  nfl-pruning solve --protocol soft:0.5 --best exploit,exponent,ridge --keep-fraction 0.3
 
 test_error is P(sign <x, theta> differs from a fresh noisy label), excess_risk is test_loss minus
 the least population loss, cosine is to the teacher.
@@ -39,10 +40,25 @@ OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "cali
 @click.command("solve", help=HELP, short_help="Exact answer in the proportional limit.")
 @problem_options
 @limit_options
+@click.option(
+    "--best",
+    metavar="NAME,...",
+    help="Find the best of these numbers by gradients: exploit, exponent (of a soft protocol's "
+    "weights), ridge.",
+)
+@click.option(
+    "--goal",
+    default="test_error",
+    show_default=True,
+    metavar="NAME",
+    help="With --best: test_error or test_loss.",
+)
 @json_option
-def command(as_json: bool, **options: str) -> None:
+def command(as_json: bool, best: str | None, goal: str, **options: str) -> None:
     """Solve, then print one object, a list, a summary or a table."""
     solve = solver_of(options)
+    if best is not None:
+        solve = _optimiser(solve, best, goal)
     cases = problems(options)
     from nfl_pruning.cli.output import progress
 
@@ -64,6 +80,20 @@ def command(as_json: bool, **options: str) -> None:
         _print_sweep(swept(options), [point for point, _ in cases], solutions)
     else:
         _print_one(solutions[0])
+
+
+def _optimiser(solve: Callable[[Problem], Any], best: str, goal: str) -> Callable[[Problem], Any]:
+    """A solver that finds the best numbers first; the solution's problem has them."""
+    from nfl_pruning.theory.best_numbers import best_numbers
+    from nfl_pruning.validation import InvalidArgumentError
+
+    if not _proportional(solve):
+        raise InvalidArgumentError(
+            "--best is for isotropic inputs in the proportional limit; drop --abundant or "
+            f"--spectrum; got --best {best}."
+        )
+    names = [name.strip() for name in best.split(",")]
+    return lambda problem: best_numbers(problem, over=names, goal=goal).solution
 
 
 def _proportional(solve: Callable[[Problem], Any]) -> bool:

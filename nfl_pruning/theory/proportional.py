@@ -116,10 +116,10 @@ def _solve(problem: Problem) -> Solution:
     system = System(problem, law, loss, problem.student.ridge, probe.memory)
     note = ""
     if loss.hard or system.ridge == 0:
-        system = replace(system, threshold=_ridge_free_threshold(system))
+        system = replace(system, threshold=ridge_free_threshold(system))
         separable = problem.samples_per_feature <= system.threshold
         if loss.hard and not separable:
-            return Solution(problem, Status.NOT_SEPARABLE, _sentence(system))
+            return Solution(problem, Status.NOT_SEPARABLE, no_fit_sentence(system))
         if separable and not (loss.hard or loss.attained):
             return _direction(system)
         if separable:
@@ -167,7 +167,7 @@ def _state(system: System, x: np.ndarray, probe: ProbeLimit) -> dict[str, float]
     return state | {"probe_alignment": probe.alignment}
 
 
-def _ridge_free_threshold(system: System) -> float:
+def ridge_free_threshold(system: System) -> float:
     """Samples per feature above which the kept samples do not obey the loss's constraint."""
     if system.loss.limit == MAX_MARGIN.name:
         return separability_threshold(system.problem, system.law, memory=system.memory)
@@ -182,7 +182,7 @@ def _constrained(system: System) -> System:
     return replace(system, loss=hard, ridge=ridge)
 
 
-def _sentence(system: System) -> str:
+def no_fit_sentence(system: System) -> str:
     """The status of a system on the wrong side of its threshold, with the threshold."""
     hard, threshold = system.loss.hard, system.threshold
     status = Status.NOT_SEPARABLE if hard else Status.SEPARABLE
@@ -198,7 +198,7 @@ def _sentence(system: System) -> str:
 
 def _direction(system: System) -> Solution:
     """The limit of vanishing ridge where no ridge-free fit exists: a direction without a norm."""
-    message = _sentence(system)
+    message = no_fit_sentence(system)
     root, digits, error = certified_root(_constrained(system))
     if digits is None:
         return Solution(system.problem, Status.SEPARABLE, message)

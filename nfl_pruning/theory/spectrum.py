@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -25,10 +25,15 @@ from nfl_pruning.theory.mesh import LEVELS
 from nfl_pruning.theory.newton import System
 from nfl_pruning.theory.observables import best_norm, observables
 from nfl_pruning.theory.ordering import Margin, UnsupportedProblemError
-from nfl_pruning.theory.proportional import CERTIFIED_ERROR, Solution
+from nfl_pruning.theory.proportional import (
+    CERTIFIED_ERROR,
+    Solution,
+    no_fit_sentence,
+    ridge_free_threshold,
+)
 
 PERFECT = 1e-12
-RIDGE_NEEDED = "A spectrum needs ridge > 0: ridge-free limits are given for isotropic inputs only."
+RIDGE_NEEDED = "A spectrum needs ridge > 0 here: {}."
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,11 @@ def solve_spectrum(problem: Problem, spectrum: Spectrum) -> SpectrumSolution:
 
     Args:
         problem: any score of logits, labels and input norm (all norms are taken as equal), any
-            probe and protocol; smooth losses and the hinge. Its ridge must be > 0. A fixed probe's
-            ``alignment`` is the correlation of its margin with the teacher's; it is at most
-            sqrt(1 - outside) in size, and is that of the spectrum's probe where it has one.
+            probe and protocol; smooth losses and the hinge. A fit that exists without a ridge does
+            not depend on the covariance, a change of coordinates; where it would (no fit exists, or
+            the probe has seen the samples) a ridge > 0 is needed. A fixed probe's ``alignment`` is
+            the correlation of its margin with the teacher's; it is at most sqrt(1 - outside) in
+            size, and is that of the spectrum's probe where it has one.
         spectrum: covariance, teacher and perhaps probe.
 
     Returns:
@@ -75,9 +82,17 @@ def solve_spectrum(problem: Problem, spectrum: Spectrum) -> SpectrumSolution:
 
 
 def _solve(problem: Problem, spectrum: Spectrum) -> SpectrumSolution:
-    system, probe_error = spectrum_system(problem, spectrum)
+    if problem.student.ridge == 0 and not problem.student.loss.hard:
+        system, probe_error = _whitened(problem, spectrum)
+        if problem.samples_per_feature <= system.threshold:
+            if problem.student.loss.attained:
+                raise UnsupportedProblemError(RIDGE_NEEDED.format("samples can be interpolated"))
+            message = no_fit_sentence(system)
+            return SpectrumSolution(problem, Status.SEPARABLE, message, spectrum=spectrum)
+    else:
+        system, probe_error = spectrum_system(problem, spectrum)
     root, digits, error = certified_root(system)
-    if digits is None or not genuine(system, root.x):
+    if digits is None or not (system.closing is None or genuine(system, root.x)):
         what = f"stopped at residual {root.residual:.1e}" if digits is None else "led astray"
         message = f"{Status.NO_SOLUTION.sentence} Newton and continuation {what}."
         return SpectrumSolution(problem, Status.NO_SOLUTION, message, spectrum=spectrum)
@@ -102,6 +117,26 @@ def _solve(problem: Problem, spectrum: Spectrum) -> SpectrumSolution:
         | {"probe_alignment": system.law.label_law.alignment},
         spectrum=spectrum,
     )
+
+
+def _whitened(problem: Problem, spectrum: Spectrum) -> tuple[System, float]:
+    """The ridge-free fit's equations, with its threshold, and the error of the probe's fit.
+
+    In the inputs Sigma^(-1/2) x a fit without a ridge is the same function, so these equations are
+    those of isotropic inputs, with the margins of the probe that the covariance made.
+
+    Raises:
+        UnsupportedProblemError: a part of the teacher lies outside the features, or the probe's
+            noise on the samples is not isotropic in the whitened inputs.
+    """
+    probe = probe_of(problem, spectrum)
+    if spectrum.outside > 0:
+        raise UnsupportedProblemError(RIDGE_NEEDED.format("the teacher is not all in the features"))
+    if probe.memory is not None:
+        raise UnsupportedProblemError(RIDGE_NEEDED.format("the probe has seen the samples"))
+    law = keep_law(problem, alignment=probe.alignment, margin=probe.margin)
+    system = System(problem, law, problem.student.loss, 0.0)
+    return replace(system, threshold=ridge_free_threshold(system)), probe.error
 
 
 def genuine(system: System, x: np.ndarray) -> bool:
@@ -139,7 +174,7 @@ def spectrum_system(problem: Problem, spectrum: Spectrum) -> tuple[System, float
     """
     loss, ridge = problem.student.loss, problem.student.ridge
     if ridge == 0 or loss.hard:
-        raise UnsupportedProblemError(RIDGE_NEEDED)
+        raise UnsupportedProblemError(RIDGE_NEEDED.format("it closes the equations"))
     probe = probe_of(problem, spectrum)
     law = keep_law(problem, alignment=probe.alignment, margin=probe.margin)
     system = System(problem, law, loss, ridge, probe.memory, closing=probe.closing)
