@@ -70,8 +70,10 @@ def configs(preset: str) -> list[dict[str, Any]]:
 
 
 @cache
-def task(classes: tuple[int, int], n_network: int, epochs: int) -> tuple[Pool, np.ndarray]:
-    """The pool of frozen features and the probe, fitted to the pool's first ``PILOT`` rows.
+def task(
+    classes: tuple[int, int], n_network: int, epochs: int
+) -> tuple[Pool, np.ndarray, Measured]:
+    """The pool of frozen features, the probe, fitted to the pool's first rows, and their measure.
 
     The rows are in random order; trials leave the pilot's rows alone.
     """
@@ -91,7 +93,8 @@ def task(classes: tuple[int, int], n_network: int, epochs: int) -> tuple[Pool, n
     rows = rows[np.asarray(jax.random.permutation(key_pool, len(rows)))]
     features: Any = model.apply(replica(state.params, 0), x[rows])[1]
     pool = make_pool(np.asarray(features), data.y[rows])
-    return pool, fit_logistic(pool.x[:PILOT], pool.y[:PILOT], ridge=RIDGE)
+    probe = fit_logistic(pool.x[:PILOT], pool.y[:PILOT], ridge=RIDGE)
+    return pool, probe, measure_task(pool, probe)
 
 
 def problem_of(config: dict[str, Any], measured: Measured, fraction: float) -> Problem:
@@ -147,8 +150,8 @@ def gaussian(rng: np.random.Generator, measured: Measured, n: int) -> Pool:
 
 def compute(config: dict[str, Any]) -> dict[str, Any]:
     """Prediction, errors on real features and errors on Gaussian ones, at every keep fraction."""
-    pool, probe = task(tuple(config["classes"]), config["n_network"], config["epochs"])
-    measured, n = measure_task(pool, probe), config["n_samples"]
+    classes, n = tuple(config["classes"]), config["n_samples"]
+    pool, probe, measured = task(classes, config["n_network"], config["epochs"])
     own_probe = measured.probe_norm * np.asarray(measured.spectrum.probe)
     rng, key = np.random.default_rng(0), jax.random.key(0)
     orders = [PILOT + rng.permutation(len(pool.y) - PILOT) for _ in range(config["trials"])]

@@ -50,7 +50,7 @@ def test_each_class_keeps_its_own_hardest():
 @pytest.mark.parametrize("protocol", ["random", "threshold", "exact"])
 @pytest.mark.parametrize("keep", ["hardest", "easiest"])
 def test_scores_that_tie_at_zero_keep_their_quotas(protocol, keep):
-    """Forgetting events are mostly 0; classes of unequal sizes are padded, and padding never wins."""
+    """Forgetting events are mostly 0; classes are padded to one size, and padding never wins."""
     labels = np.repeat([0, 1, 2], [21, 10, 5])
     for scores in (np.zeros(36), np.arange(36.0) % 2):
         found = select_by_class(

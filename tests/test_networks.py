@@ -1,5 +1,6 @@
 """Training, paired experiments and verdicts."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,13 +9,19 @@ import pytest
 from scipy import stats
 
 from nfl_pruning.data import make_dataset
-from nfl_pruning.networks.experiment import make_arm, measure, probe_scores, refit
+from nfl_pruning.networks.augmentation import make_augment
+from nfl_pruning.networks.convolution import convolve, max_pool
 from nfl_pruning.networks.models import CNN, ResNet, make_model
 from nfl_pruning.networks.scoring import logits_of
-from nfl_pruning.networks.splits import make_split, noisy_labels
-from nfl_pruning.networks.training import Training, is_finite, make_samples, replica, train
+from nfl_pruning.networks.training import (
+    Training,
+    is_finite,
+    make_samples,
+    rate,
+    replica,
+    train,
+)
 from nfl_pruning.networks.verdicts import holm, paired, verdicts
-from nfl_pruning.scores import SCORES
 from nfl_pruning.validation import InvalidArgumentError
 
 
@@ -112,6 +119,74 @@ class TestTraining:
             logits = logits_of(model, state.params, flat, rows=np.arange(80)[None])
             assert (logits[0].argmax(1) == y).mean() > 0.95
 
+    def test_pooling_and_convolution_are_what_flax_does(self):
+        """Values and gradients, of odd sizes and many channels too, ties apart."""
+        rng = np.random.default_rng(0)
+        for size, channels in (((8, 8), 3), ((7, 5), 2), ((2, 3), 1)):
+            x = jnp.asarray(rng.normal(size=(4, *size, channels)), jnp.float32)
+            np.testing.assert_array_equal(max_pool(x), nn.max_pool(x, (2, 2), (2, 2)))
+            ours, theirs = (
+                jax.grad(lambda x, f=f: jnp.sum(jnp.sin(f(x))))(x)
+                for f in (max_pool, lambda x: nn.max_pool(x, (2, 2), (2, 2)))
+            )
+            np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+        assert max_pool(jnp.ones((2, 1, 4, 3))).shape == (2, 1, 4, 3)
+        for channels, strides, padding in (
+            (1, (1, 1), "SAME"),
+            (1, (2, 1), "VALID"),
+            (3, (1, 1), "SAME"),
+        ):
+            x = jnp.asarray(rng.normal(size=(4, 9, 8, channels)), jnp.float32)
+            plain = nn.Conv(5, (3, 2), strides, padding)
+            params = plain.init(jax.random.key(0), x)
+            fast = nn.Conv(5, (3, 2), strides, padding, conv_general_dilated=convolve)
+            np.testing.assert_allclose(fast.apply(params, x), plain.apply(params, x), atol=1e-5)
+            found, wanted = (
+                jax.grad(lambda p, x, m=m: jnp.sum(jnp.sin(m.apply(p, x))), argnums=(0, 1))(
+                    params, x
+                )
+                for m in (fast, plain)
+            )
+            for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+                np.testing.assert_allclose(a, b, atol=2e-5)
+
+    def test_a_window_of_ties_gives_its_gradient_once(self):
+        gradient = jax.grad(lambda x: jnp.sum(max_pool(x)))(jnp.ones((1, 4, 4, 1)))
+        np.testing.assert_array_equal(gradient.sum(axis=(1, 2, 3)), [4])
+
+    def test_augmentation_moves_and_mirrors(self):
+        """Each result is a shifted, perhaps mirrored copy; every shift and both sides occur."""
+        image = np.zeros((8, 8))
+        image[3, 2] = 1.0
+        augment = make_augment("flip-crop", (8, 8))
+        assert augment is not None
+        x = jnp.asarray(np.tile(image.ravel(), (400, 1)))
+        moved = np.asarray(augment(jax.random.key(0), x)).reshape(400, 8, 8)
+        assert (moved.sum(axis=(1, 2)) == 1).all()
+        places = {tuple(np.argwhere(one)[0]) for one in moved}
+        assert places == {(3 + i, c + j) for i in (-1, 0, 1) for c in (2, 5) for j in (-1, 0, 1)}
+        np.testing.assert_array_equal(moved, augment(jax.random.key(0), x).reshape(400, 8, 8))
+        assert make_augment("none", None) is None
+        with pytest.raises(InvalidArgumentError, match="needs images"):
+            make_augment("flip-crop", (5,))
+
+    def test_augmentation_changes_training_and_nothing_else(self):
+        rng = np.random.default_rng(0)
+        x, y = jnp.asarray(rng.normal(size=(40, 64)), jnp.float32), np.arange(40) % 2
+        samples = make_samples(x, np.arange(40)[None], y[None])
+        model, found = make_model("logistic", 2, (8, 8)), {}
+        for name in ("none", "flip-crop"):
+            training = Training(epochs=2, batch_size=10, augmentation=name)
+            found[name] = first_leaf(trained(model, samples, training, 1, shape=(8, 8)).params)
+        assert np.abs(found["none"] - found["flip-crop"]).max() > 1e-3
+
+    def test_the_rate_is_a_cosine(self):
+        steps = jnp.arange(11)
+        wanted = optax.cosine_decay_schedule(0.05, 10)(steps)
+        np.testing.assert_allclose(
+            rate(0.05, steps, jnp.asarray(10.0)), wanted, rtol=1e-5, atol=1e-9
+        )
+
     def test_budgets(self):
         by_epochs = Training(epochs=10, batch_size=20)
         assert by_epochs.plan(1000, 1000) == (20, 50, 10)
@@ -148,78 +223,6 @@ class TestTraining:
     def test_tables_have_no_convolutions(self):
         with pytest.raises(InvalidArgumentError, match="needs images"):
             make_model("cnn", 2, (5,))
-
-
-class TestExperiment:
-    def test_split_and_label_noise(self):
-        data = table(100)
-        split = make_split(jax.random.key(0), data, repeats=3, label_noise=0.2)
-        assert split.train_rows.shape == (3, 70)
-        for i in range(3):
-            assert not set(split.train_rows[i]) & set(split.test_rows[i])
-            np.testing.assert_array_equal(split.test_labels[i], data.y[split.test_rows[i]])
-            wrong = split.train_labels[i] != data.y[split.train_rows[i]]
-            assert wrong.sum() == 14
-        assert set(split.train_rows[0]) != set(split.train_rows[1])
-
-    def test_a_test_part_stays_apart(self):
-        data, test = table(40), table(20, seed=1)
-        split = make_split(jax.random.key(0), data, test, repeats=2, n_train=25)
-        assert split.train_rows.max() < 40
-        np.testing.assert_array_equal(split.test_rows, [np.arange(40, 60)] * 2)
-        np.testing.assert_array_equal(split.test_labels[1], test.y)
-
-    def test_noise_reaches_every_other_class_alike(self):
-        noisy = noisy_labels(jax.random.key(0), np.zeros(6000, int), 0.5, 4)
-        counts = np.bincount(noisy, minlength=4)
-        assert counts[0] == 3000
-        assert np.abs(counts[1:] - 1000).max() < 4 * np.sqrt(1000)
-
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def outcome():
-        data = table(150, seed=3)
-        root, split = jax.random.key(1), make_split(jax.random.key(0), data, repeats=3)
-        model, training = make_model("mlp", 3, (5,)), Training(epochs=5, batch_size=16)
-        keys = probe_scores(
-            root, split, scores=[SCORES["el2n"]], model=model, training=training, epochs={"el2n": 3}
-        )
-        arms = [
-            make_arm("random", protocol="random"),
-            make_arm("hard", score="el2n"),
-        ]
-        rest = {"model": model, "training": training}
-        found = refit(root, split, keys, arms=arms, keep_fraction=0.2, **rest)
-        full = refit(root, split, keys, arms=arms[:2], keep_fraction=1.0, **rest)
-        return split, keys, found, full
-
-    def test_shapes_and_counts(self, outcome):
-        _, keys, found, _ = outcome
-        assert keys["el2n"].shape == (3, 105)
-        assert found["hard"].kept == 21
-        assert found["hard"].accuracy.shape == (3,)
-        assert (found["random"].loss > 0).all()
-
-    def test_rules_are_paired(self, outcome):
-        """Keeping everything, all rules train the same network; repeats differ."""
-        _, _, _, full = outcome
-        np.testing.assert_allclose(full["hard"].loss, full["random"].loss, rtol=1e-5)
-        assert len(set(full["random"].loss)) == 3
-
-    def test_measure_reports_divergence_as_nan(self, outcome):
-        split = outcome[0]
-        model = make_model("logistic", 3, (5,))
-        params = jax.vmap(lambda key: model.init(key, split.x[:1]))(
-            jax.random.split(jax.random.key(0), 2)
-        )
-        bad = jax.tree.map(lambda leaf: leaf.at[1].set(jnp.nan), params)
-        pairs = measure(model, bad, split, np.array([0, 1]))
-        assert np.isfinite(pairs[0]).all()
-        assert np.isnan(pairs[1]).all()
-
-    def test_counts_left_to_chance_are_refused(self):
-        with pytest.raises(InvalidArgumentError, match="power:1"):
-            make_arm("power", protocol="power:1")
 
 
 class TestVerdicts:

@@ -150,7 +150,7 @@ def _run(
     size = None if n_train is None else whole("n_train", n_train, 1)
     split = make_split(root_split, dataset, test, repeats=count, n_train=size, **plan.pop("split"))
     for fraction in plan["fractions"]:
-        check_counts(plan["arms"], fraction, split.train_rows.shape[1])
+        check_counts(plan["arms"], fraction, split.train_labels)
     network = make_model(model, split.n_classes, split.shape)
     make_augment(plan["training"].augmentation, split.shape)
     store = RecordStore(_folder(records))

@@ -32,7 +32,7 @@ from nfl_pruning.selections import (
     make_selection,
     select,
 )
-from nfl_pruning.selections.balanced import BALANCES, select_by_class
+from nfl_pruning.selections.balanced import BALANCES, check_quotas, select_by_class
 from nfl_pruning.selections.finite import realised_counts
 from nfl_pruning.validation import InvalidArgumentError, check_choice
 
@@ -108,13 +108,24 @@ def make_arm(name: str, **choice: Any) -> Arm:
     )
 
 
-def check_counts(arms: Sequence[Arm], keep_fraction: float, n_samples: int) -> None:
-    """Raise when an arm would keep nothing, or explore nothing, of ``n_samples``."""
+def check_counts(arms: Sequence[Arm], keep_fraction: float, labels: np.ndarray) -> None:
+    """Raise when an arm would keep nothing, or explore nothing, of samples with these labels.
+
+    Args:
+        arms: the rules.
+        keep_fraction: share to keep.
+        labels: class codes of each repeat, shape (repeats, n).
+    """
     for arm in arms:
-        if isinstance(arm.selection, RankSelection):
-            realised_counts(arm.selection.strata(keep_fraction), n_samples)
-        elif isinstance(arm.selection, ValueSelection):
-            arm.selection.check_size(keep_fraction, n_samples)
+        if isinstance(arm.selection, ValueSelection):
+            arm.selection.check_size(keep_fraction, labels.shape[1])
+        elif arm.balance == "none":
+            assert isinstance(arm.selection, RankSelection)
+            realised_counts(arm.selection.strata(keep_fraction), labels.shape[1])
+        else:
+            rule = arm.selection
+            for own in labels:
+                check_quotas(own, keep_fraction, balance=arm.balance, selection=rule)
 
 
 def repeat_keys(root: Array, numbers: np.ndarray) -> dict[str, Array]:

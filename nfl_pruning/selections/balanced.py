@@ -76,10 +76,6 @@ def select_by_class(
     """
     check_number("keep_fraction", keep_fraction, "(0, 1]")
     rule = make_selection(selection, exploit=exploit)
-    if not isinstance(rule, RankSelection):
-        raise InvalidArgumentError(
-            f"class quotas need a protocol that keeps a fixed count; got {rule.label}."
-        )
     check_choice("keep", keep, ("hardest", "easiest"))
     scores, classes = np.asarray(rank_key, dtype=np.float64), np.asarray(labels)
     if scores.shape != classes.shape:
@@ -89,13 +85,10 @@ def select_by_class(
         )
     if not np.isfinite(scores).all():
         raise InvalidArgumentError("scores must be finite; some are not.")
+    quotas = check_quotas(classes, keep_fraction, balance=balance, selection=rule)
+    assert isinstance(rule, RankSelection)
     names, sizes = np.unique(classes, return_counts=True)
     weights, probabilities = np.zeros(len(scores)), np.zeros(len(scores))
-    quotas = class_quotas(sizes, keep_fraction, balance)
-    if not quotas.sum():
-        raise InvalidArgumentError(
-            f"keep_fraction {keep_fraction:g} of {len(scores)} samples keeps fewer than one sample."
-        )
     for name, quota in zip(names, quotas, strict=True):
         if quota:
             rows = np.flatnonzero(classes == name)
@@ -104,6 +97,31 @@ def select_by_class(
                 key_class, scores[rows], int(quota), length=sizes.max(), rule=rule, keep=keep
             )
     return Selected(np.flatnonzero(weights), weights, probabilities)
+
+
+def check_quotas(
+    labels: np.ndarray, keep_fraction: float, *, balance: str, selection: Selection
+) -> np.ndarray:
+    """The quotas of the classes that occur in ``labels``, in their order.
+
+    Raises:
+        InvalidArgumentError: the protocol leaves the count to chance or to the scores' values,
+            nothing would be kept, or a class would have nothing to explore.
+    """
+    if not isinstance(selection, RankSelection):
+        raise InvalidArgumentError(
+            f"class quotas need a protocol that keeps a fixed count by rank; got {selection.label}."
+        )
+    sizes = np.unique(labels, return_counts=True)[1]
+    quotas = class_quotas(sizes, keep_fraction, balance)
+    if not quotas.sum():
+        raise InvalidArgumentError(
+            f"keep_fraction {keep_fraction:g} of {len(labels)} samples keeps fewer than one sample."
+        )
+    for size, quota in zip(sizes, quotas, strict=True):
+        if quota:
+            realised_counts(selection.strata(quota / size), int(size))
+    return quotas
 
 
 def _select_padded(

@@ -1,0 +1,65 @@
+"""Learning curve: test error of refits against the number of images, at a fixed keep fraction.
+
+Where a rule is not valid the curve flattens; otherwise it follows a power law like random's. Refits
+train for as many steps as all the data would get, so that small subsets are not cut short.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from _cells import Progress
+from networks import DIGITS, FASHION, loaded, split_of
+from networks import compute as compute_networks
+from nfl_pruning.cli.scripts import run_alone
+from nfl_pruning.records import RecordStore
+from nfl_pruning.validation import InvalidArgumentError
+
+NAME = "learning_curve"
+
+SHARED = {"kind": NAME, "scores": ["el2n"], "budget": "steps"}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": DIGITS
+    | SHARED
+    | {"epochs": 15, "score_epoch": 7, "repeats": 3, "fractions": [0.3, 1.0]}
+    | {"sizes": [160, 320, 640, 1250]},
+    "paper": FASHION
+    | SHARED
+    | {"repeats": 5, "fractions": [0.3, 1.0], "sizes": [1500, 3000, 6000, 12000, 24000, 60000]},
+}
+
+
+def configs(preset: str) -> list[dict[str, Any]]:
+    """One record a size and repeat, the small sizes first."""
+    setting = {name: value for name, value in PRESETS[preset].items() if name != "sizes"}
+    try:
+        setting |= {"data_hash": loaded(setting["data"])[0].hash}
+    except InvalidArgumentError:
+        return []
+    return [
+        setting | {"n_train": size, "repeat": repeat}
+        for size in PRESETS[preset]["sizes"]
+        for repeat in range(setting["repeats"])
+    ]
+
+
+def compute(config: dict[str, Any]) -> dict[str, Any]:
+    """Accuracy and test loss of every rule in one repeat at one size."""
+    return compute_networks(config)
+
+
+def run(preset: str, store: RecordStore, progress: Progress) -> None:
+    """Compute the records that are missing."""
+    wanted = configs(preset)
+    store.forget_others(wanted)
+    progress(0, len(wanted))
+    for done, config in enumerate(wanted, 1):
+        if store.get(config) is None:
+            store.put(config, compute(config))
+        progress(done, len(wanted))
+    split_of.cache_clear()
+
+
+if __name__ == "__main__":
+    run_alone(__file__, run)
