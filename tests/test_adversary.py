@@ -30,6 +30,15 @@ def hashed(logits, labels, context):
 
 def norm(logits, labels, context):
     return jnp.linalg.norm(context.inputs, axis=-1)
+
+def two_numbers(logits, labels, context):
+    return logits
+
+def two_arguments(logits, labels):
+    return labels
+
+def undefined(logits, labels, context):
+    return jnp.log(-jnp.exp(logits[..., 0]))
 """
 
 
@@ -115,6 +124,22 @@ def test_a_constant_is_random_pruning_provably(user):
     assert provably_constant(SCORES["random"])
 
 
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("two_numbers", "fails"), ("two_arguments", "fails"), ("undefined", "finite")],
+)  # fmt: skip
+def test_a_score_that_is_none_is_told_so(user, name, word):
+    with pytest.raises(InvalidArgumentError, match=f"{name}.*{word}"):
+        find(f"{user}:{name}", 0.5)
+
+
+def test_a_module_that_breaks_is_told_so(tmp_path, monkeypatch):
+    (tmp_path / "broken_scores_for_tests.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(InvalidArgumentError, match=r"cannot be imported \(division by zero\)"):
+        load_score("broken_scores_for_tests:score")
+
+
 def test_a_hash_is_not_refuted_and_gets_a_bound(user):
     found = find(f"{user}:hashed", 0.5, effort=2)
     assert found.outcome == NONE_FOUND
@@ -127,6 +152,7 @@ def test_the_norm_alone_fails_on_a_law(user):
     assert found.certificate is not None and found.simulated is not None
     assert found.certificate.gap > 0.05 > 10 * found.certificate.error
     assert found.simulated.mean > 10 * found.simulated.error
+    assert f"{found.simulated.n_samples} samples" in found.comparison
 
 
 @pytest.mark.slow

@@ -45,6 +45,7 @@ def test_json_tells_all(capsys, verified):
     ran = verify(capsys, verified, "--json")
     (found,) = ran.json["statements"]
     assert found["as_expected"] and found["control_refuted"] and ran.json["as_expected"]
+    assert 0 <= found["chance_undecided"] < 1e-6
     assert {"predicted", "measured", "error", "matters", "z", "verdict"} <= set(
         found["quantities"][0]
     )
@@ -70,6 +71,13 @@ def test_bad_input_is_one_sentence(capsys, tmp_path, arguments, word):
     ran = shell(capsys, "verify", "--out", str(tmp_path), *arguments)
     assert ran.code == 2 and word in ran.err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_no_folder(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in ("file", "file/below"):
+        ran = verify(capsys, tmp_path / place)
+        assert ran.code == 2 and "out must be a folder" in ran.err
 
 
 def test_the_report_needs_nothing_else(verified):

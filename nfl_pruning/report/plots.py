@@ -25,6 +25,7 @@ LOOKS: dict[str, tuple[str, str, Any]] = {
     "soft": ("#CC79A7", "D", "-"),
     "full": ("#7F7F7F", "o", (0, (1, 1.5))),
 }
+FEW = 5  # whole numbers on the horizontal axis that are its ticks
 SETTINGS: dict[Any, Any] = {
     "font.size": 9.5,
     "axes.titlesize": 10,
@@ -55,6 +56,9 @@ def draw(plot: Plot, *, width: float = 5.2, height: float = 3.5) -> Figure:
             if log:
                 getattr(axes, f"set_{name}scale")("log")
                 _label_log_axis(getattr(axes, f"{name}axis"), getattr(axes, f"get_{name}lim")())
+        places = sorted({x for series in plot.series for x in series.x})
+        if len(places) <= FEW and all(x == int(x) for x in places):
+            axes.set_xticks(places)
         named = sum(bool(series.label) for series in plot.series)
         if named > 3:  # below the axes, where no curve can be in the way
             figure.legend(loc="outside lower center", ncols=2)

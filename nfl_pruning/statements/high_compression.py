@@ -74,17 +74,14 @@ def measure(preset: str, seed: int) -> Measured:
     for name, found in maps(preset).items():
         for kind, values in found.items():
             lead = {rule: values[rule] - values["random"] for rule in RULES if rule != "random"}
+            what = f"{name.replace('_', ' ')}, ridge {kind}"
+            every = name == "test_error" and kind == "tuned"  # the others at the shown signal alone
             for rule, gap in lead.items():
-                wins = [
-                    [f"{r:g}" for r, g in zip(FRACTIONS, row, strict=True) if g > 0]
-                    for row in gap[-1, -1]
-                ]
-                text = "; ".join(
-                    f"n/d = {s:g}: {', '.join(w) or 'none'}"
-                    for s, w in zip(SAMPLES[preset], wins, strict=True)
-                )
-                remarks.append(f"Random wins in {name.replace('_', ' ')}, ridge {kind}, against "
-                               f"{rule}, at r of: {text}.")  # fmt: skip
+                for signal, rows in zip(SIGNALS[preset], gap[:, -1], strict=True):
+                    if every or signal == SIGNALS[preset][-1]:
+                        text = _wins(SAMPLES[preset], rows)
+                        remarks.append(f"Random wins in {what}, signal {signal:g}, against {rule}, "
+                                       f"at r of: {text}.")  # fmt: skip
             if name == "test_error":
                 low = np.array(FRACTIONS) <= 0.3
                 worst = lead["aware-hardest"][..., low].min()
@@ -94,6 +91,15 @@ def measure(preset: str, seed: int) -> Measured:
             plots = _plots(preset, found)
     quantities += _simulated(preset, seed) + _abundant(seed) + _turning(seed, remarks)
     return Measured(quantities, plots, remarks)
+
+
+def _wins(samples: tuple[float, ...], rows: np.ndarray) -> str:
+    """Keep fractions at which random pruning wins, for each number of samples per feature."""
+    wins = [[f"{r:g}" for r, g in zip(FRACTIONS, row, strict=True) if g > 0] for row in rows]
+    return "; ".join(
+        f"n/d = {count:g}: {', '.join(found) or 'none'}"
+        for count, found in zip(samples, wins, strict=True)
+    )
 
 
 @seedless
