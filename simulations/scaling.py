@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from _cells import Progress, problem_of
 from nfl_pruning.cli.scripts import run_alone
 from nfl_pruning.montecarlo import estimate_cost, simulate
@@ -65,6 +67,7 @@ def expected(point: Point) -> dict[str, float]:
 def measure(point: Point) -> dict[str, Any]:
     """Seconds of a run whose programs are compiled, and the peak of this process's memory."""
     problem, d = problem_at(point), point["n_features"]
+    jax.clear_caches()  # programs of former points would count
     simulate(problem, n_features=d, n_trials=1)
     start = time.perf_counter()
     simulate(problem, n_features=d, n_trials=point["n_trials"], seed=1)

@@ -14,7 +14,7 @@ from nfl_pruning.validation import InvalidArgumentError, check_choice
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-COMPILER_BYTES = 320 * 2**20  # what compiling and the runtime add to a process
+COMPILER_BYTES = 400 * 2**20  # what compiling one problem and the runtime add to a process
 SAMPLE_BYTES = 200  # coordinates, scores, selection and their temporaries, a sample
 KEPT_BYTES = 160  # margins, curvatures and search directions of the fit, a kept sample
 BATCH_ELEMENTS = 4_000_000  # numbers drawn in a batch: long against its launch, short for progress
