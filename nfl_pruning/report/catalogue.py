@@ -16,6 +16,13 @@ errors, with k such that a run of all statements rejects a true one with probabi
 a certified numerical error). *Inconclusive*: an allowance exceeds half of what would matter.
 *Supported* otherwise. The control moves every prediction by what matters, and must be refuted.
 "Valid" means in test loss unless 0-1 error is named.
+
+What matters is fixed beforehand: half a power for an exponent whose rival is half a power away,
+half a limiting gap, a part of the predicted value elsewhere. Numbers of trials follow from it and
+from the standard errors: the chance that a fresh seed leaves a statement inconclusive
+(`chance_undecided` in `verify --json`, for normal errors) is below 1e-4 for each.
+`python simulations/benchmarks/verdicts.py --seeds 101-120` repeats the checks at other seeds and
+prints how the verdicts fall.
 """
 
 
