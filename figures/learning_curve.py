@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 from scipy.stats import t as student_t
 
 import style
@@ -64,10 +65,14 @@ def draw(store: RecordStore, out: Path) -> list[Path]:
             linestyle=look.dash, capsize=2, label=label,
         )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="training images before pruning, n")
-    axes.set_ylabel("test error (%)")
+    means = [row[1] for rows in curves(records).values() for row in rows]
+    axes.set(ylabel="test error (%)", ylim=(70 * min(means), 140 * max(means)))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
-    axes.tick_params(which="minor", labelsize=6)
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    sizes = sorted({record["config"]["n_train"] for record in records})
+    axes.set_xticks(sizes, [f"{size:,}".replace(",", "\u202f") for size in sizes])
+    axes.xaxis.set_minor_locator(NullLocator())
     kept = 100 * min(config["fractions"])
     axes.set_title(f"{config['data']}, {config['model'].upper()}, {kept:g} % kept, equal steps")
     figure.legend(loc="outside lower center", ncols=2, title="slope over the larger half of sizes")

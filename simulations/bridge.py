@@ -165,8 +165,8 @@ def compute(config: dict[str, Any]) -> dict[str, Any]:
         for i, order in enumerate(orders):
             own, draws = jax.random.fold_in(key, i), np.random.default_rng([1, i])
             sample, test = (gaussian(draws, measured, size) for size in (n, 4000))
-            parts = (Pool(pool.x[rows], pool.y[rows]) for rows in (order[:n], order[n:]))
-            real.append(trial(own, problem, *parts, probe))
+            drawn, held = (Pool(pool.x[rows], pool.y[rows]) for rows in (order[:n], order[n:]))
+            real.append(trial(own, problem, drawn, held, probe))
             control.append(trial(own, problem, sample, test, own_probe))
         errors["real"].append(real)
         errors["gaussian"].append(control)

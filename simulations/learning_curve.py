@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from _cells import Progress
-from networks import DIGITS, FASHION, loaded, split_of
-from networks import compute as compute_networks
+from _networks import DIGITS, FASHION, compute, loaded, split_of
 from nfl_pruning.cli.scripts import run_alone
 from nfl_pruning.records import RecordStore
 from nfl_pruning.validation import InvalidArgumentError
@@ -42,11 +41,6 @@ def configs(preset: str) -> list[dict[str, Any]]:
         for size in PRESETS[preset]["sizes"]
         for repeat in range(setting["repeats"])
     ]
-
-
-def compute(config: dict[str, Any]) -> dict[str, Any]:
-    """Accuracy and test loss of every rule in one repeat at one size."""
-    return compute_networks(config)
 
 
 def run(preset: str, store: RecordStore, progress: Progress) -> None:

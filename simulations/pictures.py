@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from _cells import Progress
-from networks import DIGITS, FASHION, arms, loaded, split_of
+from _networks import DIGITS, FASHION, arms, loaded, split_of
 from nfl_pruning.cli.scripts import run_alone
 from nfl_pruning.networks.experiment import probe_scores, repeat_keys
 from nfl_pruning.networks.models import make_model

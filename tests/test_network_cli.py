@@ -142,10 +142,12 @@ def test_a_killed_comparison_goes_on(table, tmp_path):
 @pytest.mark.parametrize(
     "extra",
     [
-        ("--balance", "equal", "--imbalance", "4"),
         ("--protocol", "window:0.1,coverage:0.1", "--keep", "hardest,easiest"),
-        ("--validation", "0.2", "--label-noise", "0.1"),
-        ("--score", "forgetting,prototypicality", "--budget", "steps"),
+        pytest.param(("--balance", "equal", "--imbalance", "4"), marks=pytest.mark.slow),
+        pytest.param(("--validation", "0.2", "--label-noise", "0.1"), marks=pytest.mark.slow),
+        pytest.param(
+            ("--score", "forgetting,prototypicality", "--budget", "steps"), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_compare_settings(table, extra):

@@ -1,5 +1,7 @@
 """Training, paired experiments and verdicts."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -137,9 +139,9 @@ class TestTraining:
             (3, (1, 1), "SAME"),
         ):
             x = jnp.asarray(rng.normal(size=(4, 9, 8, channels)), jnp.float32)
-            plain = nn.Conv(5, (3, 2), strides, padding)
+            plain: Any = nn.Conv(5, (3, 2), strides, padding)
             params = plain.init(jax.random.key(0), x)
-            fast = nn.Conv(5, (3, 2), strides, padding, conv_general_dilated=convolve)
+            fast: Any = nn.Conv(5, (3, 2), strides, padding, conv_general_dilated=convolve)
             np.testing.assert_allclose(fast.apply(params, x), plain.apply(params, x), atol=1e-5)
             found, wanted = (
                 jax.grad(lambda p, x, m=m: jnp.sum(jnp.sin(m.apply(p, x))), argnums=(0, 1))(

@@ -170,7 +170,7 @@ def _run(
             advance()
     accuracy = gathered(results)
     seconds = {
-        name: sum(result["seconds"][name] for result in results)
+        name: float(sum(result["seconds"][name] for result in results))
         for name in ("probing", "refitting")
     }
     return verdicts(accuracy), accuracy, seconds, reused

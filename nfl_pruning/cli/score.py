@@ -16,8 +16,9 @@ HELP = """Score every sample of DATA by networks trained on DATA; larger = harde
 Each of --models networks trains on all samples, from its own start and in its own order, and scores
 the same samples after --epoch passes; the scores are averaged over the networks, and over epochs
 where a list is given. Data augmentation, if any, is off while scoring. A network that diverges is
-reported and left out of the average. The output (.npz) holds scores in data-set order, data_hash, and config: model, training,
-epochs, the optimiser steps themselves, number of networks, and which gradient GraNd means.
+reported and left out of the average. The output (.npz) holds scores in data-set order, data_hash,
+and config: model, training, epochs, the optimiser steps themselves, number of networks, and which
+gradient GraNd means.
 
 \b
 Examples:

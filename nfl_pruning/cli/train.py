@@ -82,9 +82,9 @@ def _run(
     from nfl_pruning.cli.output import progress
     from nfl_pruning.data import load_dataset
     from nfl_pruning.data.files import load_subset
-    from nfl_pruning.networks.splits import network_inputs
     from nfl_pruning.networks.models import make_model
     from nfl_pruning.networks.scoring import logits_of
+    from nfl_pruning.networks.splits import network_inputs
     from nfl_pruning.networks.training import is_finite, make_samples, train
 
     training = training_from(options, budget)

@@ -18,7 +18,7 @@ DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 def patches(
-    x: Array, kernel: tuple[int, int], strides: tuple[int, int], padding: Any
+    x: Array, kernel: tuple[int, ...], strides: tuple[int, int], padding: Any
 ) -> tuple[Array, tuple[int, int]]:
     """Input patches under a kernel, shape (batch, height, width, kernel size * channels).
 

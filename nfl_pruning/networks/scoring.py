@@ -207,7 +207,7 @@ class Recorder:
         look, finite = replace(self.look, scores=now), is_finite(state.params)
         for score in now:
             self.keys[score.name, epoch] = np.full(self.samples.rows.shape, np.nan)
-        for i in np.flatnonzero(finite):
+        for i in np.flatnonzero(finite).tolist():
             path = np.stack([logits[i] for logits in self._path], axis=1) if self._path else None
             data = (self.samples.x[self.samples.rows[i]], self.samples.labels[i])
             seen = look_at(self.model, replica(state.params, i), data, look=look, trajectory=path)

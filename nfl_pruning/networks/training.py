@@ -183,7 +183,8 @@ class Recipe(NamedTuple):
         def take(state: State, batch: tuple[Array, Array, Array]) -> tuple[State, None]:
             return self.step(state, Samples(batches.x, *batch), key, steps), None
 
-        return jax.lax.scan(take, state, tuple(batches[1:]))[0]
+        drawn = (batches.rows, batches.labels, batches.weights)
+        return jax.lax.scan(take, state, drawn)[0]
 
 
 AXES: Any = Samples(None, 0, 0, 0)  # pyright: ignore[reportArgumentType] (axes of vmap)

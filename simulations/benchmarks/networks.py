@@ -50,7 +50,7 @@ class Torch:
     """The peer process."""
 
     def __init__(self, python: str, folder: Path, x: np.ndarray, y: np.ndarray, nets: Any) -> None:
-        arrays = {
+        arrays: dict[str, Any] = {
             f"{name}{i}": leaf
             for name, net in nets.items()
             for i, leaf in enumerate(torch_order(net))
