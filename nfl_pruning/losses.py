@@ -17,6 +17,8 @@ from jax.scipy.special import expit
 
 from nfl_pruning.registry import Registry
 
+MOST_STEPS = 40  # of the proximal map; more than any step size in double precision takes
+
 
 def _no_kinks(step: Array) -> tuple[Array, ...]:
     return ()
@@ -58,35 +60,47 @@ class Loss:
 
 
 @jax.custom_jvp
+def _miss(t: Array) -> Array:
+    """sigmoid(-t) to full relative precision; XLA's own logistic function is slower on a CPU."""
+    return 1 / (1 + jnp.exp(t))
+
+
+@_miss.defjvp
+def _miss_jvp(primals, tangents):
+    p = _miss(primals[0])
+    return p, -p * (1 - p) * tangents[0]
+
+
+@jax.custom_jvp
 def logistic_prox(v: Array, step: Array) -> Array:
     """The t with ``t = v + step * sigmoid(-t)``, to machine precision for every step >= 0.
 
-    Newton's method from the inflection point t = 0 is monotone; it is kept inside the bracket
-    [v, v + step], and it runs until no entry moves by more than a few units in the last place.
+    Halley's method from the inflection point t = 0, kept inside the bracket [v, v + step]. It
+    converges cubically, so that it may stop once a step is below the cube root of the precision.
     """
     v, step = jnp.broadcast_arrays(v, step)
     low, high = v, v + step
-    tolerance = 4 * jnp.finfo(v.dtype).eps
+    small = 0.1 * float(jnp.finfo(v.dtype).eps) ** (1 / 3)
 
     def improve(state):
         t, _, count = state
-        pull = expit(-t)
-        slope = 1 + step * pull * (1 - pull)
-        new = jnp.clip(t - (t - v - step * pull) / slope, low, high)
-        moving = jnp.any(jnp.abs(new - t) > tolerance * (1 + jnp.abs(new)))
-        return new, moving, count + 1
+        p = _miss(t)
+        excess, bend = t - v - step * p, step * p * (1 - p)
+        slope = 1 + bend
+        move = excess * slope / (slope**2 + 0.5 * excess * bend * (1 - 2 * p))
+        new = jnp.clip(t - move, low, high)
+        return new, jnp.any(jnp.abs(new - t) > small * (1 + jnp.abs(new))), count + 1
 
     start = (jnp.clip(jnp.zeros_like(v), low, high), jnp.array(True), 0)
-    return jax.lax.while_loop(lambda s: s[1] & (s[2] < 100), improve, start)[0]
+    return jax.lax.while_loop(lambda s: s[1] & (s[2] < MOST_STEPS), improve, start)[0]
 
 
 @logistic_prox.defjvp
 def _logistic_prox_jvp(primals, tangents):
     v, step = jnp.broadcast_arrays(*primals)
     t = logistic_prox(v, step)
-    pull = expit(-t)
-    slope = 1 + step * pull * expit(t)
-    return t, (tangents[0] + pull * tangents[1]) / slope
+    p = _miss(t)
+    return t, (tangents[0] + p * tangents[1]) / (1 + step * p * _miss(-t))
 
 
 LOSSES: Registry[Loss] = Registry("loss")
@@ -97,7 +111,7 @@ LOSSES.add(
         value=lambda t: jax.nn.softplus(-t),
         derivative=lambda t: -expit(-t),
         prox=logistic_prox,
-        pull=lambda v, step: -step * expit(-logistic_prox(v, step)),
+        pull=lambda v, step: -step * _miss(logistic_prox(v, step)),
         separates=True,
     ),
 )

@@ -61,6 +61,30 @@ def test_in_sample_probes():
     assert_same([in_sample, in_sample.replace(selection=EXACT)])
 
 
+COPIES = BASE.replace(
+    score="margin",
+    keep="easiest",
+    probe="in-sample:0.01",
+    samples_per_feature=6,
+    ridge=0.01,
+    signal=0.5,
+)
+
+
+def test_continuation_finds_fits_that_resemble_the_probe_they_share_samples_with():
+    """A direct start ends in the false root where the student copies the probe."""
+    found = sweep(COPIES, keep_fraction=[0.58, 0.72, 0.85, 0.97])
+    assert (found.status == Status.CERTIFIED).all()
+    assert not found.singly
+    gap = np.abs(found["cosine"] - found["probe_alignment"])
+    assert (np.diff(gap) < 0).all()
+
+
+@pytest.mark.slow
+def test_solve_finds_the_same_fits():
+    assert_same([COPIES.replace(keep_fraction=r) for r in (0.58, 0.85)])
+
+
 @pytest.mark.slow
 def test_other_probes_that_are_fitted():
     aware, agnostic = BASE, BASE.replace(score="entropy")

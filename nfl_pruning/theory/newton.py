@@ -14,6 +14,7 @@ from nfl_pruning.losses import LOSSES, Loss
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.equations import Rows, Terms, moments_and_slopes, residual_and_slopes
 from nfl_pruning.theory.keep_law import KeepLaw
+from nfl_pruning.theory.linear import Shared, at_rest, linearised
 from nfl_pruning.theory.loadings import Closing, Linear
 from nfl_pruning.theory.memory import Memory
 from nfl_pruning.theory.mesh import (
@@ -109,6 +110,8 @@ class System:
             alpha, n = pull**2 * kept, delta * len(self.closing.s)
             linear = Linear(n, self.ridge, alpha, along, across, square, self._shared_pull(pull))
             return self.closing.start(linear, cast(Any, self.memory))
+        if self.memory and self.ridge > 0:
+            return self._linear_start(pull**2 * kept)
         grip = self.ridge + pull**2 * kept
         x = [
             np.clip(along / grip, -3, 3),
@@ -117,6 +120,14 @@ class System:
             -np.log(delta * grip),
         ]
         return np.array([*x, 0.0] if self.memory else x)
+
+    def _linear_start(self, bend: float) -> np.ndarray:
+        """For a probe that has seen the samples, whose equations bear no worse start."""
+        still, terms = at_rest(), self.terms()
+        blocks = self.rows(np.asarray(still), LEVELS[0])
+        sums = sum(moments_and_slopes(still, terms, block, self.loss)[0] for block in blocks)
+        shared = Shared(terms.delta, terms.ridge, terms.rho, terms.probe, jnp.asarray(bend))
+        return np.asarray(linearised(shared, jnp.asarray(sums)))
 
     def _shared_pull(self, pull: float) -> float:
         """E[f_1 f_2] at theta = 0, with f_1 the probe's own pull; 0 where there is none."""

@@ -37,7 +37,14 @@ TIERS = (
     Nodes(112, 112, graded=True),
     Nodes(240, 240, graded=True),
 )
-WORTH = (1, 64, 128, 128)  # with fewer problems left, compiling costs more than `solve`
+WORTH = (1, 48, 32, 24)  # with fewer problems left, compiling costs more than `solve`
+IN_SAMPLE_TIERS = (
+    Nodes(56, 56),
+    Nodes(112, 112),
+    Nodes(160, 160, graded=True),
+    Nodes(320, 320, graded=True),
+)
+IN_SAMPLE_WORTH = (1, 6, 6, 6)  # there `solve` takes seconds
 TARGET = 1e-8
 RESIDUAL = 1e-10
 CHUNK, WIDE_CHUNK = 32, 2048  # problems a call: one after another; side by side
@@ -181,9 +188,9 @@ def run_batch(
     count = len(settings.ridge)
     values: np.ndarray | None = None
     good = np.zeros(count, bool)
-    for tier, least in zip(TIERS, WORTH, strict=True):
-        if tier.graded and rule.probe == "in-sample":
-            break  # whose nodes are not graded
+    own = rule.probe == "in-sample"
+    tiers = zip(IN_SAMPLE_TIERS, IN_SAMPLE_WORTH) if own else zip(TIERS, WORTH)  # noqa: B905
+    for tier, least in tiers:
         todo = np.flatnonzero(~good)
         if len(todo) < least:
             break

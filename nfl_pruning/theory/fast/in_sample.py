@@ -1,90 +1,142 @@
 """Probes fitted on the very samples that they score, on nodes that the compiled solver builds.
 
-The moments and the five equations are those of :mod:`nfl_pruning.theory.equations`; only the
-quadrature differs: Gauss-Legendre rules in u between the selection's edges, trapezoidal in xi.
+The five equations are those of :mod:`nfl_pruning.theory.equations`. Given the probe's margin u, the
+student's margin is a_u u + s xi plus chi times the probe's own pull; the teacher's is a mean plus
+noise that is integrated in closed form.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import expit
 
-from nfl_pruning.losses import logistic_prox
-from nfl_pruning.numerics.quadrature import gauss_legendre, normal_density
-from nfl_pruning.numerics.root import implicit
-from nfl_pruning.theory.equations import Rows, Terms, moments, residual
+from nfl_pruning.numerics.root import Evaluate, implicit
+from nfl_pruning.theory.equations import Terms, residual, unpack
 from nfl_pruning.theory.fast.cell import Cell, Kind
 from nfl_pruning.theory.fast.equations import kept_weight, masses
-from nfl_pruning.theory.fast.geometry import REACH
 from nfl_pruning.theory.fast.memory import Probe
-from nfl_pruning.theory.fast.mesh import Nodes, uniform
-from nfl_pruning.theory.fast.solver import Answer, root, start
+from nfl_pruning.theory.fast.mesh import Nodes
+from nfl_pruning.theory.fast.path import easy_ridge, follow, root
+from nfl_pruning.theory.fast.rows import Rows, build_rows
+from nfl_pruning.theory.fast.smooth import smoothed
+from nfl_pruning.theory.fast.solver import Answer
+from nfl_pruning.theory.linear import Shared, at_rest, linearised
+
+PATH = Nodes(24, 24)  # resolution of the continuation that finds a start
+AGREEMENT = 1e-6
+TOLERANCE = 1e-10  # the last step, on more nodes, squares what is left
 
 
-def _rows(kind: Kind, cell: Cell, probe: Probe, *, nodes: Nodes) -> Rows:
-    """Quadrature rows for both labels at once; labels differ in the sign of u."""
-    t, w = gauss_legendre(max(8, nodes.zeta))
-    parts = []
-    for i, label in enumerate(kind.labels):
-        ends = jnp.full(1, REACH)
-        edges = jnp.concatenate([-ends, jnp.clip(cell.edges[i], -REACH, REACH), ends])
-        half, middle = 0.5 * jnp.diff(edges), 0.5 * (edges[1:] + edges[:-1])
-        u = (middle[:, None] + half[:, None] * t).ravel()
-        weight = (half[:, None] * w).ravel() * normal_density(u)
-        keep, omega = (jnp.repeat(part[i], len(t)) for part in (cell.keep, cell.omega))
-        pull = -expit(-logistic_prox(probe.sigma * u, probe.kappa))
-        own = jnp.arange(len(kind.labels))[:, None] == i
-        spread = lambda part, own=own: jnp.where(own, part, 0.0)  # noqa: E731
-        fold = 2.0 if len(kind.labels) == 1 else 1.0
-        parts.append((label * u, spread(fold * weight * keep), spread(omega), spread(pull)))
-    u, keep, omega, pull = (jnp.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
-    xi, xi_weight = uniform(nodes.x)
-    wide = lambda part: jnp.broadcast_to(part, (len(u), nodes.x))  # noqa: E731
-    return Rows(u, keep[None], omega[None], pull, wide(xi), wide(xi_weight))
+class Moments(NamedTuple):
+    """E[D (u, xi, eta, D, f_1)], shape (5,), and E[dD / dv]."""
+
+    sums: Array
+    response: Array
 
 
-def _terms(kind: Kind, cell: Cell, probe: Probe, size: Array) -> Terms:
-    steps = kind.link.steps
+def _moments(kind: Kind, cell: Cell, every: list[Rows], x: Array) -> Moments:
+    a_u, a_p, tau, kappa = unpack(x)
+    s = jnp.hypot(a_p, tau)
+    perp = cell.scale * jnp.sqrt(jnp.maximum(1 - cell.rho**2, 0.0))
+    noise = perp * tau / s
+    sums, response = jnp.zeros(5), jnp.zeros(())
+    for label, rows in zip(kind.labels, every, strict=True):
+        xi = rows.xi
+        u, own = rows.u[:, None], rows.pull[:, None]
+        centre = cell.scale * cell.rho * u + perp * (a_p / s) * xi
+        chance, slope = smoothed(kind, label, centre, noise)
+        weight = rows.keep[:, None] * rows.xi_weight
+        step = jnp.broadcast_to(kappa * rows.omega[:, None], centre.shape)
+        margin = a_u * u + s * xi + x[4] * own
+        bend, d = _with_slope(lambda v, step=step: kind.loss.pull(v, step), margin)
+        mass = weight * chance
+        pulled = mass * d
+        parts = (pulled * u, pulled * xi, weight * slope * noise * d, pulled * d, pulled * own)
+        sums = sums + jnp.stack([jnp.sum(part) for part in parts])
+        response = response + jnp.sum(mass * bend)
+    return Moments(sums, response)
+
+
+def _with_slope(function, v: Array) -> tuple[Array, Array]:
+    """(derivative, value) of an elementwise function."""
+    value, slope = jax.jvp(function, (v,), (jnp.ones_like(v),))
+    return jax.lax.stop_gradient(slope), value
+
+
+def _terms(cell: Cell, probe: Probe, size: Array) -> Terms:
+    unread = jnp.zeros(0)
     return Terms(
-        cell.delta,
-        cell.ridge,
-        cell.rho,
-        size,
-        cell.scale,
-        jnp.asarray(steps.base),
-        jnp.asarray(steps.locations),
-        jnp.asarray(steps.widths),
-        jnp.asarray(steps.jumps),
-        jnp.asarray(kind.labels, float),
-        jnp.stack(probe),
+        delta=cell.delta,
+        ridge=cell.ridge,
+        rho=cell.rho,
+        size=size,
+        scale=cell.scale,
+        base=unread,
+        locations=unread,
+        widths=unread,
+        jumps=unread,
+        labels=unread,
+        probe=jnp.stack(probe),
     )
 
 
+def _twice(function, x: Array) -> tuple[Array, Array]:
+    """(value, Jacobian)."""
+
+    def both(x: Array) -> tuple[Array, Array]:
+        value = function(x)
+        return value, value
+
+    jacobian, value = jax.jacfwd(both, has_aux=True)(x)
+    return value, jacobian
+
+
 def solve_in_sample(kind: Kind, cells: tuple[Cell, Cell], probe: Probe, *, nodes: Nodes) -> Answer:
-    """As ``solve_cell``, for a probe with memory; ``rho`` is its cosine, edges are in u."""
+    """As ``solve_cell``, for a probe with memory; ``rho`` is its cosine, edges are in u.
+
+    Equations that the student satisfies by copying the probe (kappa -> 0) are told from a fit by
+    E[df_2 / dv_2], which they do not bind then: the answer's residual is infinite where it differs.
+    """
     rough, cell = cells
     frozen, frozen_probe = jax.lax.stop_gradient((rough, probe))
     law = masses(kind, frozen)
     size = kept_weight(frozen, law)
+    pull = 0.5 if kind.loss.name == "logistic" else 1.0
 
-    def value(x: Array, cell: Cell, probe: Probe, nodes: Nodes) -> Array:
-        terms = _terms(kind, cell, probe, size)
-        return residual(
-            x, moments(x, terms, _rows(kind, cell, probe, nodes=nodes), kind.loss), terms
-        )
+    def rows_at(x: Array, nodes: Nodes) -> list[Rows]:
+        return build_rows(kind, frozen, frozen_probe, unknowns=x, nodes=nodes)
 
-    def evaluate(x: Array) -> tuple[Array, Array]:
-        def twice(x: Array) -> tuple[Array, Array]:
-            found = value(x, frozen, frozen_probe, nodes)
-            return found, found
+    def value(x: Array, cell: Cell, probe: Probe, rows: list[Rows]) -> tuple[Array, Array]:
+        found = _moments(kind, cell, rows, x)
+        expected = 1 - cell.delta * cell.ridge * jnp.exp(x[3])
+        gap = jnp.abs(cell.delta * found.response - expected)
+        return residual(x, found.sums, _terms(cell, probe, size)), gap
 
-        jacobian, found = jax.jacfwd(twice, has_aux=True)(x)
-        return found, jacobian
+    def at(ridge: Array, rows: list[Rows]) -> Evaluate:
+        held = frozen._replace(ridge=ridge)
+        return lambda x: _twice(lambda x: value(x, held, frozen_probe, rows)[0], x)
 
-    first = jnp.append(start(kind, frozen, law), 0.0)
-    found = root(evaluate, first)
-    finer = nodes.finer()
-    x = implicit(found.x, found.jacobian, lambda x: value(x, cell, probe, finer))
-    return Answer(x, found.x, found.residual, found.evaluations)
+    still = at_rest()
+    few = rows_at(still, PATH)
+    sums = _moments(kind, frozen, few, still).sums
+
+    def begin(ridge: Array) -> Array:
+        shared = Shared(frozen.delta, ridge, frozen.rho, jnp.stack(frozen_probe), pull**2 * size)
+        return linearised(shared, sums)
+
+    near = follow(
+        lambda ridge: at(ridge, few),
+        begin,
+        sound=lambda ridge, x: value(x, frozen._replace(ridge=ridge), frozen_probe, few)[1] < 0.05,
+        ends=(easy_ridge(frozen.ridge), frozen.ridge),
+    )
+    found = root(at(frozen.ridge, rows_at(near, nodes)), near, tolerance=TOLERANCE)
+    held = jax.lax.stop_gradient(found.x)
+    fine = build_rows(kind, cell, probe, unknowns=held, nodes=nodes.finer())
+    left, gap = value(held, cell, probe, fine)
+    x = implicit(found.x, found.jacobian, lambda _: left)
+    wrong = jax.lax.stop_gradient(gap) > AGREEMENT
+    return Answer(x, found.x, jnp.where(wrong, jnp.inf, found.residual), found.evaluations)

@@ -95,15 +95,16 @@ def build_mesh(
     bends = _bends(cell, norm, jnp.exp(unknowns[3]))
     across = _x_features(geo, layers)
     centres, widths = (jnp.concatenate(pair) for pair in zip(bends, across, strict=True))
-    x_edges = _edges(centres, widths, nodes.x // PANEL_NODES)
+    x_edges = graded(centres, widths, nodes.x // PANEL_NODES)
     if split:
         x_edges = jnp.sort(jnp.append(x_edges, 0.0))
     x, weight = panel_rule(x_edges)
     rows = _zeta_features(geo, layers, x)
-    return Mesh(x, weight, _edges(*rows, nodes.zeta // PANEL_NODES))
+    return Mesh(x, weight, graded(*rows, nodes.zeta // PANEL_NODES))
 
 
-def _edges(centres: Array, widths: Array, panels: int) -> Array:
+def graded(centres: Array, widths: Array, panels: int) -> Array:
+    """Panel edges on +-REACH that shrink towards layers, shape (..., panels + 1)."""
     return graded_edges(
         jnp.clip(centres, -30.0, 30.0), jnp.clip(widths, 1e-6, 1e3), n_panels=panels, limit=REACH
     )

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nfl_pruning.numerics.root import Evaluate, Found, implicit, newton
+from nfl_pruning.numerics.root import Evaluate, Found, implicit
 from nfl_pruning.theory.fast.cell import Cell, Kind
 from nfl_pruning.theory.fast.equations import (
     Integral,
@@ -19,10 +19,10 @@ from nfl_pruning.theory.fast.equations import (
     value_and_jacobian,
 )
 from nfl_pruning.theory.fast.mesh import Nodes, build_mesh
+from nfl_pruning.theory.fast.path import easy_ridge, follow, root
 from nfl_pruning.theory.fast.table import Bands
 
-TOLERANCE = 1e-12
-COARSE = Nodes(48, 48)
+COARSE, FEW = Nodes(48, 48), Nodes(24, 24)
 
 
 class Answer(NamedTuple):
@@ -62,17 +62,6 @@ def start(kind: Kind, cell: Cell, law: Bands) -> Array:
     )
 
 
-def reach(x: Array) -> Array:
-    """Step lengths: the first two unknowns are no logarithms."""
-    size = 1 + jnp.max(jnp.abs(x[:2])) + jnp.exp(jnp.minimum(x[2], 60.0))
-    return jnp.ones_like(x).at[:2].set(size)
-
-
-def root(evaluate: Evaluate, first: Array) -> Found:
-    """Newton's method with this package's tolerances."""
-    return newton(evaluate, first, tolerance=TOLERANCE, reach=reach)
-
-
 def remeshed(make: Callable[[Array, Nodes], Evaluate], first: Array, nodes: Nodes) -> Found:
     """A root at a resolution; graded meshes are built at an earlier root, twice over.
 
@@ -89,6 +78,16 @@ def remeshed(make: Callable[[Array, Nodes], Evaluate], first: Array, nodes: Node
         return root(make(found.x, nodes), found.x)
 
     return jax.lax.fori_loop(0, 2, again, near)
+
+
+def _near(kind: Kind, cell: Cell, law: Bands, size: Array) -> Array:
+    """A root on few nodes, by continuation in the ridge where Newton's method fails."""
+    how = Integral(build_mesh(kind, cell, jnp.zeros(4), FEW), FEW.zeta, size)
+    return follow(
+        lambda ridge: lambda x: value_and_jacobian(kind, cell._replace(ridge=ridge), x, how),
+        lambda ridge: start(kind, cell._replace(ridge=ridge), law),
+        ends=(easy_ridge(cell.ridge), cell.ridge),
+    )
 
 
 def solve_cell(
@@ -111,7 +110,8 @@ def solve_cell(
         how = Integral(build_mesh(kind, frozen, at, nodes), nodes.zeta, size)
         return lambda x: value_and_jacobian(kind, frozen, x, how)
 
-    found = remeshed(make, start(kind, frozen, law), nodes)
+    near = _near(kind, frozen, law, size)
+    found = remeshed(make, near, nodes)
     finer = finer or nodes.finer()
     how = Integral(build_mesh(kind, frozen, found.x, finer), finer.zeta, size)
     x = implicit(found.x, found.jacobian, lambda x: value(kind, cell, x, how))

@@ -1,0 +1,130 @@
+"""Quadrature in (u, xi) for probes fitted on the samples that they score.
+
+The selection jumps at places in u, where panels end. The uniform rule has Gauss-Legendre nodes in u
+between them and trapezoidal ones in xi. The graded rule has panels that shrink towards the lines
+along which the integrand varies fast: the rise of the link, and the bends of both proximal maps.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from nfl_pruning.losses import LOSSES
+from nfl_pruning.numerics.quadrature import gauss_legendre, normal_density
+from nfl_pruning.theory.equations import unpack
+from nfl_pruning.theory.fast.cell import Cell, Kind
+from nfl_pruning.theory.fast.geometry import REACH
+from nfl_pruning.theory.fast.memory import Probe
+from nfl_pruning.theory.fast.mesh import PANEL_NODES, Nodes, graded, panel_rule, uniform
+
+FLAT = 1e-9
+
+
+class Rows(NamedTuple):
+    """Nodes for one label.
+
+    Attributes:
+        u: folded, shape (rows,).
+        keep: keep probability times quadrature weight and density. omega: weight of a kept sample.
+        pull: derivative of the probe's own training loss, y f_1.
+        xi, xi_weight: nodes and weights times density, shape (rows, nodes) or (1, nodes).
+    """
+
+    u: Array
+    keep: Array
+    omega: Array
+    pull: Array
+    xi: Array
+    xi_weight: Array
+
+
+def build_rows(
+    kind: Kind, cell: Cell, probe: Probe, *, unknowns: Array, nodes: Nodes
+) -> list[Rows]:
+    """Rows for every label.
+
+    Args:
+        kind: what is compiled in.
+        cell: the problem, with edges in u.
+        probe: its own fit.
+        unknowns: the root, or what is known of it; the graded rule alone reads it.
+        nodes: the resolution.
+    """
+    return [
+        _label(kind, cell, probe, i=i, unknowns=unknowns, nodes=nodes)
+        for i in range(len(kind.labels))
+    ]
+
+
+def _label(kind: Kind, cell: Cell, probe: Probe, *, i: int, unknowns: Array, nodes: Nodes) -> Rows:
+    cuts = jnp.clip(cell.edges[i], -REACH, REACH)
+    held_cell, held_probe, x = jax.lax.stop_gradient((cell, probe, unknowns))
+    if nodes.graded:
+        edges = _u_edges(kind, held_cell, held_probe, x, nodes.zeta // PANEL_NODES)
+        u, weight = panel_rule(jnp.sort(jnp.concatenate([edges, cuts])))
+    else:
+        u, weight = _between(cuts, max(8, nodes.zeta))
+    stratum = jnp.sum(u[:, None] > cuts, axis=1)
+    own = LOSSES["logistic"].pull(probe.sigma * u, probe.kappa) / probe.kappa
+    if nodes.graded:
+        rows = jax.lax.stop_gradient((u, cell.omega[i][stratum], own))
+        xi, xi_weight = panel_rule(_xi_edges(kind, held_cell, x, rows, i=i, nodes=nodes))
+    else:
+        xi, xi_weight = (part[None] for part in uniform(nodes.x))
+    return Rows(u, weight * cell.keep[i][stratum], cell.omega[i][stratum], own, xi, xi_weight)
+
+
+def _between(cuts: Array, count: int) -> tuple[Array, Array]:
+    """Gauss-Legendre nodes between cuts and normal weights, shape ((cuts + 1) * count,)."""
+    t, w = gauss_legendre(count)
+    ends = jnp.full(1, REACH)
+    edges = jnp.concatenate([-ends, cuts, ends])
+    half, middle = 0.5 * jnp.diff(edges), 0.5 * (edges[1:] + edges[:-1])
+    u = (middle[:, None] + half[:, None] * t).ravel()
+    return u, (half[:, None] * w).ravel() * normal_density(u)
+
+
+def _rises(kind: Kind, cell: Cell) -> tuple[Array, Array]:
+    """Places and widths of the link's rises in the folded z, for both labels; shape (rises,)."""
+    scale = jnp.maximum(cell.scale, 1e-12)
+    folded = [(label * place, width) for label in kind.labels for place, width in kind.link.rises]
+    places, widths = (jnp.asarray(part, float) / scale for part in zip(*folded, strict=True))
+    return places, widths
+
+
+def _u_edges(kind: Kind, cell: Cell, probe: Probe, x: Array, panels: int) -> Array:
+    a_u, a_p, tau, _ = unpack(x)
+    places, widths = _rises(kind, cell)
+    lean = jnp.maximum(jnp.abs(cell.rho), FLAT)
+    rise_at = jnp.where(cell.rho < 0, -1.0, 1.0) * places / lean
+    rise = jnp.sqrt(widths**2 + 1 - cell.rho**2) / lean
+    bend = jnp.hypot(1.0, jnp.hypot(a_p, tau)) / jnp.maximum(jnp.abs(a_u), FLAT)
+    own = jnp.stack([-jnp.ones(()), jnp.zeros(())]) * probe.kappa / probe.sigma
+    own_width = jnp.full(2, (1 + jnp.log1p(probe.kappa)) / probe.sigma)
+    centres = jnp.concatenate([rise_at, jnp.zeros(2), own])
+    return graded(
+        centres, jnp.concatenate([rise, jnp.stack([bend, 0.5 + 0 * bend]), own_width]), panels
+    )
+
+
+def _xi_edges(
+    kind: Kind, cell: Cell, x: Array, rows: tuple[Array, Array, Array], *, i: int, nodes: Nodes
+) -> Array:
+    """Panel edges in xi for every row, shape (rows, panels + 1)."""
+    u, omega, own = (part[:, None] for part in rows)
+    a_u, a_p, tau, kappa = unpack(x)
+    s = jnp.hypot(a_p, tau)
+    perp = jnp.sqrt(jnp.maximum(1 - cell.rho**2, 0.0))
+    places, widths = _rises(kind, cell)
+    lean = jnp.maximum(perp * jnp.abs(a_p) / s, FLAT)
+    rise_at = jnp.where(a_p < 0, -1.0, 1.0) * (places - cell.rho * u) / lean
+    rise = jnp.hypot(widths, perp * tau / s) / lean
+    steps = kappa * omega * jnp.array([0.0, -1.0])
+    bend_at = (steps - a_u * u - x[4] * own) / s
+    bend = (1 + jnp.log1p(kappa * jnp.max(cell.omega[i]))) / s
+    centres = jnp.concatenate([rise_at, bend_at], axis=1)
+    return graded(centres, jnp.concatenate([rise, jnp.full(2, bend)]), nodes.x // PANEL_NODES)
