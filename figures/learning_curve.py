@@ -44,7 +44,7 @@ def curves(records: list[dict[str, Any]]) -> dict[str, list[tuple[float, float, 
 
 def exponent(rows: list[tuple[float, float, float]]) -> float:
     """Slope of log error against log images over the larger half of the sizes."""
-    last = np.array(rows)[len(rows) // 2 :]
+    last = np.array(rows)[-max(2, len(rows) - len(rows) // 2) :]
     return float(np.polyfit(np.log(last[:, 0]), np.log(last[:, 1]), 1)[0])
 
 

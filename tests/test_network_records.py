@@ -55,7 +55,9 @@ def test_intervals_leave_out_diverged_runs(figure):
     assert 0 < low[0] < mean[0] < high[0]
 
 
-@pytest.mark.parametrize("name", ["learning_curve", "pictures"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("learning_curve", marks=pytest.mark.slow), "pictures"]
+)
 def test_other_figures_from_digits(name, monkeypatch, tmp_path):
     simulation, drawing = (load(ROOT / part / f"{name}.py") for part in ("simulations", "figures"))
     tiny = {"model": "logistic", "epochs": 2, "score_epoch": 1, "n_train": 120}

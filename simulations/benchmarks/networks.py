@@ -191,7 +191,7 @@ def measure(job: Job, peer: Torch | None, turns: int) -> dict[str, Any]:
         "job": job.name,
         "ours": statistics.median(ours),
         "theirs": {name: statistics.median(times) for name, times in theirs.items() if times},
-        "difference": apart if job.run() is not None and peer else None,
+        "difference": apart if peer and "training" not in job.name else None,
         "turns": turns,
     }
 
@@ -227,6 +227,7 @@ def main(torch_python: str | None, samples: int, turns: int, long: bool, out: st
         for job in jobs(few, labels, nets):
             row = measure(job, peer, turns)
             found["jobs"].append(row)
+            write(found, out)
             click.echo(f"{job.name}: {samples / row['ours']:,.0f} {job.unit}")
             for name, seconds in row["theirs"].items():
                 click.echo(
@@ -244,6 +245,11 @@ def main(torch_python: str | None, samples: int, turns: int, long: bool, out: st
             f"mlp, 10 seeds x 10 epochs x {len(y):,} images: {seconds:.1f} s, "
             f"{100 * share:.0f} % of the rate of a large matrix product"
         )
+    write(found, out)
+
+
+def write(found: dict[str, Any], out: str | None) -> None:
+    """Keep what has been measured so far."""
     if out is not None:
         Path(out).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
