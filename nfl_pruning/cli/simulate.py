@@ -215,7 +215,9 @@ def as_object(simulation: Simulation, solution: Solution) -> dict[str, Any]:
 
 def _inputs(simulation: Simulation, solution: Solution) -> str:
     """A line on the law of the inputs where it is another than the theory's."""
-    if simulation.law == "gaussian" or hasattr(solution, "spectrum"):
+    if hasattr(solution, "spectrum"):
+        return f"\nSpectrum {simulation.law}"
+    if simulation.law == "gaussian":
         return ""
     return f"\nInputs   {simulation.law} (theory: gaussian)"
 
