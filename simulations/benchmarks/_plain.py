@@ -113,6 +113,8 @@ def rule_of(problem: Problem, probe: Probe) -> Rule:
         protocol, getattr(problem.selection, "exploit", 1.0)
     )
     power = {"exact": 1.0, "soft:0.5": 0.5}.get(protocol, 0.0)
+    if exploit == 0:
+        return Rule(np.zeros(1), np.full(2, r), np.ones(2))
     share = exploit * r
     explored = (1 - exploit) * r / (1 - share)
     weight = explored**-power if explored > 0 else 1.0

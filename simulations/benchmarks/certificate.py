@@ -34,7 +34,7 @@ PROTOCOLS = ("threshold", "exact", "soft:0.5", "random")
 LOSSES = ("logistic", "squared")
 PROBES = ("fixed", "pilot", "in-sample")
 CERTIFIED = 1e-7
-PART = 5000
+PART = 10000
 
 
 def draw(count: int, seed: int) -> list[Problem]:

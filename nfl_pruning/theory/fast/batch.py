@@ -141,7 +141,7 @@ def _program(kind: Kind, rule: Rule, nodes: Nodes, platform: str) -> Callable:
         return _compiled(kind, rule, nodes, platform)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)  # each holds a hundred memory maps, of which a process has few
 def _compiled(kind: Kind, rule: Rule, nodes: Nodes, platform: str) -> Callable:
 
     def one(setting: Setting) -> tuple[Limit, State]:
