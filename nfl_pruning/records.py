@@ -155,12 +155,30 @@ class RecordStore:
         """The records whose configuration has all these entries; reads the whole folder."""
         return matching(self.all(), **entries)
 
-    def forget_others(self, configs: Iterable[Mapping[str, Any]]) -> None:
-        """Delete the records of all other configurations, such as those of a former grid."""
+    def forget_others(
+        self,
+        configs: Iterable[Mapping[str, Any]],
+        *,
+        spare: Callable[[Mapping[str, Any]], bool] = lambda config: False,
+    ) -> None:
+        """Delete the records of all other configurations, such as those of a former grid.
+
+        Args:
+            configs: whose records stay.
+            spare: other configurations to leave alone; asked of records that can be read.
+        """
         wanted = {self.path(config) for config in configs}
         for path in self.folder.glob("*.json"):
-            if path not in wanted:
+            if path not in wanted and not _is(path, spare):
                 path.unlink(missing_ok=True)
+
+
+def _is(path: Path, kind: Callable[[Mapping[str, Any]], bool]) -> bool:
+    """Whether the record's configuration is of a kind; a damaged file is of none."""
+    try:
+        return kind(_read(path)["config"])
+    except (FileNotFoundError, InvalidArgumentError):
+        return False
 
 
 def matching(records: Iterable[Record], **entries: Any) -> list[Record]:

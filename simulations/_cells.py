@@ -70,13 +70,28 @@ def trials_job(problem: Problem, sizes: dict[str, Any], **labels: Any) -> Job:
     return Job({"kind": "trials", **labels, **sizes, "problem": problem.describe()}, compute)
 
 
-def run_jobs(jobs: Sequence[Job], store: RecordStore, progress: Progress) -> None:
-    """Compute the records that are missing, two at a time on two cores, and forget stale ones."""
-    store.forget_others([job.config for job in jobs])
+def run_jobs(
+    jobs: Sequence[Job], store: RecordStore, progress: Progress, *, workers: int | None = None
+) -> None:
+    """Compute the records that are missing, and forget stale ones.
+
+    Records of data sets that no job names stay: they are of data that this machine does not have.
+
+    Args:
+        jobs: what to compute.
+        store: where.
+        progress: called with (jobs done, jobs).
+        workers: jobs at a time; as many as there are cores if None.
+    """
+    data = {job.config.get("data") for job in jobs}
+    store.forget_others(
+        [job.config for job in jobs],
+        spare=lambda config: "data" in config and config["data"] not in data,
+    )
     missing = [job for job in jobs if store.get(job.config) is None]
     done = len(jobs) - len(missing)
     progress(done, len(jobs))
-    with ThreadPoolExecutor(max(1, min(os.cpu_count() or 1, 8))) as pool:
+    with ThreadPoolExecutor(workers or max(1, min(os.cpu_count() or 1, 8))) as pool:
         running = [
             pool.submit(lambda job=job: store.put(job.config, job.compute())) for job in missing
         ]

@@ -9,7 +9,7 @@ probe: it tells a wrong prediction from wrong assumptions.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import expit
 
-from _cells import Progress
+from _cells import Job, Progress, run_jobs
 from nfl_pruning import Problem, Student, Teacher, make_selection, select
 from nfl_pruning.cli.scripts import run_alone
 from nfl_pruning.data import load_dataset
@@ -193,13 +193,8 @@ def compute(config: dict[str, Any]) -> dict[str, Any]:
 
 def run(preset: str, store: RecordStore, progress: Progress) -> None:
     """Compute the records that are missing, one rule after another."""
-    wanted = configs(preset)
-    store.forget_others(wanted)
-    progress(0, len(wanted))
-    for done, config in enumerate(wanted, 1):
-        if store.get(config) is None:
-            store.put(config, compute(config))
-        progress(done, len(wanted))
+    jobs = [Job(config, partial(compute, config)) for config in configs(preset)]
+    run_jobs(jobs, store, progress, workers=1)
     task.cache_clear()
 
 

@@ -7,9 +7,10 @@ epoch. One record holds all rules and keep fractions of one repeat.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from _cells import Progress
+from _cells import Job, Progress, run_jobs
 from _networks import DIGITS, FASHION, compute, loaded, split_of
 from nfl_pruning.cli.scripts import run_alone
 from nfl_pruning.records import RecordStore
@@ -60,13 +61,8 @@ def configs(preset: str) -> list[dict[str, Any]]:
 
 def run(preset: str, store: RecordStore, progress: Progress) -> None:
     """Compute the records that are missing, one repeat after another."""
-    wanted = configs(preset)
-    store.forget_others(wanted)
-    progress(0, len(wanted))
-    for done, config in enumerate(wanted, 1):
-        if store.get(config) is None:
-            store.put(config, compute(config))
-        progress(done, len(wanted))
+    jobs = [Job(config, partial(compute, config)) for config in configs(preset)]
+    run_jobs(jobs, store, progress, workers=1)
     split_of.cache_clear()
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
-from _cells import Progress
+from _cells import Job, Progress, run_jobs
 from _networks import DIGITS, FASHION, arms, loaded, split_of
 from nfl_pruning.cli.scripts import run_alone
 from nfl_pruning.networks.experiment import probe_scores, repeat_keys
@@ -26,13 +27,13 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def config_of(preset: str) -> dict[str, Any] | None:
-    """The configuration of the one record; None where the data are not on this machine."""
+def configs(preset: str) -> list[dict[str, Any]]:
+    """The configuration of the one record; nothing where the data are not on this machine."""
     setting = PRESETS[preset]
     try:
-        return setting | {"data_hash": loaded(setting["data"])[0].hash, "repeats": 1}
+        return [setting | {"data_hash": loaded(setting["data"])[0].hash, "repeats": 1}]
     except InvalidArgumentError:
-        return None
+        return []
 
 
 def compute(config: dict[str, Any]) -> dict[str, Any]:
@@ -79,12 +80,8 @@ def _shown(data: Any, split: Any, places: np.ndarray) -> list[dict[str, Any]]:
 
 def run(preset: str, store: RecordStore, progress: Progress) -> None:
     """Compute the record if it is missing."""
-    config = config_of(preset)
-    store.forget_others([config] if config else [])
-    progress(0, 1)
-    if config and store.get(config) is None:
-        store.put(config, compute(config))
-    progress(1, 1)
+    jobs = [Job(config, partial(compute, config)) for config in configs(preset)]
+    run_jobs(jobs, store, progress, workers=1)
     split_of.cache_clear()
 
 

@@ -54,6 +54,18 @@ def test_select_filters_by_config(tmp_path):
     assert store.select(rule="neither") == [] and len(store.all()) == 2
 
 
+def test_forget_others_spares_what_it_is_told_to(tmp_path):
+    store = RecordStore(tmp_path)
+    absent = CONFIG | {"data": "absent"}
+    for config in (CONFIG, absent):
+        store.put(config, {"x": 1})
+    damaged = tmp_path / "damaged.json"
+    damaged.write_text("{")
+    store.forget_others([], spare=lambda config: config.get("data") == "absent")
+    assert store.get(CONFIG) is None and store.get(absent) == {"x": 1}
+    assert not damaged.exists()
+
+
 def test_forget_others_leaves_the_grid_alone(tmp_path):
     store = RecordStore(tmp_path)
     for rule in ("hardest", "easiest", "random"):
