@@ -58,7 +58,7 @@ def draw(store: RecordStore, out: Path) -> list[Path]:
         )
         column[0].set_xlabel("")
     order = [rule for rule in style.RULES if rule in rules]
-    style.legend_below(figure, order, note="")
+    style.legend_below(figure, order, note=" (above: trials on real features)")
     return style.save(figure, out, NAME)
 
 

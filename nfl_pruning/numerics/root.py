@@ -6,13 +6,24 @@ For small dense systems. Everything here runs inside ``jit``, ``vmap`` and ``lax
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 Evaluate = Callable[[Array], tuple[Array, Array]]
+
+
+def with_jacobian(function: Callable[[Array], Any], x: Array) -> tuple[Any, Any]:
+    """The value at x, an array or a tree of them, and the Jacobian there, from one evaluation."""
+
+    def twice(x: Array) -> tuple[Any, Any]:
+        value = function(x)
+        return value, value
+
+    jacobian, value = jax.jacfwd(twice, has_aux=True)(x)
+    return value, jacobian
 
 
 class Found(NamedTuple):

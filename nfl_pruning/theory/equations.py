@@ -24,6 +24,7 @@ from jax import Array
 
 from nfl_pruning.losses import Loss
 from nfl_pruning.numerics.quadrature import normal_cdf, normal_density
+from nfl_pruning.numerics.root import with_jacobian
 
 TINY_WIDTH = 1e-9
 
@@ -205,13 +206,7 @@ def _in_sample(x: Array, moment: Array, terms: Terms) -> Array:
 @partial(jax.jit, static_argnames="loss")
 def moments_and_slopes(x: Array, terms: Terms, rows: Rows, loss: Loss) -> tuple[Array, Array]:
     """:func:`moments` and their Jacobian in the unknowns, shapes (5,) and (5, k)."""
-
-    def twice(x: Array) -> tuple[Array, Array]:
-        value = moments(x, terms, rows, loss)
-        return value, value
-
-    slopes, value = jax.jacfwd(twice, has_aux=True)(x)
-    return value, slopes
+    return with_jacobian(lambda x: moments(x, terms, rows, loss), x)
 
 
 @jax.jit

@@ -90,10 +90,10 @@ def optimal_rule(
         baselines = {name: objective.value(rule) for name, rule in usual.items()}
         order = sorted(usual, key=lambda name: baselines[name])
         rules = [usual[name] for name in order[:starts]]
-        found = [_better_keep(grid, objective, rule) for rule in rules]
+        found = [_better(grid, objective, rule, weights=False) for rule in rules]
         best = min([*rules, *found], key=objective.value)
         if weights:
-            best = _better_both(grid, objective, best)
+            best = _better(grid, objective, best, weights=True)
         stationarity = _promise(grid, objective, best, weights=weights)
     learned = problem.replace(score="loss", keep="hardest", selection=grid.selection(best))
     return OptimalRule(
@@ -117,40 +117,26 @@ def _refuse(problem: Problem) -> None:
         )
 
 
-def _better_keep(grid: Grid, objective: Objective, rule: Rule) -> Rule:
-    """Keep probabilities by sequential quadratic programming within the budget."""
+def _better(grid: Grid, objective: Objective, rule: Rule, *, weights: bool) -> Rule:
+    """A rule within the budget by sequential quadratic programming.
 
-    def function(keep: np.ndarray) -> tuple[float, np.ndarray]:
-        value, by_keep, _ = objective.both(Rule(np.clip(keep, 0.0, 1.0), rule.weight))
-        return SCALE_UP * value, SCALE_UP * by_keep
-
-    budget = {
-        "type": "eq",
-        "fun": lambda keep: grid.mass @ keep - grid.problem.keep_fraction,
-        "jac": lambda keep: grid.mass,
-    }
-    found = minimize(
-        function,
-        rule.keep,
-        jac=True,
-        method="SLSQP",
-        bounds=[(0.0, 1.0)] * len(rule.keep),
-        constraints=budget,
-        options={"maxiter": MOST_STEPS, "ftol": 1e-10},
-    )
-    better = _on_budget(grid, Rule(np.clip(found.x, 0.0, 1.0), rule.weight))
-    return min((rule, better), key=objective.value)
-
-
-def _better_both(grid: Grid, objective: Objective, rule: Rule) -> Rule:
-    """Keep probabilities and the weights' logarithms together, by the same method."""
+    Args:
+        grid: the bins.
+        objective: what is minimised.
+        rule: where to start; it is returned where nothing better is found.
+        weights: whether the weights' logarithms move too, or the keep probabilities alone.
+    """
     bins = len(rule.keep)
 
-    def function(x: np.ndarray) -> tuple[float, np.ndarray]:
-        value, *slopes = objective.both(Rule(np.clip(x[:bins], 0.0, 1.0), np.exp(x[bins:])))
-        return SCALE_UP * value, SCALE_UP * np.concatenate(slopes)
+    def at(x: np.ndarray) -> Rule:
+        return Rule(np.clip(x[:bins], 0.0, 1.0), np.exp(x[bins:]) if weights else rule.weight)
 
-    price = np.concatenate([grid.mass, np.zeros(bins)])
+    def function(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, *slopes = objective.both(at(x))
+        return SCALE_UP * value, SCALE_UP * np.concatenate(slopes)[: len(x)]
+
+    free = bins if weights else 0
+    price = np.concatenate([grid.mass, np.zeros(free)])
     budget = {
         "type": "eq",
         "fun": lambda x: price @ x - grid.problem.keep_fraction,
@@ -158,15 +144,14 @@ def _better_both(grid: Grid, objective: Objective, rule: Rule) -> Rule:
     }
     found = minimize(
         function,
-        np.concatenate([rule.keep, np.log(rule.weight)]),
+        np.concatenate([rule.keep, np.log(rule.weight[:free])]),
         jac=True,
         method="SLSQP",
-        bounds=[(0.0, 1.0)] * bins + [(-WEIGHT_RANGE, WEIGHT_RANGE)] * bins,
+        bounds=[(0.0, 1.0)] * bins + [(-WEIGHT_RANGE, WEIGHT_RANGE)] * free,
         constraints=budget,
-        options={"maxiter": MOST_STEPS, "ftol": 1e-13},
+        options={"maxiter": MOST_STEPS, "ftol": 1e-13 if weights else 1e-10},
     )
-    better = Rule(np.clip(found.x[:bins], 0.0, 1.0), np.exp(found.x[bins:]))
-    return min((rule, _on_budget(grid, better)), key=objective.value)
+    return min((rule, _on_budget(grid, at(found.x))), key=objective.value)
 
 
 def _on_budget(grid: Grid, rule: Rule) -> Rule:

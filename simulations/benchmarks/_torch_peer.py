@@ -4,6 +4,9 @@ Run by an interpreter that has torch. Reads one JSON request a line (a job's nam
 answers with one JSON line: seconds, and for scores a few values to compare.
 """
 
+# Torch is another interpreter's: types of it are not known here.
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import json

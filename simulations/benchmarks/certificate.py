@@ -65,7 +65,10 @@ def draw(count: int, seed: int) -> list[Problem]:
 def _picked(found: Sweep, places: np.ndarray) -> list[dict[str, Any]]:
     """Number of the problem and what was found, for :mod:`recheck`."""
     names = ("cosine", "norm", "test_error", "error_estimate", *STATE)
-    return [{"problem": int(i)} | {name: finite(found[name][i]) for name in names} for i in places]
+    return [
+        {"problem": int(i)} | {name: finite(float(found[name][i])) for name in names}
+        for i in places
+    ]
 
 
 def report(parts: list[Sweep], seconds: float, *, recheck: int) -> dict[str, Any]:

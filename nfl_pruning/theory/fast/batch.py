@@ -31,20 +31,26 @@ from nfl_pruning.theory.ordering import (
     order_of,
 )
 
+
+class Tier(NamedTuple):
+    """A resolution; with fewer than ``least`` problems left, compiling costs more than `solve`."""
+
+    nodes: Nodes
+    least: int
+
+
 TIERS = (
-    Nodes(48, 48),
-    Nodes(96, 96),
-    Nodes(112, 112, graded=True),
-    Nodes(240, 240, graded=True),
+    Tier(Nodes(48, 48), 1),
+    Tier(Nodes(96, 96), 48),
+    Tier(Nodes(112, 112, graded=True), 32),
+    Tier(Nodes(240, 240, graded=True), 24),
 )
-WORTH = (1, 48, 32, 24)  # with fewer problems left, compiling costs more than `solve`
-IN_SAMPLE_TIERS = (
-    Nodes(56, 56),
-    Nodes(112, 112),
-    Nodes(160, 160, graded=True),
-    Nodes(320, 320, graded=True),
+IN_SAMPLE_TIERS = (  # there `solve` takes seconds
+    Tier(Nodes(56, 56), 1),
+    Tier(Nodes(112, 112), 6),
+    Tier(Nodes(160, 160, graded=True), 6),
+    Tier(Nodes(320, 320, graded=True), 6),
 )
-IN_SAMPLE_WORTH = (1, 6, 6, 6)  # there `solve` takes seconds
 TARGET = 1e-8
 RESIDUAL = 1e-10
 CHUNK, WIDE_CHUNK = 32, 2048  # problems a call: one after another; side by side
@@ -188,14 +194,12 @@ def run_batch(
     count = len(settings.ridge)
     values: np.ndarray | None = None
     good = np.zeros(count, bool)
-    own = rule.probe == "in-sample"
-    tiers = zip(IN_SAMPLE_TIERS, IN_SAMPLE_WORTH) if own else zip(TIERS, WORTH)  # noqa: B905
-    for tier, least in tiers:
+    for tier in IN_SAMPLE_TIERS if rule.probe == "in-sample" else TIERS:
         todo = np.flatnonzero(~good)
-        if len(todo) < least:
+        if len(todo) < tier.least:
             break
         part = Setting(*(np.asarray(entry)[todo] for entry in settings))
-        found = _run(kind, rule, part, tier)
+        found = _run(kind, rule, part, tier.nodes)
         if values is None:
             values = np.full((found.shape[0], count), np.nan)
         values[:, todo] = found

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from nfl_pruning.numerics.root import with_jacobian
 from nfl_pruning.theory.fast.cell import Cell, Kind
 from nfl_pruning.theory.fast.geometry import alone, direction, geometry
 from nfl_pruning.theory.fast.mesh import Mesh
@@ -98,20 +99,17 @@ def value_and_jacobian(
     _, unit = direction(unknowns)
     frame = _tangents(unit)
 
-    def turned(angles: Array) -> tuple[Bands, Bands]:
+    def turned(angles: Array) -> Bands:
         moved = unit + angles @ frame
         geo = geometry(moved / jnp.linalg.norm(moved), cell.rho)
-        found = bands(table(kind, cell, geo, how.mesh, count=how.zeta), geo, how.mesh.x)
-        return found, found
+        return bands(table(kind, cell, geo, how.mesh, count=how.zeta), geo, how.mesh.x)
 
-    slopes, here = jax.jacfwd(turned, has_aux=True)(jnp.zeros(2))
+    here, slopes = with_jacobian(turned, jnp.zeros(2))
 
-    def whole(unknowns: Array) -> tuple[Array, Array]:
+    def whole(unknowns: Array) -> Array:
         angles = frame @ (direction(unknowns)[1] - unit)
         found = Bands(*(at + slope @ angles for at, slope in zip(here, slopes, strict=True)))
         moments = _moments(kind, cell, unknowns, found=found, mesh=how.mesh)
-        result = residual(kind, cell, unknowns, moments=moments, size=how.size)
-        return result, result
+        return residual(kind, cell, unknowns, moments=moments, size=how.size)
 
-    jacobian, result = jax.jacfwd(whole, has_aux=True)(unknowns)
-    return result, jacobian
+    return with_jacobian(whole, unknowns)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nfl_pruning.numerics.root import Evaluate, implicit
+from nfl_pruning.numerics.root import Evaluate, implicit, with_jacobian
 from nfl_pruning.theory.equations import Terms, residual, unpack
 from nfl_pruning.theory.fast.cell import Cell, Kind
 from nfl_pruning.theory.fast.equations import kept_weight, masses
@@ -83,17 +83,6 @@ def _terms(cell: Cell, probe: Probe, size: Array) -> Terms:
     )
 
 
-def _twice(function, x: Array) -> tuple[Array, Array]:
-    """(value, Jacobian)."""
-
-    def both(x: Array) -> tuple[Array, Array]:
-        value = function(x)
-        return value, value
-
-    jacobian, value = jax.jacfwd(both, has_aux=True)(x)
-    return value, jacobian
-
-
 def solve_in_sample(kind: Kind, cells: tuple[Cell, Cell], probe: Probe, *, nodes: Nodes) -> Answer:
     """As ``solve_cell``, for a probe with memory; ``rho`` is its cosine, edges are in u.
 
@@ -117,7 +106,7 @@ def solve_in_sample(kind: Kind, cells: tuple[Cell, Cell], probe: Probe, *, nodes
 
     def at(ridge: Array, rows: list[Rows]) -> Evaluate:
         held = frozen._replace(ridge=ridge)
-        return lambda x: _twice(lambda x: value(x, held, frozen_probe, rows)[0], x)
+        return lambda x: with_jacobian(lambda x: value(x, held, frozen_probe, rows)[0], x)
 
     still = at_rest()
     few = rows_at(still, PATH)

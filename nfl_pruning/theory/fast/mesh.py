@@ -91,7 +91,7 @@ def build_mesh(
     cell, unknowns = jax.lax.stop_gradient((cell, unknowns))
     norm, unit = direction(unknowns)
     geo = geometry(unit, cell.rho)
-    layers = _layers(kind, cell, geo)
+    layers = _layers(kind, cell)
     bends = _bends(cell, norm, jnp.exp(unknowns[3]))
     across = _x_features(geo, layers)
     centres, widths = (jnp.concatenate(pair) for pair in zip(bends, across, strict=True))
@@ -123,12 +123,16 @@ class _Layers(NamedTuple):
     u: Array
 
 
-def _layers(kind: Kind, cell: Cell, geo: Geometry) -> _Layers:
+def _layers(kind: Kind, cell: Cell) -> _Layers:
+    return _Layers(*link_rises(kind, cell), cell.edges.ravel())
+
+
+def link_rises(kind: Kind, cell: Cell) -> tuple[Array, Array]:
+    """Places and widths of the link's rises in the folded z, for all labels; shape (rises,)."""
     scale = jnp.maximum(cell.scale, 1e-12)
-    rises = [(label * place, width) for label in kind.labels for place, width in kind.link.rises]
-    z = jnp.stack([jnp.asarray(place, float) for place, _ in rises]) / scale
-    width = jnp.stack([jnp.asarray(width, float) for _, width in rises]) / scale
-    return _Layers(z, width, cell.edges.ravel())
+    folded = [(label * place, width) for label in kind.labels for place, width in kind.link.rises]
+    places, widths = (jnp.asarray(part, float) / scale for part in zip(*folded, strict=True))
+    return places, widths
 
 
 def _bends(cell: Cell, norm: Array, kappa: Array) -> tuple[Array, Array]:

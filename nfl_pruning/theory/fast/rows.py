@@ -19,7 +19,7 @@ from nfl_pruning.theory.equations import unpack
 from nfl_pruning.theory.fast.cell import Cell, Kind
 from nfl_pruning.theory.fast.geometry import REACH
 from nfl_pruning.theory.fast.memory import Probe
-from nfl_pruning.theory.fast.mesh import PANEL_NODES, Nodes, graded, panel_rule, uniform
+from nfl_pruning.theory.fast.mesh import PANEL_NODES, Nodes, graded, link_rises, panel_rule, uniform
 
 FLAT = 1e-9
 
@@ -88,17 +88,9 @@ def _between(cuts: Array, count: int) -> tuple[Array, Array]:
     return u, (half[:, None] * w).ravel() * normal_density(u)
 
 
-def _rises(kind: Kind, cell: Cell) -> tuple[Array, Array]:
-    """Places and widths of the link's rises in the folded z, for both labels; shape (rises,)."""
-    scale = jnp.maximum(cell.scale, 1e-12)
-    folded = [(label * place, width) for label in kind.labels for place, width in kind.link.rises]
-    places, widths = (jnp.asarray(part, float) / scale for part in zip(*folded, strict=True))
-    return places, widths
-
-
 def _u_edges(kind: Kind, cell: Cell, probe: Probe, x: Array, panels: int) -> Array:
     a_u, a_p, tau, _ = unpack(x)
-    places, widths = _rises(kind, cell)
+    places, widths = link_rises(kind, cell)
     lean = jnp.maximum(jnp.abs(cell.rho), FLAT)
     rise_at = jnp.where(cell.rho < 0, -1.0, 1.0) * places / lean
     rise = jnp.sqrt(widths**2 + 1 - cell.rho**2) / lean
@@ -119,7 +111,7 @@ def _xi_edges(
     a_u, a_p, tau, kappa = unpack(x)
     s = jnp.hypot(a_p, tau)
     perp = jnp.sqrt(jnp.maximum(1 - cell.rho**2, 0.0))
-    places, widths = _rises(kind, cell)
+    places, widths = link_rises(kind, cell)
     lean = jnp.maximum(perp * jnp.abs(a_p) / s, FLAT)
     rise_at = jnp.where(a_p < 0, -1.0, 1.0) * (places - cell.rho * u) / lean
     rise = jnp.hypot(widths, perp * tau / s) / lean
