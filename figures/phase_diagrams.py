@@ -14,12 +14,13 @@ from nfl_pruning.records import Record, RecordStore, matching
 
 NAME = "phase_diagrams"
 
-PANELS = ("alignment", "samples_per_feature", "samples_per_feature, tuned")
 LABELS = {
     "alignment": "cosine of probe and teacher",
+    "alignment, tuned": "cosine of probe and teacher,\nridge tuned for each",
     "samples_per_feature": "samples per feature",
     "samples_per_feature, tuned": "samples per feature,\nridge tuned for each",
 }
+PANELS = tuple(LABELS)
 RULES = ("aware-hardest", "aware-easiest", "agnostic-hardest", "agnostic-easiest")
 REACH = 0.1  # differences of test error beyond it have the colour of the end
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nfl_pruning.theory.abundant import solve_abundant as solve_abundant
     from nfl_pruning.theory.existence import existence_threshold as existence_threshold
     from nfl_pruning.theory.gradients import limit_function as limit_function
+    from nfl_pruning.theory.limit_values import limit_values as limit_values
     from nfl_pruning.theory.optimal import optimal_rule as optimal_rule
     from nfl_pruning.theory.proportional import solve as solve
     from nfl_pruning.theory.spectrum import solve_spectrum as solve_spectrum
@@ -50,6 +51,7 @@ _HOMES = {
     "nfl_pruning.theory.abundant": ("solve_abundant",),
     "nfl_pruning.theory.existence": ("existence_threshold",),
     "nfl_pruning.theory.gradients": ("limit_function",),
+    "nfl_pruning.theory.limit_values": ("limit_values",),
     "nfl_pruning.theory.optimal": ("optimal_rule",),
     "nfl_pruning.theory.proportional": ("solve",),
     "nfl_pruning.theory.spectrum": ("solve_spectrum",),

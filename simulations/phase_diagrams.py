@@ -17,17 +17,22 @@ NAME = "phase_diagrams"
 SAMPLES_PER_FEATURE = 6.0
 
 PRESETS = {
-    "quick": {"keep_fraction": 16, "alignment": 14, "samples_per_feature": 12, "ridge": 7},
+    "quick": {"keep_fraction": 16, "alignment": 14, "samples_per_feature": 12, "ridge": 5},
     "paper": {"keep_fraction": 60, "alignment": 50, "samples_per_feature": 50, "ridge": 25},
 }
-PANELS = ("alignment", "samples_per_feature", "samples_per_feature, tuned")
+PANELS = (
+    "alignment",
+    "alignment, tuned",
+    "samples_per_feature",
+    "samples_per_feature, tuned",
+)
 
 
 def axes_of(panel: str, sizes: dict[str, int]) -> dict[str, list[float]]:
     """The grid of a panel; a tuned one has the ridge as its last axis."""
     kept = np.geomspace(0.03, 0.97, sizes["keep_fraction"])
     grid = {"keep_fraction": kept}
-    if panel == "alignment":
+    if panel.startswith("alignment"):
         grid["alignment"] = np.linspace(-0.3, 0.98, sizes["alignment"])
     else:
         grid["samples_per_feature"] = np.geomspace(1, 100, sizes["samples_per_feature"])

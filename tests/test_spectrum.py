@@ -10,8 +10,8 @@ from nfl_pruning import SCORES, FixedProbe, Problem, make_selection, solve
 from nfl_pruning.montecarlo.spectral import simulate_spectrum
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.spectrum import Spectrum, parse_spectrum, power_law
+from nfl_pruning.theory.limit_values import VALUES, limit_values
 from nfl_pruning.theory.spectrum import genuine, solve_spectrum, spectrum_system
-from nfl_pruning.theory.spectrum_gradient import VALUES, spectrum_values
 from nfl_pruning.validation import InvalidArgumentError
 
 BASE = Problem(samples_per_feature=3, keep_fraction=0.4, probe=FixedProbe(0.8)).replace(
@@ -185,7 +185,7 @@ def test_gradients_against_differences(problem, numbers):
     with jax.enable_x64(True):
 
         def values(numbers):
-            return spectrum_values(problem, spectrum, numbers)
+            return limit_values(problem, numbers, spectrum)
 
         exact = jax.jacrev(values)(numbers)
         for name, at in numbers.items():

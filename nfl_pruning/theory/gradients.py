@@ -60,8 +60,8 @@ def limit_function(
     if taken is None:
         raise InvalidArgumentError(
             "limit_function takes threshold, random, exact or soft protocols, a score that orders "
-            "samples by the margin, logistic or squared loss and a ridge > 0; got "
-            f"{problem.describe()}."
+            "samples by the margin, logistic or squared loss and a ridge > 0; limit_values takes "
+            f"all that solve does; got {problem.describe()}."
         )
     resolution = Nodes(nodes, nodes, graded)
 

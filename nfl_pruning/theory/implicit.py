@@ -9,7 +9,7 @@ quadrature to about 1e-12, so derivatives are good to about 1e-8 for every score
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 
@@ -30,6 +29,9 @@ NUMBERS = (
     "exploit",
     "ridge",
     "samples_per_feature",
+    "exponent",
+    "pilot_samples",
+    "probe_ridge",
 )
 STEP = 2e-3
 RELATIVE_STEP = 5e-3  # of the distance to the end of a number's range
@@ -38,21 +40,33 @@ STENCIL = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))
 Solved = tuple[np.ndarray, np.ndarray]
 
 
+PROBE_FIELDS = {
+    "alignment": "alignment",
+    "probe_norm": "norm",
+    "pilot_samples": "samples_per_feature",
+    "probe_ridge": "ridge",
+}
+
+
 def with_numbers(problem: Problem, names: tuple[str, ...], values: list[float]) -> Problem:
-    """The problem with some of its numbers changed."""
+    """The problem with some of its numbers changed.
+
+    Raises:
+        UnsupportedProblemError: its probe or protocol has no such number.
+    """
     given: dict[str, Any] = dict(zip(names, values, strict=True))
-    probe = {
-        name.removeprefix("probe_"): given.pop(name)
-        for name in ("alignment", "probe_norm")
-        if name in given
-    }
-    if probe:
-        if not isinstance(problem.probe, FixedProbe):
-            raise UnsupportedProblemError("Alignment and probe norm are a fixed probe's numbers.")
-        given["probe"] = replace(problem.probe, **probe)
-    if "exploit" in given:
-        given["selection"] = replace(problem.selection, exploit=given.pop("exploit"))
-    return problem.replace(**given)
+    parts = {"probe": problem.probe, "selection": problem.selection}
+    for name in names:
+        part = "probe" if name in PROBE_FIELDS else "selection"
+        if part == "selection" and name not in ("exploit", "exponent"):
+            continue
+        field = PROBE_FIELDS.get(name, name)
+        if field not in {known.name for known in fields(parts[part])}:
+            raise UnsupportedProblemError(
+                f"{name} is no number of the {part} {parts[part].label!r}."
+            )
+        parts[part] = replace(parts[part], **{field: given.pop(name)})
+    return problem.replace(**given, **parts)
 
 
 def safe_step(name: str, value: float) -> float:
@@ -61,6 +75,7 @@ def safe_step(name: str, value: float) -> float:
         "alignment": 1 - abs(value),
         "keep_fraction": min(value, 1 - value),
         "exploit": min(value, 1 - value),
+        "exponent": min(value, 1 - value) if 0 < value < 1 else 1.0,  # of power rules: any
     }.get(name, value)
     return min(STEP * max(1.0, abs(value)), RELATIVE_STEP * room)
 

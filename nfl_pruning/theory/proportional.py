@@ -109,22 +109,51 @@ def solve(problem: Problem) -> Solution:
             return Solution(problem, Status.UNSUPPORTED, str(reason))
 
 
-def _solve(problem: Problem) -> Solution:
+@dataclass(frozen=True)
+class Posed:
+    """What is solved for a problem: its equations, or those of the limit of a vanishing ridge.
+
+    Attributes:
+        system: the equations. probe: the limit of the probe.
+        ending: why there is no fit, or None. note: what its status does not say.
+    """
+
+    system: System
+    probe: ProbeLimit
+    ending: Status | None = None
+    note: str = ""
+
+
+def pose(problem: Problem) -> Posed:
+    """The equations of a problem (call in a float64 scope).
+
+    Raises:
+        UnsupportedProblemError: the problem is not covered, or the probe's fit was not found.
+    """
     probe = probe_limit(problem)
     law = keep_law(problem, alignment=probe.alignment, margin=probe.margin)
     loss = problem.student.loss
     system = System(problem, law, loss, problem.student.ridge, probe.memory)
-    note = ""
-    if loss.hard or system.ridge == 0:
-        system = replace(system, threshold=ridge_free_threshold(system))
-        separable = problem.samples_per_feature <= system.threshold
-        if loss.hard and not separable:
-            return Solution(problem, Status.NOT_SEPARABLE, no_fit_sentence(system))
-        if separable and not (loss.hard or loss.attained):
-            return _direction(system)
-        if separable:
-            system = _constrained(system)
-            note = " Its test loss is infinite." if loss.hard else f" {LEAST_NORM}"
+    if not loss.hard and system.ridge > 0:
+        return Posed(system, probe)
+    system = replace(system, threshold=ridge_free_threshold(system))
+    separable = problem.samples_per_feature <= system.threshold
+    if not separable:
+        return Posed(system, probe, Status.NOT_SEPARABLE if loss.hard else None)
+    if not (loss.hard or loss.attained):
+        return Posed(system, probe, Status.SEPARABLE)
+    note = " Its test loss is infinite." if loss.hard else f" {LEAST_NORM}"
+    return Posed(_constrained(system), probe, note=note)
+
+
+def _solve(problem: Problem) -> Solution:
+    posed = pose(problem)
+    system, probe = posed.system, posed.probe
+    if posed.ending is Status.NOT_SEPARABLE:
+        return Solution(problem, posed.ending, no_fit_sentence(system))
+    if posed.ending is Status.SEPARABLE:
+        return _direction(system)
+    loss = system.problem.student.loss
     root, digits, error = certified_root(system)
     if digits is None:
         return Solution(
@@ -139,7 +168,7 @@ def _solve(problem: Problem) -> Solution:
     return Solution(
         problem,
         status,
-        status.sentence + note,
+        status.sentence + posed.note,
         cosine=digits.cosine,
         norm=digits.norm,
         **{name: _known(value) for name, value in risks.items()},

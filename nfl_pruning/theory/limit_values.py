@@ -1,4 +1,8 @@
-"""Derivatives of a spectrum's limit in the problem's numbers, by implicit differentiation."""
+"""Derivatives of any limit in the problem's numbers, by implicit differentiation.
+
+``gradients.limit_function`` is compiled and knows the common problems; this is for all the others
+that ``solve`` and ``solve_spectrum`` solve: other losses and protocols, no ridge, any covariance.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ from nfl_pruning.theory.mesh import LEVELS
 from nfl_pruning.theory.newton import System, equations_at, newton
 from nfl_pruning.theory.observables import observables
 from nfl_pruning.theory.ordering import UnsupportedProblemError
+from nfl_pruning.theory.proportional import no_fit_sentence, pose
 from nfl_pruning.theory.spectrum import spectrum_system
 from nfl_pruning.validation import check_choice
 
@@ -24,29 +29,41 @@ VALUES = ("cosine", "norm", "test_error", "test_loss")
 LEVEL = LEVELS[3]
 
 
-def spectrum_values(
-    problem: Problem, spectrum: Spectrum, numbers: Mapping[str, Any]
+def limit_values(
+    problem: Problem, numbers: Mapping[str, Any], spectrum: Spectrum | None = None
 ) -> dict[str, Array]:
-    """A spectrum's limit as a function that ``jax.grad`` and its kin can differentiate.
+    """The limit of a problem as a function that ``jax.grad`` and its kin can differentiate.
 
     Args:
-        problem: what does not change.
-        spectrum: covariance, teacher and perhaps probe.
+        problem: what does not change; any that ``solve`` solves.
         numbers: values for some of ``implicit.NUMBERS``, concrete or traced by ``jax.grad``,
             ``jax.jvp`` or ``jax.jacrev`` (not by ``jax.jit``), strictly inside their ranges.
+        spectrum: covariance, teacher and perhaps probe; by default isotropic inputs.
 
     Returns:
-        Float64 scalars (in a float64 scope) cosine, norm, test_error and test_loss.
+        Float64 scalars (in a float64 scope) cosine, norm, test_error and test_loss, the last not
+        for a loss that is a hard constraint: it is infinite there.
 
     Raises:
         UnsupportedProblemError: the problem has no solution here.
         InvalidArgumentError: a number is unknown or out of range.
+
+    Example:
+        >>> hinge = Problem(samples_per_feature=4, probe="fixed:0.8").replace(loss="hinge")
+        >>> with jax.enable_x64(True):
+        ...     jax.grad(lambda r: limit_values(hinge, {"keep_fraction": r})["test_error"])(0.3)
     """
     names = tuple(check_choice("number", name, NUMBERS) for name in numbers)
     values = tuple(jnp.asarray(numbers[name], float) for name in names)
 
     def system_at(given: list[float]) -> System:
-        return spectrum_system(with_numbers(problem, names, given), spectrum)[0]
+        changed = with_numbers(problem, names, given)
+        if spectrum is not None:
+            return spectrum_system(changed, spectrum)[0]
+        posed = pose(changed)
+        if posed.ending is not None:
+            raise UnsupportedProblemError(no_fit_sentence(posed.system))
+        return posed.system
 
     def solve(given: list[float]) -> tuple[np.ndarray, Callable[[], np.ndarray]]:
         system = system_at(given)
@@ -56,14 +73,18 @@ def spectrum_values(
         x = newton(root.x, system.terms(), system.rows(root.x, LEVEL), system.loss).x
         return _values(system, x), lambda: _jacobian(system_at, names, given, x)
 
-    return dict(zip(VALUES, implicit(solve, values), strict=True))
+    known = VALUES[:-1] if problem.student.loss.hard else VALUES
+    return dict(zip(known, implicit(solve, values), strict=True))
 
 
 def _values(system: System, x: np.ndarray) -> np.ndarray:
     digits = digits_of(system, x)
-    teacher = system.problem.teacher
-    found = observables(teacher, system.loss, cosine=digits.cosine, norm=digits.norm)
-    return np.array([digits.cosine, digits.norm, digits.test_error, float(found["test_loss"])])
+    teacher, loss = system.problem.teacher, system.problem.student.loss
+    found = [digits.cosine, digits.norm, digits.test_error]
+    if not loss.hard:
+        risks = observables(teacher, loss, cosine=digits.cosine, norm=digits.norm)
+        found.append(float(risks["test_loss"]))
+    return np.array(found)
 
 
 def _jacobian(
