@@ -6,6 +6,7 @@ import pytest
 
 from nfl_pruning import Problem, Status, make_selection, solve
 from nfl_pruning.theory.gradients import limit_function
+from nfl_pruning.theory.observables import zero_one_error
 from nfl_pruning.theory.sweep import solve_list, solve_many, sweep
 from nfl_pruning.validation import InvalidArgumentError
 
@@ -207,6 +208,16 @@ def test_gradients_need_double_precision_and_known_numbers():
         function(beta=1)
     with pytest.raises(InvalidArgumentError, match="takes threshold, random, exact or soft"):
         limit_function(BASE.replace(ridge=0))
+
+
+def test_errors_are_those_of_the_cosine_where_the_link_is_steep():
+    """The test error has a quadrature of its own, which no estimate of the root's error sees."""
+    steep = BASE.replace(signal=19.1, ridge=0.08, keep_fraction=0.007, keep="easiest")
+    problems = [steep.replace(loss="squared", probe="fixed:0.938"), steep, BASE]
+    found = solve_many(problems)
+    for i, problem in enumerate(problems):
+        exact = zero_one_error(problem.teacher, found["cosine"][i])
+        assert abs(found["test_error"][i] - exact) < 1e-13
 
 
 def test_a_list_of_problems_comes_back_as_solutions():

@@ -80,7 +80,7 @@ def fitted_probe(signal: float, delta: float, ridge: float, *, own: bool) -> Pro
     g, g_weight = evenly(400)
     mass = 2 * expit(signal * z)[:, None] * z_weight[:, None] * g_weight
 
-    def equations(x: np.ndarray) -> list[float]:
+    def equations(x: np.ndarray, ridge: float) -> list[float]:
         a, tau, kappa = x[0], np.exp(x[1]), np.exp(x[2])
         f = pull("logistic", a * z[:, None] + tau * g, np.asarray(kappa))
         return [
@@ -89,12 +89,21 @@ def fitted_probe(signal: float, delta: float, ridge: float, *, own: bool) -> Pro
             delta * kappa**2 * np.sum(mass * f**2) / tau**2 - 1,
         ]
 
-    for start in ([0.5, 0.0, 0.0], [2.0, -1.0, -1.0], [0.1, -2.0, -2.0], [3.0, 0.5, 2.0]):
-        found = root(equations, start, tol=1e-13)
-        if np.max(np.abs(found.fun)) < 1e-9:
-            a, tau, kappa = float(found.x[0]), *np.exp(found.x[1:])
-            return Probe(a / float(np.hypot(a, tau)), a, float(tau), float(kappa), own)
-    raise ArithmeticError("the probe's own fit was not found")
+    def found(start: list[float] | np.ndarray, ridge: float) -> np.ndarray | None:
+        answer = root(equations, start, args=(ridge,), tol=1e-13)
+        return answer.x if np.max(np.abs(answer.fun)) < 1e-9 else None
+
+    starts = ([0.5, 0.0, 0.0], [2.0, -1.0, -1.0], [0.1, -2.0, -2.0], [3.0, 0.5, 2.0])
+    x = next((x for x in (found(start, ridge) for start in starts) if x is not None), None)
+    if x is None:  # follow the root from a large ridge down
+        x = np.array([0.05, -2.0, -np.log(10 * delta)])
+        for step in np.geomspace(10.0, ridge, 60):
+            near = found(x, float(step))
+            if near is None:
+                raise ArithmeticError("the probe's own fit was not found")
+            x = near
+    a, tau, kappa = float(x[0]), *np.exp(x[1:])
+    return Probe(a / float(np.hypot(a, tau)), a, float(tau), float(kappa), own)
 
 
 @dataclass

@@ -13,10 +13,10 @@ from nfl_pruning.theory.fast.cell import Cell, Kind
 from nfl_pruning.theory.fast.geometry import direction, geometry
 from nfl_pruning.theory.fast.in_sample import solve_in_sample
 from nfl_pruning.theory.fast.memory import Probe
-from nfl_pruning.theory.fast.mesh import Nodes, build_mesh
+from nfl_pruning.theory.fast.mesh import Nodes
 from nfl_pruning.theory.fast.rule import Rule, Setting, two_bands
 from nfl_pruning.theory.fast.solver import Answer, solve_cell
-from nfl_pruning.theory.fast.table import table
+from nfl_pruning.theory.observables import error_and_loss
 
 
 class Limit(NamedTuple):
@@ -96,17 +96,11 @@ def limit(kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes) -> tuple[Li
         answer = solve_cell(kind, rough, fine, nodes=nodes)
     else:
         answer = solve_in_sample(kind, (rough, fine), memory, nodes=nodes)
-    return _report(kind, setting, answer, nodes=nodes, before=before)
+    return _report(kind, setting, answer, before=before)
 
 
-def _report(
-    kind: Kind, setting: Setting, answer: Answer, *, nodes: Nodes, before: Array
-) -> tuple[Limit, State]:
-    fine = nodes.finer()
-    law = _unpruned(kind, setting, samples=setting.samples_per_feature)
-    law = law._replace(rho=setting.alignment)
-    found = digits(kind, law, answer.x, fine)
-    rough = digits(kind, law, answer.coarse, fine)
+def _report(kind: Kind, setting: Setting, answer: Answer, *, before: Array) -> tuple[Limit, State]:
+    found, rough = (digits(kind, setting, x) for x in (answer.x, answer.coarse))
     error = jnp.max(
         jnp.stack(
             [
@@ -121,17 +115,8 @@ def _report(
     return Limit(*found, setting.alignment, error + before, answer.residual), state
 
 
-def digits(kind: Kind, cell: Cell, x: Array, nodes: Nodes) -> tuple[Array, Array, Array, Array]:
-    """Cosine, norm, test error and test loss of a fit; the cell's selection is not read."""
+def digits(kind: Kind, setting: Setting, x: Array) -> tuple[Array, Array, Array, Array]:
+    """Cosine, norm, test error and test loss of a fit."""
     norm, unit = direction(x)
-    geo = geometry(unit, cell.rho)
-    free = replace(kind, perfect=False)
-    rows = len(kind.labels)
-    whole = cell._replace(
-        edges=jnp.zeros((rows, 0)), keep=jnp.ones((rows, 1)), omega=jnp.ones((rows, 1))
-    )
-    mesh = build_mesh(free, whole, x, nodes, split=True)
-    mass = jnp.sum(table(free, whole, geo, mesh, count=nodes.zeta).whole[..., 0], axis=0)
-    mass = mass * mesh.weight
-    loss = jnp.sum(mass * kind.loss.value(norm * mesh.x))
-    return geo.c_z, norm, jnp.sum(jnp.where(mesh.x < 0, mass, 0.0)), loss
+    cosine = geometry(unit, setting.alignment).c_z
+    return cosine, norm, *error_and_loss(kind.link, kind.loss, setting.signal, cosine, norm)

@@ -71,9 +71,7 @@ def panel_rule(edges: Array) -> tuple[Array, Array]:
     return nodes, (half * w).reshape(shape) * normal_density(nodes)
 
 
-def build_mesh(
-    kind: Kind, cell: Cell, unknowns: Array, nodes: Nodes, *, split: bool = False
-) -> Mesh:
+def build_mesh(kind: Kind, cell: Cell, unknowns: Array, nodes: Nodes) -> Mesh:
     """The mesh for a cell whose root is near ``unknowns``.
 
     Args:
@@ -81,13 +79,9 @@ def build_mesh(
         cell: the problem.
         unknowns: the root, or what is known of it; graded panels alone read it.
         nodes: the resolution.
-        split: whether nodes in x come in panels that end at 0.
     """
     if not nodes.graded:
-        if not split:
-            return Mesh(*uniform(nodes.x), None)
-        panels = 2 * max(2, nodes.x // (2 * PANEL_NODES))
-        return Mesh(*panel_rule(jnp.linspace(-REACH, REACH, panels + 1)), None)
+        return Mesh(*uniform(nodes.x), None)
     cell, unknowns = jax.lax.stop_gradient((cell, unknowns))
     norm, unit = direction(unknowns)
     geo = geometry(unit, cell.rho)
@@ -95,10 +89,7 @@ def build_mesh(
     bends = _bends(cell, norm, jnp.exp(unknowns[3]))
     across = _x_features(geo, layers)
     centres, widths = (jnp.concatenate(pair) for pair in zip(bends, across, strict=True))
-    x_edges = graded(centres, widths, nodes.x // PANEL_NODES)
-    if split:
-        x_edges = jnp.sort(jnp.append(x_edges, 0.0))
-    x, weight = panel_rule(x_edges)
+    x, weight = panel_rule(graded(centres, widths, nodes.x // PANEL_NODES))
     rows = _zeta_features(geo, layers, x)
     return Mesh(x, weight, graded(*rows, nodes.zeta // PANEL_NODES))
 
