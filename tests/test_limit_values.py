@@ -1,4 +1,4 @@
-"""Derivatives of limits that the compiled solver does not know."""
+"""Derivatives of limits that the compiled solver does not know; tests/test_spectrum.py has more."""
 
 import jax
 import pytest
@@ -23,12 +23,10 @@ CASES = {
     "pilot": (BASE.replace(loss="hinge", probe="pilot:3:0.02"), {"pilot_samples": 3.0}),
     "in-sample": (BASE.replace(loss="hinge", probe="in-sample:0.05"), {"probe_ridge": 0.05}),
 }
-QUICK = ("no ridge",)
 
 
-@pytest.mark.parametrize(
-    "case", [c if c in QUICK else pytest.param(c, marks=pytest.mark.slow) for c in CASES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
 def test_gradients_against_differences_of_solve(case):
     """Central differences of certified solutions, extrapolated: error of order step^4."""
     problem, numbers = CASES[case]
