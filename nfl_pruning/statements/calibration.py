@@ -26,6 +26,7 @@ SIZES = {"quick": ((800, 1600), (3200, 1200)), "paper": ((800, 20000), (6400, 80
 EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SIMULATED = (0.0, 0.5, 1.0)
 SOFT = "soft"
+MOST_EXCESS = 1.0
 
 
 def problem_of(look: str, exponent: float = 1.0) -> Problem:
@@ -172,8 +173,10 @@ def _soft(preset: str, seed: int, plots: list[Plot]) -> list[Quantity]:
     few, many = curves
     half, whole = SIMULATED.index(0.5), SIMULATED.index(1.0)
     for n, relation in ((few, "above"), (many, "below")):
-        paired = curves[n][whole] - curves[n][half]
-        text = f"excess loss of exponent 1 less that of 1/2, n = {n}"
+        # one fit in 10^5 is nearly separable and has an excess of 8 by itself
+        capped = [np.minimum(values, MOST_EXCESS) for values in curves[n]]
+        paired = capped[whole] - capped[half]
+        text = f"excess loss, at most {MOST_EXCESS:g}, of exponent 1 less that of 1/2, n = {n}"
         value = mean_and_error(paired)
         found.append(Quantity(text, 0.0, *value, 1e-3, len(paired) - 1, relation))
     limit, (small, large) = limits(unweighted)[0], whole_rule
