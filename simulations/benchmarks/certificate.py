@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def main(count: int, seed: int, recheck: int, out: Path | None) -> None:
     parts, seconds, result = [], 0.0, {}
     for first in range(0, count, PART):
         begin = time.perf_counter()
-        parts.append(solve_many(problems[first : first + PART], progress=_say))
+        parts.append(solve_many(problems[first : first + PART], progress=_teller()))
         seconds += time.perf_counter() - begin
         result = report(parts, seconds, recheck=recheck) | {"seed": seed}
         if out:
@@ -128,9 +129,17 @@ def main(count: int, seed: int, recheck: int, out: Path | None) -> None:
     click.echo(to_json({k: v for k, v in result.items() if k not in lists}, indent=2))
 
 
-def _say(done: int, total: int) -> None:
-    if done % 500 < 5 or done == total:
-        click.echo(f"{done} of {total}", err=True)
+def _teller() -> Callable[[int, int], None]:
+    """Says how far the work is, about every 500 problems."""
+    told = 0
+
+    def say(done: int, total: int) -> None:
+        nonlocal told
+        if done - told >= 500 or done == total:
+            told = done
+            click.echo(f"{done} of {total}", err=True)
+
+    return say
 
 
 if __name__ == "__main__":
