@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +58,16 @@ class Loss:
     attained: bool = False
     hard: bool = False
     smooth: bool = True
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Registered losses go to other processes by name: their functions have none."""
+        if self.name in LOSSES and LOSSES[self.name] is self:
+            return _registered, (self.name,)
+        return super().__reduce_ex__(protocol)
+
+
+def _registered(name: str) -> Loss:
+    return LOSSES[name]
 
 
 @jax.custom_jvp

@@ -3,9 +3,12 @@
 # Texts stand for objects and numbers may be None here; a test fails where that is wrong.
 # pyright: reportArgumentType=false, reportOptionalOperand=false, reportOperatorIssue=false
 
+import pickle
+
 import pytest
 
 from nfl_pruning.links import parse_link
+from nfl_pruning.losses import LOSSES
 from nfl_pruning.probes import FixedProbe, parse_probe
 from nfl_pruning.problem import Problem, Student, Teacher
 from nfl_pruning.selections import make_selection
@@ -88,3 +91,12 @@ def test_replace_reaches_inside_and_changes_nothing_else():
     changed = problem.replace(signal=2, ridge=1, keep="easiest")
     assert (changed.teacher.signal, changed.student.ridge, changed.keep) == (2.0, 1.0, "easiest")
     assert problem == Problem()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_problem_goes_to_another_process(name):
+    problem = Problem(selection=make_selection("exact", exploit=0.3)).replace(
+        loss=name, link="flip:0.1", score="grand", probe="in-sample:0.1"
+    )
+    copy = pickle.loads(pickle.dumps(problem))
+    assert copy == problem and copy.score is problem.score

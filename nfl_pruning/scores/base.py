@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
@@ -100,6 +101,16 @@ class Score:
     ) -> Array:
         """The score in the units of the literature, shape (...,); larger = harder."""
         return self.publish(self.rank_key(logits, labels, context))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Registered scores go to other processes by name: a decorated function has no other."""
+        if self.name in SCORES and SCORES[self.name] is self:
+            return _registered, (self.name,)
+        return super().__reduce_ex__(protocol)
+
+
+def _registered(name: str) -> Score:
+    return SCORES[name]
 
 
 SCORES: Registry[Score] = Registry("score")
