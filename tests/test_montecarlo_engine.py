@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,30 @@ def test_bad_memory_sizes_are_refused(text):
 def test_a_run_that_cannot_fit_is_refused_before_it_starts():
     with pytest.raises(InvalidArgumentError, match=r"memory must be at least \d+ MiB for 300000"):
         simulate(BASE, n_features=50000, n_trials=1, memory="400MiB")
+
+
+def test_results_of_many_trials_count_towards_the_memory():
+    with pytest.raises(
+        InvalidArgumentError, match=r"memory must be at least \d+ MiB for 1000000000"
+    ):
+        estimate_cost(BASE, n_features=50, n_trials=10**9, memory="2GiB")
+    few, many = (estimate_cost(BASE, n_features=50, n_trials=n).total_bytes for n in (1, 10**6))
+    assert many - few > 10**6 * 20 * 8
+
+
+def test_records_are_those_of_the_code_that_made_them(monkeypatch):
+    """A score that changed under its name, and a package that changed, begin anew."""
+
+    def job(problem):
+        return engine.describe_job(problem, 20, 0, GaussianLaw(), 1e-9)
+
+    score = BASE.score
+    changed = replace(score, difficulty=lambda logits, labels, context: -logits[..., 0])
+    assert job(BASE) == job(BASE.replace(keep="hardest"))
+    assert job(BASE) != job(BASE.replace(score=changed))
+    before = job(BASE)
+    monkeypatch.setattr(engine, "source_hash", lambda: "other code")
+    assert job(BASE) != before
 
 
 def test_rows_that_do_not_fit_are_drawn_again_and_nothing_changes():
@@ -245,7 +270,7 @@ from nfl_pruning.records import RecordStore
 problem = Problem(samples_per_feature=6, keep_fraction=0.3, probe=FixedProbe(0.8)).replace(
     signal=2.0, ridge=0.05 / 6)
 n_features, n_trials = (100, 40_000) if where == "kill" else (50, 70)
-records = RecordStore(folder) if where == "kill" else None
+records = None if folder == "-" else RecordStore(folder)
 print("started", flush=True)
 found = simulate(problem, n_features=n_features, n_trials=n_trials, split=split, records=records)
 print(json.dumps([jax.device_count(), list(found.trials["cosine"]), list(found.trials["norm"])]))
@@ -284,11 +309,14 @@ def test_eight_devices_give_the_numbers_of_one(split):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["trials", "rows"])
-def test_two_hosts_give_the_numbers_of_one(split):
+def test_two_hosts_give_the_numbers_of_one(split, tmp_path):
+    """Though one of them has records of some trials, and the other does not."""
+    simulate(BASE, n_features=50, n_trials=30, records=RecordStore(tmp_path / "0"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    for devices, table in map(numbers, [child("host", split, r, port, "-") for r in "01"]):
+    pair = [child("host", split, rank, port, str(tmp_path / rank)) for rank in "01"]
+    for devices, table in map(numbers, pair):
         assert devices == 2
         np.testing.assert_allclose(table, reference(70), rtol=0, atol=1e-8)
 

@@ -171,7 +171,8 @@ def _announce(cases: list[tuple[Any, Any, dict[str, int]]], how: dict[str, Any])
     from nfl_pruning.montecarlo import estimate_cost
 
     for _, problem, size in cases:
-        plan = estimate_cost(problem, n_features=size["n_features"], **how)
+        counts = {name: size[name] for name in ("n_features", "n_trials")}
+        plan = estimate_cost(problem, **counts, **how)
         if plan.seconds * size["n_trials"] / plan.workers > LONG_SECONDS:
             click.echo(plan.describe(size["n_trials"]), err=True)
 

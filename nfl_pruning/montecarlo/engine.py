@@ -14,13 +14,19 @@ from nfl_pruning.montecarlo.laws import GaussianLaw, parse_law
 from nfl_pruning.montecarlo.outcome import GRADIENT_TOLERANCE
 from nfl_pruning.montecarlo.resources import RunPlan, plan_run
 from nfl_pruning.montecarlo.resume import TrialRecords
-from nfl_pruning.montecarlo.runner import Job, gather_hosts, run_trials, trials_of_host
+from nfl_pruning.montecarlo.runner import (
+    Job,
+    gather_hosts,
+    run_trials,
+    shared_by_hosts,
+    trials_of_host,
+)
 from nfl_pruning.montecarlo.sampling import make_numbers, make_plan
 from nfl_pruning.montecarlo.statistics import Until, check_until, looks
 from nfl_pruning.montecarlo.trials import Layout, Outcome, Table, empty_table, explicit_trial
 from nfl_pruning.problem import Problem
 from nfl_pruning.programs import release_programs
-from nfl_pruning.records import RecordStore
+from nfl_pruning.records import RecordStore, code_hash, source_hash
 from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number
 
 Progress = Callable[[int, int], object]
@@ -75,7 +81,7 @@ def simulate(
     devices = len(jax.devices() if split == "rows" else jax.local_devices())
     run = plan_run(
         job.plan, memory=memory, split=split, tolerance=tolerance, devices=devices,
-        smooth=job.loss.smooth,
+        n_trials=n_trials, smooth=job.loss.smooth,
     )  # fmt: skip
     keeper = TrialRecords(records, describe_job(problem, n_features, seed, law, tolerance))
     table, tally = empty_table(0), _Tally(progress, 0, n_trials)
@@ -94,16 +100,18 @@ def estimate_cost(
     problem: Problem,
     *,
     n_features: int,
+    n_trials: int = 0,
     law: str | GaussianLaw = "gaussian",
     memory: str | int | None = None,
     split: str = "auto",
 ) -> RunPlan:
     """What :func:`simulate` will do with these arguments, and its expected memory and time."""
+    n_trials = check_integer("n_trials", n_trials, 0)
     job, _ = make_job(problem, n_features=n_features, seed=0, law=law)
     devices = len(jax.devices() if split == "rows" else jax.local_devices())
     return plan_run(
         job.plan, memory=memory, split=split, tolerance=GRADIENT_TOLERANCE, devices=devices,
-        smooth=job.loss.smooth,
+        n_trials=n_trials, smooth=job.loss.smooth,
     )  # fmt: skip
 
 
@@ -138,6 +146,8 @@ def describe_job(
         "law": law.label,
         "tolerance": tolerance,
         "fields": Outcome._fields,
+        "source": source_hash(),
+        "score": code_hash(problem.score.difficulty),
     }
 
 
@@ -160,7 +170,7 @@ def _run(
     first, stop = span
     owned = trials_of_host(np.arange(first, stop), run)
     table, have = keeper.load(first, stop)
-    have = have & owned
+    have = shared_by_hosts(have, run) & owned
     table = {name: np.where(owned, values, 0) for name, values in table.items()}
     tally.add(int(have.sum()))
     try:

@@ -19,6 +19,7 @@ from nfl_pruning.validation import InvalidArgumentError, check_choice
 
 OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "calibration_slope")
 DERIVED = OBSERVABLES[2:]
+DERIVED_AT_ONCE = 2048
 LARGER_IS_BETTER = {"cosine": True, "test_error": False, "test_loss": False, "excess_risk": False}
 
 
@@ -47,7 +48,16 @@ class Trials(Mapping[str, np.ndarray]):
 
 
 def _derive(problem: Problem, cosine: np.ndarray, norm: np.ndarray) -> dict[str, np.ndarray]:
-    """Population values, padded to a power of two so that few shapes are ever compiled."""
+    """Population values, in parts: each trial takes hundreds of quadrature nodes."""
+    parts = [
+        _derive_part(problem, cosine[i : i + DERIVED_AT_ONCE], norm[i : i + DERIVED_AT_ONCE])
+        for i in range(0, max(len(cosine), 1), DERIVED_AT_ONCE)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _derive_part(problem: Problem, cosine: np.ndarray, norm: np.ndarray) -> dict[str, np.ndarray]:
+    """Padded to a power of two, so that few shapes are ever compiled."""
     count = len(cosine)
     padding = (0, max(32, 1 << (count - 1).bit_length()) - count)
     cosine, norm = (np.pad(part, padding, constant_values=np.nan) for part in (cosine, norm))

@@ -16,6 +16,7 @@ UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 COMPILER_BYTES = 400 * 2**20  # what compiling one problem and the runtime add to a process
 SAMPLE_BYTES = 200  # coordinates, scores, selection and their temporaries, a sample
+RESULT_BYTES = 1000  # a finished trial: its row of the table, copies and derived values
 KEPT_BYTES = 160  # margins, curvatures and search directions of the fit, a kept sample
 BATCH_ELEMENTS = 4_000_000  # numbers drawn in a batch: long against its launch, short for progress
 MATRICES = 6  # of the size of features x features: a Gram matrix, its factor, their temporaries
@@ -32,7 +33,8 @@ class RunPlan:
         workers: trials at a time in this process.
         batch: trials in one call of the compiled program.
         trial_bytes: memory of one trial at a time.
-        total_bytes: expected peak of resident memory above that after importing.
+        total_bytes: expected peak of resident memory above that after importing, for the number
+            of trials that was planned for.
         seconds: expected time of a trial on one CPU core, to a factor of 3.
     """
 
@@ -94,6 +96,7 @@ def plan_run(
     split: str,
     tolerance: float,
     devices: int,
+    n_trials: int = 0,
     smooth: bool = True,
 ) -> RunPlan:
     """Choose a layout and a number of workers that keep the memory budget.
@@ -106,6 +109,7 @@ def plan_run(
             each trial) or ``"auto"``.
         tolerance: gradient norm of the fits.
         devices: number of local devices, 1 for a CPU without virtual devices.
+        n_trials: whose results are held at the end.
         smooth: whether the loss has no corners.
 
     Raises:
@@ -114,7 +118,8 @@ def plan_run(
     check_choice("split", split, ("auto", "trials", "rows"))
     shards = devices if split == "rows" else 1
     most = 1 if split == "rows" else (devices if devices > 1 else _default_workers())
-    budget = None if memory is None else parse_memory(memory) - COMPILER_BYTES
+    always = COMPILER_BYTES + RESULT_BYTES * n_trials
+    budget = None if memory is None else parse_memory(memory) - always
     for store in (True, False):
         layout = Layout(store, shards, tolerance)
         one = trial_bytes(plan, layout, smooth=smooth)
@@ -125,7 +130,7 @@ def plan_run(
             break
     else:
         raise InvalidArgumentError(
-            f"memory must be at least {(one + COMPILER_BYTES) / 2**20:.0f} MiB for "
+            f"memory must be at least {(one + always) / 2**20:.0f} MiB for {n_trials} trials with "
             f"{plan.n_samples} samples of {plan.n_features} features; got {memory!r}."
         )
     elements = plan.capacity * plan.n_features
@@ -133,7 +138,7 @@ def plan_run(
     cost = DRAW_SECONDS + PASS_SECONDS * PASSES if store else DRAW_SECONDS * PASSES
     if not smooth:
         cost += GRAMS * GRAM_SECONDS * plan.n_features
-    total = COMPILER_BYTES + workers * one * (devices if split == "rows" else 1)
+    total = always + workers * one * (devices if split == "rows" else 1)
     return RunPlan(layout, int(workers), int(batch), one, int(total), elements * cost)
 
 

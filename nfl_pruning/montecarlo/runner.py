@@ -147,6 +147,16 @@ def trials_of_host(trials: np.ndarray, run: RunPlan) -> np.ndarray:
     return trials // run.batch % jax.process_count() == jax.process_index()
 
 
+def shared_by_hosts(have: np.ndarray, run: RunPlan) -> np.ndarray:
+    """Mask of the trials that count as finished: where hosts share rows, those that all have.
+
+    Hosts that share rows work on one trial together, so they must agree which are missing.
+    """
+    if jax.process_count() == 1 or run.layout.shards == 1:
+        return have
+    return np.asarray(multihost_utils.process_allgather(have)).all(axis=0)
+
+
 def gather_hosts(table: Table, run: RunPlan) -> Table:
     """Fill in what other hosts computed; entries that are not a host's own must be 0 there."""
     if jax.process_count() == 1 or run.layout.shards > 1:
