@@ -34,14 +34,16 @@ PRESETS: dict[str, list[dict[str, Any]]] = {
     "quick": [DIGITS | {"epochs": 20, "score_epoch": 10, "repeats": 5}],
     "paper": [FASHION, CNN, FASHION | {"n_train": 12000, "label_noise": 0.15}],
 }
-MORE: list[dict[str, Any]] = [
-    FASHION | {"label_noise": 0.15},
-    FASHION | {"n_train": 12000, "budget": "steps"},
-    FASHION | {"scores": OTHERS, "fractions": [0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0]},
-    CNN | {"n_train": 60000, "label_noise": 0.15},
-    DIGITS | {"epochs": 30, "score_epoch": 10, "repeats": 20},
-]
-"""Hours of work, that anyone may add to ``PRESETS`` and stop and resume at will."""
+# Hours of work each, that stop and resume at will.
+PRESETS |= {
+    "noise": [FASHION | {"label_noise": 0.15}],
+    "steps": [FASHION | {"n_train": 12000, "budget": "steps"}],
+    "scores": [
+        FASHION | {"scores": OTHERS, "fractions": [0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0]}
+    ],
+    "cnn": [CNN | {"n_train": 60000, "label_noise": 0.15}],
+    "digits": [DIGITS | {"epochs": 30, "score_epoch": 10, "repeats": 20}],
+}
 
 
 def configs(preset: str) -> list[dict[str, Any]]:
@@ -67,4 +69,4 @@ def run(preset: str, store: RecordStore, progress: Progress) -> None:
 
 
 if __name__ == "__main__":
-    run_alone(__file__, run)
+    run_alone(__file__, run, presets=PRESETS)

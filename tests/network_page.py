@@ -73,6 +73,7 @@ def _cell(verdict: Verdict) -> str:
     if verdict.difference is None or verdict.half_width is None:
         return "–"
     mark = {"beats random": " **+**", "loses to random": " **−**"}.get(verdict.text, "")
+    mark += f" ({verdict.failed} diverged)" if verdict.failed else ""
     return f"{verdict.difference:+.1f} ± {verdict.half_width:.1f}{mark}".replace("-", "−")
 
 

@@ -28,7 +28,8 @@ from nfl_pruning import (
 NAMES = {
     "Context", "FixedProbe", "InvalidArgumentError", "LINKS", "LOSSES", "Problem", "SCORES",
     "SELECTIONS", "Score", "Spectrum", "Status", "Student", "Teacher", "existence_threshold",
-    "limit_function", "make_selection", "optimal_rule", "power_law", "register_score",
+    "limit_function",
+    "limit_values", "make_selection", "optimal_rule", "power_law", "register_score",
     "register_selection", "select", "simulate", "solve", "solve_abundant", "solve_spectrum",
     "sweep",
 }  # fmt: skip

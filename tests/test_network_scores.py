@@ -229,7 +229,10 @@ class TestPlanted:
 
     @pytest.mark.parametrize(
         "name",
-        ["el2n", "grand", "loss", "entropy", "least-confidence", "margin", "aum", "deepfool"],
+        [
+            *("el2n", "grand", "loss", "entropy", "least-confidence", "margin", "aum", "deepfool"),
+            "forgetting",
+        ],
     )
     def test_easy_rank_below_hard(self, ranks, name):
         assert ranks[name]["easy"] < ranks[name]["hard"] - 100
@@ -242,6 +245,28 @@ class TestPlanted:
     @pytest.mark.parametrize("name", ["entropy", "least-confidence", "margin", "deepfool"])
     def test_label_agnostic_scores_do_not(self, ranks, name):
         assert ranks[name]["wrong"] < ranks[name]["hard"]
+
+
+def test_samples_far_from_every_cluster_are_the_least_prototypical():
+    """Two classes sit in tight clusters; one sample in ten lies between the clusters."""
+    rng = np.random.default_rng(2)
+    y = np.arange(300) % 2
+    x = 4.0 * np.eye(2, 8)[y] + 0.2 * rng.normal(size=(300, 8))
+    x[:30] = 2.0 + 1.5 * rng.normal(size=(30, 8))
+    score, samples = (
+        SCORES["prototypicality"],
+        make_samples(jnp.asarray(x, jnp.float32), np.arange(300)[None], y[None]),
+    )
+    recorder, _ = train_and_score(
+        jax.random.split(jax.random.key(0), 1),
+        samples,
+        model=make_model("mlp", 2, (8,)),
+        training=Training(epochs=3, batch_size=50),
+        look=Look((score,)),
+        epochs={score.name: [3]},
+    )
+    hardest = np.argsort(recorder.of(score.name, 3)[0])[-30:]
+    assert np.mean(hardest < 30) > 0.9
 
 
 class TestSteps:

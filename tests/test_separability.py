@@ -5,7 +5,8 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import linprog, minimize
+from scipy.optimize import linprog, minimize, minimize_scalar
+from scipy.special import expit, ndtr
 from scipy.stats import norm
 
 from nfl_pruning import existence_threshold
@@ -203,3 +204,33 @@ def test_linear_programs_change_their_mind_at_the_threshold():
             count += program.status == 0
         separable.append(count)
     assert separable[0] >= 11 and separable[1] <= 1
+
+
+@pytest.mark.parametrize("signal", [20, 1000, 1e5])
+def test_with_all_samples_kept_the_probe_does_not_matter(signal):
+    """Against one integral over the teacher's margin, refined towards the link's rise."""
+    edges = np.concatenate([[0], np.geomspace(1e-3 / signal, 10, 400)])
+    x, w = np.polynomial.legendre.leggauss(40)
+    half, middle = 0.5 * np.diff(edges)[:, None], 0.5 * (edges[1:] + edges[:-1])[:, None]
+    z, mass = (middle + half * x).ravel(), (half * w).ravel() * 2
+    mass = mass * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+
+    def part(m):
+        return (1 + m * m) * ndtr(m) + m * np.exp(-m * m / 2) / np.sqrt(2 * np.pi)
+
+    def value(log_t):
+        t = np.exp(log_t)
+        return mass @ (expit(signal * z) * part(-t * z) + expit(-signal * z) * part(t * z))
+
+    ends = (-3, np.log(1e3 * signal))
+    true = 1 / minimize_scalar(value, bounds=ends, method="bounded", options={"xatol": 1e-10}).fun
+    for alignment in (0.0, 0.8, 1.0):
+        problem = Problem(keep_fraction=1.0, probe=FixedProbe(alignment)).replace(signal=signal)
+        found = existence_threshold(problem.replace(ridge=0))
+        assert abs(found / true - 1) < 1e-6
+
+
+def test_a_threshold_that_hangs_on_few_samples():
+    """Keep-hardest near the probe's error: a plain tensor grid gives 109.31671864 (scipy)."""
+    problem = Problem(keep_fraction=0.3, probe=FixedProbe(0.8)).replace(signal=2, ridge=0)
+    assert abs(existence_threshold(problem) / 109.31671864 - 1) < 1e-8

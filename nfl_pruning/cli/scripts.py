@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -89,22 +89,28 @@ def load(path: Path) -> ModuleType:
     return module
 
 
-def run_alone(path: str, run: Callable[[str, Any, ProgressCallback], Any]) -> None:
+def run_alone(
+    path: str,
+    run: Callable[[str, Any, ProgressCallback], Any],
+    *,
+    presets: Collection[str] = PRESETS,
+) -> None:
     """The ``main`` of a simulation script: ``python simulations/NAME.py --preset quick``.
 
     Args:
         path: the script's ``__file__``.
         run: its ``run``.
+        presets: what it knows; more than the usual ones, perhaps.
     """
     from nfl_pruning.cli.cache import use_compilation_cache
     from nfl_pruning.cli.output import steps
     from nfl_pruning.records import RecordStore
 
     @click.command(help=f"Compute the records of {Path(path).stem}; finished ones are kept.")
-    @click.option("--preset", default="quick", show_default=True, help="quick or paper.")
+    @click.option("--preset", default="quick", show_default=True, help=", ".join(presets) + ".")
     def command(preset: str) -> None:
         try:
-            check_choice("preset", preset, PRESETS)
+            check_choice("preset", preset, presets)
         except InvalidArgumentError as error:
             raise click.ClickException(str(error)) from None
         use_compilation_cache()
@@ -126,7 +132,7 @@ def draw_alone(path: str, draw: Callable[[Any, Path], list[Path]]) -> None:
     from nfl_pruning.records import RecordStore
 
     @click.command(help=f"Draw {Path(path).stem} from its records.")
-    @click.option("--preset", default="quick", show_default=True, help="quick or paper.")
+    @click.option("--preset", default="quick", show_default=True, help="As it was computed.")
     def command(preset: str) -> None:
         here = Path(path)
         simulation = here.parent.parent / "simulations" / here.name

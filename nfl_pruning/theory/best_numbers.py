@@ -1,15 +1,15 @@
 """The best exploitation share, weight exponent and ridge of a protocol, by gradients of the limit.
 
 A grid of the numbers is solved at once; from its best cells a quasi-Newton method in a box follows
-the gradient that the implicit function theorem gives. The best of all cells and of all end points
-is returned, so it is never worse than the grid, with a bound on what a first-order change within
-the box still promises.
+the gradient that the implicit function theorem gives. The best of all cells, all end points, the
+problem as given, the threshold rule and random pruning is returned, so it is never worse than
+these, with a bound on what a first-order change within the box still promises.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -55,7 +55,9 @@ class BestNumbers:
         numbers: the optimised numbers by name.
         grid: the goal's least value over the grid.
         stationarity: the most that a first-order change within the box promises, of a tenth in
-            exploit and exponent and of a factor e^0.1 in the ridge; 0 at a stationary point.
+            exploit and exponent and of a factor e^0.1 in the ridge; 0 at a stationary point. NaN
+            where a rule without such numbers is best: the problem as given, the threshold rule
+            (exploit 1) or random pruning (exploit 0).
     """
 
     problem: Problem
@@ -110,7 +112,50 @@ def best_numbers(
     numbers = _named(names, best)
     learned = _with(problem, numbers)
     promise = _promise(goal_at(best)[1], best, box)
-    return BestNumbers(learned, goal, solve(learned), numbers, float(values.min()), promise)
+    found = BestNumbers(learned, goal, solve(learned), numbers, float(values.min()), promise)
+    others = _alternatives(problem, names, goal, grid=grid, starts=starts)
+    return min([found, *others], key=lambda one: np.nan_to_num(one.value, nan=np.inf))
+
+
+def _alternatives(
+    problem: Problem,
+    names: Sequence[str],
+    goal: str,
+    *,
+    grid: Mapping[str, Sequence[float]] | None,
+    starts: int,
+) -> list[BestNumbers]:
+    """What lies outside the box: the problem as it is, and all or nothing kept by score.
+
+    At exploit 1 and 0 weights mean nothing, so these are rules of their own.
+    """
+    rules = {1.0: "threshold", 0.0: "random"} if "exploit" in names else {}
+    cases = [(problem, {})]
+    cases += [(problem.replace(selection=rule), {"exploit": x}) for x, rule in rules.items()]
+    found = []
+    for case, numbers in cases:
+        if numbers and "ridge" in names:
+            tuned = best_numbers(case, over=["ridge"], goal=goal, grid=grid, starts=starts)
+            found.append(replace(tuned, numbers=numbers | tuned.numbers))
+            continue
+        solution = solve(case)
+        value = getattr(solution, goal)
+        given = _given(case, names) | numbers
+        least = float("inf") if value is None else float(value)
+        found.append(BestNumbers(case, goal, solution, given, least, float("nan")))
+    return found
+
+
+def _given(problem: Problem, names: Sequence[str]) -> dict[str, float]:
+    """The numbers that a problem comes with, as far as it has them."""
+    own = {
+        "exploit": getattr(problem.selection, "exploit", None),
+        "exponent": getattr(problem.selection, "exponent", None),
+        "ridge": problem.student.ridge,
+    }
+    if isinstance(problem.selection, ExactCalibration):
+        own["exponent"] = 1.0
+    return {name: float(own[name]) for name in names if own[name] is not None}
 
 
 def _promise(slope: np.ndarray, point: np.ndarray, box: Box) -> float:

@@ -146,7 +146,7 @@ def _goal(kind: Kind, cell: Cell, goal: int, keep: Array, log_weight: Array) -> 
     def value(keep: Array, log_weight: Array) -> Array:
         full = cell._replace(keep=keep[None], omega=jnp.exp(log_weight)[None])
         answer = solve_cell(kind, full, full, nodes=NODES, finer=NODES)
-        numbers = digits(kind, full, answer.x, NODES)
+        numbers = digits(kind, cell.rho, cell.scale, answer.x)
         return jnp.where(answer.residual < 1e-9, numbers[2 + goal], jnp.nan)
 
     return jax.value_and_grad(value, argnums=(0, 1))(keep, log_weight)

@@ -20,6 +20,7 @@ from jax import Array
 
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.ordering import UnsupportedProblemError
+from nfl_pruning.validation import InvalidArgumentError
 
 NUMBERS = (
     "signal",
@@ -70,13 +71,21 @@ def with_numbers(problem: Problem, names: tuple[str, ...], values: list[float]) 
 
 
 def safe_step(name: str, value: float) -> float:
-    """A step whose stencil stays inside the number's range."""
+    """A step whose stencil stays inside the number's range.
+
+    Raises:
+        InvalidArgumentError: the number is at an end of its range.
+    """
     room = {
         "alignment": 1 - abs(value),
         "keep_fraction": min(value, 1 - value),
         "exploit": min(value, 1 - value),
         "exponent": min(value, 1 - value) if 0 < value < 1 else 1.0,  # of power rules: any
     }.get(name, value)
+    if room <= 0:
+        raise InvalidArgumentError(
+            f"{name} must lie inside its range, not at an end, to be differentiated; got {value:g}."
+        )
     return min(STEP * max(1.0, abs(value)), RELATIVE_STEP * room)
 
 

@@ -28,6 +28,8 @@ from nfl_pruning.theory.ordering import (
     score_on_margins,
 )
 
+SMALLEST_FRACTION = 1e-12  # thresholds of smaller shares drown in rounding
+
 
 @dataclass(frozen=True)
 class KeepLaw:
@@ -83,6 +85,11 @@ def keep_law(problem: Problem, *, alignment: float, margin: Margin) -> KeepLaw:
     Raises:
         UnsupportedProblemError: the score or the selection is outside what the limit describes.
     """
+    if problem.keep_fraction < SMALLEST_FRACTION:
+        raise UnsupportedProblemError(
+            f"Limits need a keep fraction of at least {SMALLEST_FRACTION:g}; "
+            f"got {problem.keep_fraction:g}."
+        )
     label_law = LabelLaw(problem.teacher, alignment)
     if isinstance(problem.selection, PropensitySelection):
         return _propensity_law(problem.selection, problem.keep_fraction, label_law, margin)

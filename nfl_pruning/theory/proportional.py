@@ -21,6 +21,10 @@ from nfl_pruning.theory.separability import separability_threshold
 
 CERTIFIED_ERROR = 1e-6
 CONSTRAINT_RIDGE = 1.0  # any positive number gives the same fit under a hard constraint
+INTERPOLATED = (
+    "No more samples are kept than there are features, so many parameters fit them without any "
+    "loss; use ridge > 0 for one of them."
+)
 LEAST_NORM = (
     "The kept samples are separable, so many parameters have no loss; this is the shortest of them."
 )
@@ -222,7 +226,10 @@ def no_fit_sentence(system: System) -> str:
     else:
         needs = "needs at most" if hard else "needs more than"
         why = f"a fit {needs} {threshold:.6g} samples per feature"
-    return f"{status.sentence.removesuffix('.')}; {why}."
+    sentence = status.sentence
+    if system.loss.limit == INTERPOLATION.name and not hard:
+        sentence = INTERPOLATED
+    return f"{sentence.removesuffix('.')}; {why}."
 
 
 def _direction(system: System) -> Solution:

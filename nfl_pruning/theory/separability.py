@@ -56,7 +56,7 @@ class _Nodes(NamedTuple):
 def _plane_nodes(problem: Problem, law: KeepLaw, memory: Memory | None) -> _Nodes:
     layers, rho = link_layers(problem), law.label_law.alignment
     perp = np.sqrt(max(1 - rho**2, 0.0))
-    widths = np.clip(np.append(layers.widths, 0.5), 1e-3, 1e3)
+    widths = np.clip(np.append(layers.widths, 0.5), 1e-8, 1e3)
     centres = np.append(layers.places, 0.0)
     if memory is not None:  # the probe's proximal map bends over a full step
         centres = np.append(centres, np.array([1.0, -1.0]) * memory.kappa / memory.sigma)
@@ -66,8 +66,11 @@ def _plane_nodes(problem: Problem, law: KeepLaw, memory: Memory | None) -> _Node
     half, middle = 0.5 * np.diff(panels, axis=1), panels.mean(axis=1, keepdims=True)
     u, u_weight = (middle + half * x).ravel(), (half * w).ravel()
     edges = np.broadcast_to(np.linspace(-NORMAL_RANGE, NORMAL_RANGE, 25), (len(u), 25))
-    reach = np.concatenate([-(2.0 ** np.arange(-4, 2)), [0.0], 2.0 ** np.arange(-4, 2)])
-    offsets = (np.where(layers.widths > 0, layers.widths, 1.0)[:, None] * reach).ravel()
+    # a logistic tail of 40 widths holds what matters where separability hangs on few samples
+    steps = 2.0 ** np.arange(-4, 6)
+    reach = np.concatenate([-steps, [0.0], steps])
+    spread = np.where(layers.widths > 0, layers.widths, 1.0) / max(perp, 1e-3)
+    offsets = (spread[:, None] * reach).ravel()
     rises = np.repeat(layers.places, len(reach))[None] - rho * u[:, None]
     cuts = rises / max(perp, 1e-9) + offsets
     edges = np.sort(
@@ -105,24 +108,29 @@ def separability_threshold(
     label-aware rule whose threshold lies on the wrong side of 0.
     """
     nodes = _plane_nodes(problem, law, memory)
-    features = np.stack([nodes.along, nodes.side, nodes.pull])
+    size = max(1.0, problem.teacher.scale)  # the place of the saddle grows with it
+    rho, (u, across, f, mass) = law.label_law.alignment, nodes
+    perp = np.sqrt(max(1 - rho**2, 0.0))
+    z = rho * u + perp * across  # steep links bend the function of t in this direction alone
     if memory is None:
-        value, place = _saddle(features[:2], nodes.mass, np.zeros(2))
+        features = np.stack([z, rho * across - perp * u])
+        value, place = _saddle(features, mass, np.zeros(2), size)
     else:
-        rho, (u, across, f) = law.label_law.alignment, features
-        z = rho * u + np.sqrt(max(1 - rho**2, 0.0)) * across
         h = memory.sigma * u - memory.kappa * f
         f_squared = memory.tau**2 / (problem.samples_per_feature * memory.kappa**2)
         cost = np.array([0.0, 0.0, f_squared])
-        value, place = _saddle(np.stack([z, h / memory.sigma, f]), nodes.mass, cost)
-    if value < SEPARATED or np.abs(place).max() > 1e4:
+        value, place = _saddle(np.stack([z, h / memory.sigma, f]), mass, cost, size)
+    if value < SEPARATED or np.abs(place).max() > 1e4 * size:
         return np.inf
     return 1 / value
 
 
-def _saddle(features: np.ndarray, mass: np.ndarray, cost: np.ndarray) -> tuple[float, np.ndarray]:
+def _saddle(
+    features: np.ndarray, mass: np.ndarray, cost: np.ndarray, unit: float
+) -> tuple[float, np.ndarray]:
     """The saddle value and place of sum(mass Psi(t . features)) - sum(cost t^2).
 
+    ``unit`` is what t is measured by: far beyond it the search is given up.
     Convex in the entries of t without a cost, concave in those with one. Newton's direction lowers
     the gradient's norm for any such function, so the line search looks at that.
     """
@@ -138,18 +146,21 @@ def _saddle(features: np.ndarray, mass: np.ndarray, cost: np.ndarray) -> tuple[f
     t = np.zeros(len(features))
     value, slope, bend = gradient(t)
     for _ in range(MOST_STEPS):
-        size = np.linalg.norm(slope)
-        if size < 1e-14:
+        scale = np.sqrt(np.maximum(np.abs(np.diag(bend)), 1e-300))
+        size = np.linalg.norm(slope / scale)
+        if size**2 < 1e-24 * abs(value):  # about what a step still changes
             break
-        step = np.linalg.lstsq(bend, -slope, rcond=1e-14)[0]
-        step *= min(1.0, 1e3 / max(np.linalg.norm(step), 1e-300))
+        step = (
+            np.linalg.lstsq(bend / np.outer(scale, scale), -slope / scale, rcond=1e-14)[0] / scale
+        )
+        step *= min(1.0, 1e3 * unit / max(np.linalg.norm(step), 1e-300))
         for factor in 0.5 ** np.arange(30):
             there = gradient(t + factor * step)
-            if np.linalg.norm(there[1]) < (1 - 1e-4 * factor) * size:
+            if np.linalg.norm(there[1] / scale) < (1 - 1e-4 * factor) * size:
                 break
         else:
             break  # rounding level
         t, (value, slope, bend) = t + factor * step, there
-        if np.abs(t).max() > 1e5:
+        if np.abs(t).max() > 1e5 * unit:
             break
     return value, t

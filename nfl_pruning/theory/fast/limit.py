@@ -100,7 +100,8 @@ def limit(kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes) -> tuple[Li
 
 
 def _report(kind: Kind, setting: Setting, answer: Answer, *, before: Array) -> tuple[Limit, State]:
-    found, rough = (digits(kind, setting, x) for x in (answer.x, answer.coarse))
+    law = setting.alignment, setting.signal
+    found, rough = (digits(kind, *law, x) for x in (answer.x, answer.coarse))
     error = jnp.max(
         jnp.stack(
             [
@@ -115,8 +116,15 @@ def _report(kind: Kind, setting: Setting, answer: Answer, *, before: Array) -> t
     return Limit(*found, setting.alignment, error + before, answer.residual), state
 
 
-def digits(kind: Kind, setting: Setting, x: Array) -> tuple[Array, Array, Array, Array]:
-    """Cosine, norm, test error and test loss of a fit."""
+def digits(kind: Kind, rho: Array, scale: Array, x: Array) -> tuple[Array, Array, Array, Array]:
+    """Cosine, norm, test error and test loss of a fit.
+
+    Args:
+        kind: what is compiled in.
+        rho: the probe's cosine to the teacher.
+        scale: teacher margin per unit of z.
+        x: the unknowns.
+    """
     norm, unit = direction(x)
-    cosine = geometry(unit, setting.alignment).c_z
-    return cosine, norm, *error_and_loss(kind.link, kind.loss, setting.signal, cosine, norm)
+    cosine = geometry(unit, rho).c_z
+    return cosine, norm, *error_and_loss(kind.link, kind.loss, scale, cosine, norm)
