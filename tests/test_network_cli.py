@@ -109,6 +109,16 @@ def test_networks_that_diverge_are_reported(table):
     assert "6 of 6 networks diverged" in " ".join(compared.output.split())
 
 
+def test_finite_parameters_with_an_infinite_loss_have_diverged(table):
+    """After one epoch the parameters are huge but finite, and the logits are not."""
+    hot = ("--epochs", "1", "--model", "mlp", "--learning-rate", "1e20", "--models", 2)
+    trained = run("train", table, *hot, "--test-data", table, "--json")
+    found = json.loads(trained.stdout)
+    assert found["diverged"] == 2
+    assert found["accuracy"] is None
+    assert found["each_accuracy"] == [None, None]
+
+
 def test_a_killed_comparison_goes_on(table, tmp_path):
     """Killed without warning after its first repeat, it computes only the others."""
     store = tmp_path / "repeats"

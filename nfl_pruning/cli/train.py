@@ -82,8 +82,8 @@ def _run(
     from nfl_pruning.cli.output import progress
     from nfl_pruning.data import load_dataset
     from nfl_pruning.data.files import load_subset
+    from nfl_pruning.networks.experiment import measure_rows
     from nfl_pruning.networks.models import make_model
-    from nfl_pruning.networks.scoring import logits_of
     from nfl_pruning.networks.splits import network_inputs
     from nfl_pruning.networks.training import is_finite, make_samples, train
 
@@ -114,8 +114,10 @@ def _run(
     each: list[float | None] = []
     if test is not None:
         places = np.tile(np.arange(n, n + len(test)), (count, 1))
-        right = logits_of(network, state.params, x, rows=places).argmax(axis=2) == test.y
-        each = [float(r.mean()) if ok else None for r, ok in zip(right, finite, strict=True)]
+        labels = np.tile(test.y, (count, 1))
+        found = measure_rows(network, state.params, x, rows=places, labels=labels)
+        finite = np.array([np.isfinite(loss) for _, loss in found])
+        each = [right if ok else None for (right, _), ok in zip(found, finite, strict=True)]
     valid = [value for value in each if value is not None]
     return {
         "data": dataset.name,

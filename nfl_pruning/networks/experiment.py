@@ -264,8 +264,26 @@ def measure(
     model: nn.Module, params: Any, split: Split, own: np.ndarray
 ) -> list[tuple[float, float]]:
     """(accuracy, loss) on the test rows of each replica's repeat; NaN where it diverged."""
-    labels = split.test_labels[own]
-    logits = logits_of(model, params, split.x, rows=split.test_rows[own]).astype(np.float64)
+    rows, labels = split.test_rows[own], split.test_labels[own]
+    return measure_rows(model, params, split.x, rows=rows, labels=labels)
+
+
+def measure_rows(
+    model: nn.Module, params: Any, x: Array, *, rows: np.ndarray, labels: np.ndarray
+) -> list[tuple[float, float]]:
+    """(accuracy, mean cross-entropy) of each replica on its own rows.
+
+    Both are NaN for a replica whose parameters or whose loss are not finite: parameters can be
+    finite and yet so large that the logits are not, and then the accuracy means nothing.
+
+    Args:
+        model: the network.
+        params: stacked parameters.
+        x: inputs, shape (n, d).
+        rows: of x, shape (replicas, rows).
+        labels: class codes, same shape.
+    """
+    logits = logits_of(model, params, x, rows=rows).astype(np.float64)
     right = (logits.argmax(axis=2) == labels).mean(axis=1)
     at_label = np.take_along_axis(logits, labels[..., None], axis=2)[..., 0]
     with np.errstate(invalid="ignore"):
