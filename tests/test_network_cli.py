@@ -119,6 +119,27 @@ def test_finite_parameters_with_an_infinite_loss_have_diverged(table):
     assert found["each_accuracy"] == [None, None]
 
 
+def test_train_sees_the_inputs_that_score_saw(table, tmp_path, monkeypatch):
+    """Rows far away in --test-data do not move the inputs of the training rows."""
+    from nfl_pruning.networks import splits
+
+    seen = []
+    plain = splits.network_inputs
+
+    def watched(x, **how):
+        seen.append(plain(x, **how))
+        return seen[-1]
+
+    monkeypatch.setattr(splits, "network_inputs", watched)
+    far = tmp_path / "far.npz"
+    np.savez(far, x=np.full((30, 4), 50.0), y=np.array(["ant", "bee", "cat"])[np.arange(30) % 3])
+    assert run("score", table, *SMALL).exit_code == 0
+    assert run("train", table, *SMALL, "--test-data", far).exit_code == 0
+    scored, trained = seen
+    np.testing.assert_array_equal(scored, trained[:90])
+    assert trained[90:].min() > 10
+
+
 def test_a_killed_comparison_goes_on(table, tmp_path):
     """Killed without warning after its first repeat, it computes only the others."""
     store = tmp_path / "repeats"

@@ -34,10 +34,29 @@ class TestExperiment:
         assert split.train_rows.shape == (3, 70)
         for i in range(3):
             assert not set(split.train_rows[i]) & set(split.test_rows[i])
-            np.testing.assert_array_equal(split.test_labels[i], data.y[split.test_rows[i]])
-            wrong = split.train_labels[i] != data.y[split.train_rows[i]]
+            np.testing.assert_array_equal(split.test_labels[i], data.y[split.test_rows[i] % 100])
+            wrong = split.train_labels[i] != data.y[split.train_rows[i] % 100]
             assert wrong.sum() == 14
-        assert set(split.train_rows[0]) != set(split.train_rows[1])
+        assert set(split.train_rows[0] % 100) != set(split.train_rows[1] % 100)
+
+    def test_moments_of_a_table_are_those_of_the_training_rows(self):
+        data = table(100)
+        split = make_split(jax.random.key(0), data, repeats=3, validation=0.2, imbalance=3)
+        for i in range(3):
+            one = split.only(i)
+            own = data.x[one.train_rows[0]]
+            wanted = (data.x - own.mean(axis=0)) / own.std(axis=0)
+            np.testing.assert_allclose(one.x, wanted, atol=1e-5)
+            for name in ("train_rows", "valid_rows", "test_rows"):
+                ours, alone = getattr(split, name)[i], getattr(one, name)[0]
+                np.testing.assert_array_equal(split.x[ours], one.x[alone])
+
+    def test_grey_levels_are_scaled_by_a_fixed_map(self):
+        grey = np.random.default_rng(0).uniform(size=(40, 2, 2))
+        data = make_dataset("grey", grey, np.arange(40) % 2)
+        split = make_split(jax.random.key(0), data, repeats=3)
+        np.testing.assert_array_equal(split.x, (2 * data.x - 1).astype(np.float32))
+        assert split.test_rows.max() < 40
 
     def test_one_repeat_alone_is_what_it_is_among_others(self):
         data = table(100)
@@ -48,7 +67,7 @@ class TestExperiment:
         together = probe_scores(root, split, epochs=when, **rest)["loss"]
         alone = probe_scores(root, split.only(2), epochs=when, **rest)["loss"]
         np.testing.assert_allclose(alone[0], together[2], rtol=1e-4)
-        np.testing.assert_array_equal(split.only(2).test_rows[0], split.test_rows[2])
+        np.testing.assert_array_equal(split.only(2).test_rows[0], split.test_rows[2] % 100)
 
     def test_imbalance_thins_classes_in_geometric_steps(self):
         data = table(600)
@@ -99,8 +118,8 @@ class TestExperiment:
     def test_a_test_part_stays_apart(self):
         data, test = table(40), table(20, seed=1)
         split = make_split(jax.random.key(0), data, test, repeats=2, n_train=25)
-        assert split.train_rows.max() < 40
-        np.testing.assert_array_equal(split.test_rows, [np.arange(40, 60)] * 2)
+        assert (split.train_rows % 60).max() < 40
+        np.testing.assert_array_equal(split.test_rows % 60, [np.arange(40, 60)] * 2)
         np.testing.assert_array_equal(split.test_labels[1], test.y)
 
     def test_noise_reaches_every_other_class_alike(self):

@@ -21,13 +21,13 @@ from nfl_pruning.cli.verdict_table import draw, report_losses, show
 
 HELP = """Compare pruning rules with random pruning on DATA, over paired repeats.
 
-Each repeat splits off a test set (30 %, or the test part of data that have one), trains one
-probe on the training set, scores that set, prunes it by each rule, and trains a fresh network on
-what is kept. The test set is read once: after the last epoch or, with --validation, at the epoch
-that the held-out rows chose. All rules of a repeat share split, probe, initialisation and order.
-The verdict is a paired t test over repeats; Holm's correction runs over all comparisons at keep
-fractions up to 0.3. A network whose loss becomes NaN is reported and left out. The exit code is 0
-whatever the verdict.
+Each repeat splits off a test set (30 %, or the test part of data that have one), trains one probe
+on the training set, scores that set, prunes it by each rule, and trains a fresh network on what is
+kept. Tables are standardised with the moments of the repeat's training rows. The test set is read
+once: after the last epoch or, with --validation, at the epoch that the held-out rows chose. All
+rules of a repeat share split, probe, initialisation and order. The verdict is a paired t test over
+repeats; Holm's correction runs over all comparisons at keep fractions up to 0.3. A network whose
+loss becomes NaN is reported and left out. The exit code is 0 whatever the verdict.
 
 Finished repeats are recorded (--records): a run that was stopped goes on where it was when the same
 command is given again.

@@ -13,10 +13,13 @@ from nfl_pruning.cli.options import json_option
 
 HELP = """Train networks on the rows and weights of --subset (on all of DATA without it).
 
-The loss is the weighted mean sum w loss / sum w over the kept rows. Accuracy is read once, after
-the last epoch: on the test part of data that have one, or on --test-data. Data without a test
-part get the accuracy on the rows that were dropped, which is no fair test: the rule chose them. To
-measure what pruning costs, use nfl-pruning compare, which holds out a test set first.
+The loss is the weighted mean sum w loss / sum w over the kept rows. Tables are standardised with
+the moments of all rows of DATA, kept or not, as in nfl-pruning score, and never of --test-data.
+
+Accuracy is read once, after the last epoch: on the test part of data that have one, or on
+--test-data. Data without a test part get the accuracy on the rows that were dropped, which is no
+fair test: the rule chose them. To measure what pruning costs, use nfl-pruning compare, which holds
+out a test set first.
 
 \b
 Examples:
@@ -97,7 +100,7 @@ def _run(
     test, tested_on = _test_set(data, data_dir, test_data, dataset, kept)
     network = make_model(model, len(dataset.classes), dataset.shape)
     table = dataset.x if test is None else np.concatenate([dataset.x, test.x])
-    x = jnp.asarray(network_inputs(table, is_image=dataset.is_image))
+    x = jnp.asarray(network_inputs(table, is_image=dataset.is_image, fitted=dataset.x))
     rows = np.tile(kept, (count, 1))
     plan, start = training.plan(len(kept), n), time.perf_counter()
     with progress(plan.epochs, "training") as advance:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +13,23 @@ from jax import Array
 from nfl_pruning.data.dataset import Dataset
 from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number
 
+ROWS = ("train_rows", "valid_rows", "test_rows")
+PER_REPEAT = ("train_labels", "valid_labels", "test_labels", "numbers")
 
-class Split(NamedTuple):
+
+@dataclass(frozen=True)
+class Split:
     """Training, validation and test rows of every repeat, over one table of inputs.
 
+    Grey levels in [0, 1] are scaled by a fixed map, so all repeats share one block of ``x``. Other
+    inputs are standardised with the moments of a repeat's own training rows, and never of its
+    validation or test rows; then ``x`` holds a block of n inputs for each repeat, one after
+    another, and row i of the data is row ``place * n + i`` of ``x``.
+
     Attributes:
-        x: inputs for the network, shape (n, d), float32.
-        train_rows: shape (repeats, n_train).
+        table: inputs as the data have them, training part before test part, shape (n, d).
+        is_image: whether they are pixels.
+        train_rows: rows of ``x``, shape (repeats, n_train).
         train_labels: labels as trained on, noise included, same shape.
         valid_rows: shape (repeats, n_valid); n_valid is 0 without a validation part.
         valid_labels: labels with the same noise as the training labels.
@@ -29,7 +40,8 @@ class Split(NamedTuple):
         numbers: which repeats these are, shape (repeats,); repeat i owns ``fold_in(root, i)``.
     """
 
-    x: Array
+    table: np.ndarray
+    is_image: bool
     train_rows: np.ndarray
     train_labels: np.ndarray
     valid_rows: np.ndarray
@@ -40,23 +52,50 @@ class Split(NamedTuple):
     shape: tuple[int, ...]
     numbers: np.ndarray
 
+    @cached_property
+    def x(self) -> Array:
+        """Inputs for the network, float32, shape (n, d), or (repeats n, d) where standardised."""
+        if _is_grey(self.table, self.is_image):
+            return jnp.asarray(network_inputs(self.table, is_image=True))
+        n = len(self.table)
+        blocks = [
+            network_inputs(self.table, is_image=self.is_image, fitted=self.table[own % n])
+            for own in self.train_rows
+        ]
+        return jnp.asarray(np.concatenate(blocks))
+
     def only(self, place: int) -> Split:
-        """The split of one repeat; it trains as it would among the others."""
-        part = slice(place, place + 1)
-        names = [name for name in self._fields if name not in ("x", "n_classes", "shape")]
-        return self._replace(**{name: getattr(self, name)[part] for name in names})
+        """The split of one repeat; it trains as it would among the others.
+
+        Its rows count within its own block of inputs, so they are rows of the data.
+        """
+        part, n = slice(place, place + 1), len(self.table)
+        rows = {name: getattr(self, name)[part] % n for name in ROWS}
+        return replace(self, **rows, **{name: getattr(self, name)[part] for name in PER_REPEAT})
 
 
-def network_inputs(x: np.ndarray, *, is_image: bool) -> np.ndarray:
+def _is_grey(x: np.ndarray, is_image: bool) -> bool:
+    """Whether these are grey levels in [0, 1]."""
+    return bool(is_image and x.min() >= 0 and x.max() <= 1)
+
+
+def network_inputs(
+    x: np.ndarray, *, is_image: bool, fitted: np.ndarray | None = None
+) -> np.ndarray:
     """Inputs for a network, float32: grey levels in [0, 1] become 2 x - 1, others are standardised.
 
-    Standardising takes the moments of all rows given, and no label.
+    Args:
+        x: the inputs, shape (n, d).
+        is_image: whether they are pixels.
+        fitted: the rows that the network trains on, shape (m, d), all of x by default: they alone
+            decide which of the two it is, and give the moments. No label is used.
     """
-    if is_image and x.min() >= 0 and x.max() <= 1:
+    fitted = x if fitted is None else fitted
+    if _is_grey(fitted, is_image):
         return (2 * x - 1).astype(np.float32)
     from nfl_pruning.multinomial import fit_scaling
 
-    return fit_scaling(x, is_image=is_image)(x).astype(np.float32)
+    return fit_scaling(fitted, is_image=is_image)(x).astype(np.float32)
 
 
 def make_split(
@@ -72,6 +111,9 @@ def make_split(
     imbalance: float = 1.0,
 ) -> Split:
     """Draw the rows of each repeat; repeat i uses ``fold_in(root, i)``.
+
+    Inputs that are standardised take the moments of each repeat's training rows (see
+    :class:`Split`).
 
     Args:
         root: typed key.
@@ -116,9 +158,10 @@ def make_split(
         noisy_labels(jax.random.fold_in(pair[1], 1), clean[own], label_noise, n_classes)
         for pair, own in zip(keys, valid, strict=True)
     ]
-    x = jnp.asarray(network_inputs(table, is_image=train.is_image))
-    labelled = (rows, np.array(noisy), valid, np.array(checked), tested, clean[tested])
-    return Split(x, *labelled, n_classes, train.shape, np.arange(repeats))
+    numbers, grey = np.arange(repeats), _is_grey(table, train.is_image)
+    block = (0 if grey else len(table)) * numbers[:, None]
+    labelled = (rows + block, np.array(noisy), valid + block, np.array(checked), tested + block)
+    return Split(table, train.is_image, *labelled, clean[tested], n_classes, train.shape, numbers)
 
 
 def _thinned(pool: np.ndarray, labels: np.ndarray, n_classes: int, imbalance: float) -> np.ndarray:
