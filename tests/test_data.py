@@ -1,6 +1,7 @@
 """Data sets: what is read, how labels are coded, what the hash promises, and what is refused."""
 
 import gzip
+import json
 import shutil
 import struct
 import tarfile
@@ -10,7 +11,7 @@ import pytest
 
 from nfl_pruning.data import load_dataset, make_dataset
 from nfl_pruning.data.cifar import FILES
-from nfl_pruning.data.files import load_scores
+from nfl_pruning.data.files import load_contract, load_scores
 from nfl_pruning.data.idx import read_idx
 from nfl_pruning.validation import InvalidArgumentError
 
@@ -260,6 +261,18 @@ def test_scores_of_every_format_agree(tmp_path):
 def test_unfit_scores_are_refused(tmp_path, content, words):
     np.save(tmp_path / "s.npy", content)
     refused(lambda: load_scores(tmp_path / "s.npy", "abc", 3), *words)
+
+
+def test_zeros_and_ones_of_a_known_score_are_scores(tmp_path):
+    """What score writes is no mask, however coarse; a hash or a text alone proves nothing."""
+    values = np.array([1.0, 0.0, 1.0])
+    stated = {"data_hash": "abc", "config": json.dumps({"score": "forgetting"})}
+    np.savez(tmp_path / "s.npz", scores=values, **stated)
+    np.testing.assert_array_equal(load_scores(tmp_path / "s.npz", "abc", 3), values)
+    assert load_contract(tmp_path / "s.npz") == {"score": "forgetting"}
+    for other in ({}, {"data_hash": "abc"}, stated | {"config": "{"}, stated | {"config": "[NaN]"}):
+        np.savez(tmp_path / "s.npz", scores=values, **other)
+        refused(lambda: load_scores(tmp_path / "s.npz", "abc", 3), "mask")
 
 
 def test_scores_of_other_data_or_kind_are_refused(tmp_path):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +92,9 @@ def load_scores(path: Path, data_hash: str, n_samples: int) -> np.ndarray:
     """Difficulty scores computed elsewhere, in data-set order, shape (n,), larger = harder.
 
     Reads a .npz with ``scores`` (its ``data_hash``, when present, must be the data's), a .npy, or
-    a .csv of one number a line, where a first line that is no number counts as a header.
+    a .csv of one number a line, where a first line that is no number counts as a header. Nothing
+    but zeros and ones is taken for a mask, unless the file says how the scores were computed (see
+    :func:`load_contract`): a score such as forgetting can be that coarse.
 
     Raises:
         InvalidArgumentError: unreadable, another length, not finite, or a mask or logits by shape.
@@ -113,7 +117,8 @@ def load_scores(path: Path, data_hash: str, n_samples: int) -> np.ndarray:
         raise InvalidArgumentError(
             f"scores in {path} must be {n_samples} numbers, one a sample; got shape {scores.shape}."
         )
-    if scores.dtype.kind not in "iuf" or np.isin(scores, (0, 1)).all():
+    coarse = scores.dtype.kind in "iuf" and np.isin(scores, (0, 1)).all()
+    if scores.dtype.kind not in "iuf" or (coarse and load_contract(path) is None):
         raise InvalidArgumentError(
             f"scores in {path} must be real numbers, larger = harder; "
             f"these look like {'a mask' if scores.dtype.kind in 'biuf' else 'text'}."
@@ -125,6 +130,27 @@ def load_scores(path: Path, data_hash: str, n_samples: int) -> np.ndarray:
             f"scores in {path} must be finite; {bad} of {n_samples} are not."
         )
     return scores
+
+
+def load_contract(path: Path) -> dict[str, Any] | None:
+    """How the scores in a file were computed: the ``config`` that ``score`` writes.
+
+    None for files that do not hold both ``data_hash`` and ``config``, an object in strict JSON.
+    """
+    if path.suffix.lower() != ".npz":
+        return None
+    arrays = read_npz(path, (), ("data_hash", "config"))
+    if len(arrays) < 2:
+        return None
+
+    def refuse(name: str) -> None:
+        raise ValueError(name)
+
+    try:
+        found = json.loads(str(arrays["config"]), parse_constant=refuse)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def load_subset(path: Path, data_hash: str, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
