@@ -28,8 +28,8 @@ from nfl_pruning.selections.balanced import BALANCES, select_by_class
 from nfl_pruning.validation import (
     InvalidArgumentError,
     check_choice,
-    check_integer,
     check_number,
+    check_seed,
 )
 
 
@@ -121,7 +121,8 @@ def prune(
 
     Args:
         dataset: n samples.
-        seed: whole number >= 0; split into one key for the pilot splits and one for the selection.
+        seed: whole number in [0, 2^32); split into one key for the pilot splits and one for the
+            selection.
         score: registered name or score; ignored by protocols that do not use one.
         keep: ``"hardest"`` or ``"easiest"``.
         keep_fraction: share to keep, in (0, 1].
@@ -214,7 +215,7 @@ def check_rule(
     Raises:
         InvalidArgumentError: out of range, unknown, or more than a linear probe can supply.
     """
-    check_integer("seed", seed, 0)
+    check_seed(seed)
     check_number("keep_fraction", keep_fraction, "(0, 1]")
     check_choice("keep", keep, ("hardest", "easiest"))
     rule = make_selection(selection, exploit=check_number("exploit", exploit, "[0, 1]"))

@@ -51,6 +51,25 @@ def check_integer(name: str, value: Any, low: int) -> int:
     return number
 
 
+def check_seed(value: Any, *, bits: int = 32) -> int:
+    """Return ``value`` as an int when it is a whole number in [0, 2^bits), else raise.
+
+    Args:
+        value: what the caller passed.
+        bits: 32 where keys are made at JAX's default precision, which drops all higher bits of a
+            seed; 63 where they are made in a float64 scope.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or not 0 <= number < 2**bits:
+        raise InvalidArgumentError(
+            f"seed must be a whole number of at least 0 and below 2^{bits}; got {value!r}."
+        )
+    return number
+
+
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """Return ``value`` when it is one of ``choices``, else raise and name the nearest one."""
     known = list(choices)

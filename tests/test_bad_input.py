@@ -19,6 +19,13 @@ from nfl_pruning import (
     select,
     simulate,
 )
+from nfl_pruning.adversary.find import find
+from nfl_pruning.data import load_dataset
+from nfl_pruning.montecarlo.spectral import simulate_spectrum
+from nfl_pruning.pruning import prune
+from nfl_pruning.spectrum import parse_spectrum
+from nfl_pruning.statements import STATEMENTS
+from nfl_pruning.validation import check_seed
 from shell import shell
 
 CASES = [
@@ -57,6 +64,13 @@ CASES = [
     ("simulate --n-features 10.5", "n_features", "whole number", "10.5"),
     ("simulate --n-trials 0", "n_trials", "at least 1", "0"),
     ("simulate --seed -1", "seed", "at least 0", "-1"),
+    ("simulate --seed 9223372036854775808", "seed", "below 2^63", "9223372036854775808"),
+    ("simulate --seed " + 5000 * "9", "seed", "below 2^63", "999"),
+    *(
+        (f"{command} --seed {seed}", "seed", "at least 0 and below 2^32", seed)
+        for command in ("score", "train", "compare", "prune", "verify", "adversary")
+        for seed in (str(2**32), "-1", "--1", "1,2", "²", 5000 * "9")
+    ),
     ("simulate --n-features 50 --keep-fraction 0.001", "keep_fraction", "fewer than one", "0.001"),
     ("simulate --n-features 20 --keep-fraction 0.01 --protocol exact", "explore", "exploit", "100"),
     ("reproduce --preset quik", "preset", "nearest: quick", "'quik'"),
@@ -72,7 +86,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("line", "argument", "allowed", "value"), CASES, ids=lambda text: text)
+@pytest.mark.parametrize(
+    ("line", "argument", "allowed", "value"), CASES, ids=lambda text: text[:80]
+)
 def test_one_sentence_and_exit_code_2(
     capsys, tmp_path, monkeypatch, line, argument, allowed, value
 ):
@@ -86,6 +102,15 @@ def test_one_sentence_and_exit_code_2(
     for part in (argument, allowed, value):
         assert part in ran.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_seeds_end_where_keys_would_repeat():
+    """Outside float64 a key drops the high bits of its seed; inside, 63 bits count."""
+    words = lambda seed: tuple(jax.random.key_data(jax.random.key(seed)).tolist())  # noqa: E731
+    assert check_seed(2**32 - 1) == 2**32 - 1
+    assert len({words(seed) for seed in (0, 1, 2**32 - 1)}) == 3
+    with jax.enable_x64(True):
+        assert len({words(check_seed(s, bits=63)) for s in (0, 2**32, 2**63 - 1)}) == 3
 
 
 def test_json_output_stays_empty_on_bad_input(capsys):
@@ -102,6 +127,9 @@ def test_a_sweep_with_one_bad_value_computes_nothing(capsys, monkeypatch):
 
 
 KEY = jax.random.key(0)
+DIGITS = load_dataset("digits")
+IDENTITY = parse_spectrum("power:1:1:20")
+RIDGED = Problem(student=Student(ridge=0.1))
 
 BAD: list[Any] = [
     (lambda: Problem(samples_per_feature=0), "samples_per_feature"),
@@ -116,6 +144,11 @@ BAD: list[Any] = [
     (lambda: make_selection("soft:x"), "soft"),
     (lambda: simulate(Problem(), n_features=0, n_trials=1), "n_features"),
     (lambda: simulate(Problem(), n_features=10, n_trials=1.5), "n_trials"),  # pyright: ignore
+    (lambda: find("el2n", 0.3, seed=2**32), "seed"),
+    (lambda: prune(DIGITS, seed=2**32), "seed"),
+    (lambda: STATEMENTS["grand-el2n"].check(seed=2**32), "seed"),
+    (lambda: simulate(Problem(), n_features=10, n_trials=1, seed=2**63), "seed"),
+    (lambda: simulate_spectrum(RIDGED, IDENTITY, n_trials=1, seed=2**63), "seed"),
     (lambda: select(KEY, np.array([0.0, np.nan]), 0.5), "1 of 2"),
     (lambda: select(KEY, np.zeros((1, 1)), 0.5), "shape"),
     (lambda: select(KEY, np.zeros(0), 0.5), "shape"),

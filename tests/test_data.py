@@ -5,6 +5,7 @@ import json
 import shutil
 import struct
 import tarfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -266,11 +267,13 @@ def test_unfit_scores_are_refused(tmp_path, content, words):
 def test_zeros_and_ones_of_a_known_score_are_scores(tmp_path):
     """What score writes is no mask, however coarse; a hash or a text alone proves nothing."""
     values = np.array([1.0, 0.0, 1.0])
-    stated = {"data_hash": "abc", "config": json.dumps({"score": "forgetting"})}
+    stated: dict[str, Any] = {"data_hash": "abc", "config": json.dumps({"score": "forgetting"})}
     np.savez(tmp_path / "s.npz", scores=values, **stated)
     np.testing.assert_array_equal(load_scores(tmp_path / "s.npz", "abc", 3), values)
     assert load_contract(tmp_path / "s.npz") == {"score": "forgetting"}
-    for other in ({}, {"data_hash": "abc"}, stated | {"config": "{"}, stated | {"config": "[NaN]"}):
+    bare = {"data_hash": "abc"}
+    others: list[dict[str, Any]] = [{}, bare, bare | {"config": "{"}, bare | {"config": "[NaN]"}]
+    for other in others:
         np.savez(tmp_path / "s.npz", scores=values, **other)
         refused(lambda: load_scores(tmp_path / "s.npz", "abc", 3), "mask")
 

@@ -15,7 +15,7 @@ from nfl_pruning.adversary.ranking import check_score, provably_constant, tracea
 from nfl_pruning.adversary.search import search
 from nfl_pruning.adversary.simulate import SimulatedGap, simulate_gap
 from nfl_pruning.scores.base import SCORES, Score
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number, check_seed
 
 FOUND, NONE_FOUND, NONE_EXISTS = "found", "none-found", "none-exists"
 LEAST_GAP = 1e-3  # excess loss, in nats, below which a gap does not matter
@@ -128,7 +128,7 @@ def find(
         score: registered name, ``module:function``, or a :class:`Score`.
         keep_fraction: r, in (0, 1).
         keep: which end stays.
-        seed: of the starting points and the simulation.
+        seed: of the starting points and the simulation, a whole number in [0, 2^32).
         effort: starting points of the search.
 
     Raises:
@@ -137,6 +137,7 @@ def find(
     score = load_score(score) if isinstance(score, str) else score
     keep_fraction = check_number("keep_fraction", keep_fraction, "(0, 1)")
     check_choice("keep", keep, ("hardest", "easiest"))
+    check_seed(seed)
     check_score(score)
     about = {"score": score.name, "keep": keep, "keep_fraction": keep_fraction}
     if provably_constant(score):

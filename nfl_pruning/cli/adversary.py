@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nfl_pruning.cli.options import json_option
+from nfl_pruning.cli.options import json_option, seed_of, seed_option
 
 if TYPE_CHECKING:
     from nfl_pruning.adversary.find import Finding
@@ -33,7 +33,7 @@ Examples:
 @click.option("--keep-fraction", default="0.3", show_default=True, metavar="R", help="In (0, 1).")
 @click.option("--keep", default="hardest", show_default=True, metavar="END",
               help="End of the score that stays: hardest or easiest.")  # fmt: skip
-@click.option("--seed", default="0", show_default=True, metavar="N", help="Whole number >= 0.")
+@seed_option
 @click.option("--effort", default="6", show_default=True, metavar="N",
               help="Starting points of the search, >= 1.")  # fmt: skip
 @click.option("--out", default=None, metavar="FILE", type=click.Path(path_type=Path),
@@ -49,7 +49,7 @@ def command(
     from nfl_pruning.validation import InvalidArgumentError, check_integer
 
     fraction = numbers(keep_fraction)[0]
-    whole = check_integer("seed", numbers(seed, int)[0], 0)
+    whole = seed_of(seed)
     starts = check_integer("effort", numbers(effort, int)[0], 1)
     if out is not None and (out.suffix not in (".png", ".pdf") or not out.parent.is_dir()):
         raise InvalidArgumentError(

@@ -16,7 +16,7 @@ from nfl_pruning.cli.network_options import (
     training_from,
     whole,
 )
-from nfl_pruning.cli.options import json_option
+from nfl_pruning.cli.options import json_option, seed_of
 from nfl_pruning.cli.verdict_table import draw, report_losses, show
 
 HELP = """Compare pruning rules with random pruning on DATA, over paired repeats.
@@ -140,7 +140,7 @@ def _run(
     from nfl_pruning.records import RecordStore, source_hash
 
     said = options | {"model": model, "n_train": n_train}
-    count, start_seed = whole("repeats", repeats, 2), whole("seed", seed)
+    count, start_seed = whole("repeats", repeats, 2), seed_of(seed)
     plan = _plan(epoch, options)
     dataset = load_dataset(data, data_dir=data_dir)
     test = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nfl_pruning.cli.options import numbers, seed_option
 from nfl_pruning.validation import InvalidArgumentError, check_integer
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _OPTIONS = (
 )
 
 data_options = (
-    click.option("--seed", default="0", show_default=True, metavar="N", help="Whole number >= 0."),
+    seed_option,
     click.option("--data-dir", metavar="DIR", help="Folder of a named data set's files."),
 )
 
@@ -42,7 +43,7 @@ def network_options(function: Callable) -> Callable:
 
 def whole(name: str, text: str, low: int = 0) -> int:
     """A whole number from the command line, or a sentence."""
-    return check_integer(name, int(text) if text.lstrip("-").isdecimal() else text, low)
+    return check_integer(name, numbers(text, int)[0] if "," not in text else text, low)
 
 
 def real(text: str) -> Any:

@@ -48,6 +48,19 @@ _OPTIONS = (
 json_option = click.option("--json", "as_json", is_flag=True, help="Strict JSON on stdout only.")
 
 
+seed_option = click.option(
+    "--seed", default="0", show_default=True, metavar="N", help="Whole number in [0, 2^32)."
+)
+
+
+def seed_of(text: str) -> int:
+    """The seed, or a sentence."""
+    from nfl_pruning.validation import check_seed
+
+    values = numbers(text, int)
+    return check_seed(values[0] if len(values) == 1 else text)
+
+
 def problem_options(function: Callable) -> Callable:
     """Add the options of a problem, all optional, to a command."""
     for name, default, text in reversed(_OPTIONS):

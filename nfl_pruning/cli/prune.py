@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nfl_pruning.cli.options import json_option
+from nfl_pruning.cli.options import json_option, seed_of, seed_option
 
 if TYPE_CHECKING:
     from nfl_pruning.pruning import Pruned
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Take these scores (.npz with scores, .npy, .csv; larger = harder) instead of a probe.",
 )
-@click.option("--seed", default="0", show_default=True, metavar="N", help="Whole number >= 0.")
+@seed_option
 @click.option("--out", metavar="FILE", help="Where to write the subset (.npz); nowhere by default.")
 @click.option("--force", is_flag=True, help="Replace an existing output.")
 @click.option("--data-dir", metavar="DIR", help="Folder of a named data set's files.")
@@ -129,16 +129,16 @@ def _run(
         check_output(out, force=force)
     model = parse_data_probe(probe, ridge=_number(probe_ridge), scale=scale)
     rule = {name: _number(value) for name, value in rule.items()}
-    whole: Any = int(seed) if seed.isdecimal() else seed
+    number = seed_of(seed)
     check_choice("balance", balance, BALANCES)
-    check_rule(seed=whole, selection=protocol, given=scores_file is not None, **rule)
+    check_rule(seed=number, selection=protocol, given=scores_file is not None, **rule)
     dataset = load_dataset(data, data_dir=data_dir)
     scores = None
     if scores_file is not None:
         scores = load_scores(Path(scores_file), dataset.hash, len(dataset))
     pruned = prune(
         dataset,
-        seed=whole,
+        seed=number,
         selection=protocol,
         probe=model,
         scores=scores,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from nfl_pruning.cli.network_options import names, network_options, training_from, whole
-from nfl_pruning.cli.options import json_option
+from nfl_pruning.cli.options import json_option, seed_of
 
 HELP = """Score every sample of DATA by networks trained on DATA; larger = harder.
 
@@ -110,7 +110,7 @@ def _run(
 
     training, member = training_from(options), SCORES[score]
     check_choice("gradient", gradient, SCOPES)
-    count, start_seed = whole("models", models, 1), whole("seed", seed)
+    count, start_seed = whole("models", models, 1), seed_of(seed)
     when = [training.epochs]
     if epoch is not None:
         when = sorted(whole("epoch", part) for part in names("epoch", epoch))

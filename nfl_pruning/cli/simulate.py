@@ -45,8 +45,8 @@ Examples:
   nfl-pruning simulate --spectrum power:1:1.5:200 --samples-per-feature 4
 """
 
-LEAST = {"n_features": 2, "n_trials": 1, "seed": 0}
-SIZES = tuple(LEAST)
+LEAST = {"n_features": 2, "n_trials": 1}
+SIZES = (*LEAST, "seed")
 LONG_SECONDS = 30.0  # a run expected to be longer is announced
 OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "calibration_slope")
 
@@ -57,7 +57,9 @@ OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "cali
     "--n-features", default="400", show_default=True, metavar="D", help="Dimension, >= 2."
 )
 @click.option("--n-trials", default="32", show_default=True, metavar="N", help="Repeats, >= 1.")
-@click.option("--seed", default="0", show_default=True, metavar="N", help="Whole number, >= 0.")
+@click.option(
+    "--seed", default="0", show_default=True, metavar="N", help="Whole number in [0, 2^63)."
+)
 @click.option(
     "--law",
     default="gaussian",
@@ -87,7 +89,7 @@ def command(
 ) -> None:
     """Simulate and solve, then print one object, a list, or a table."""
     from nfl_pruning.cli.output import progress
-    from nfl_pruning.validation import check_integer
+    from nfl_pruning.validation import check_integer, check_seed
 
     covariance = spectrum_of(spectrum, outside)
     if covariance is not None:
@@ -97,6 +99,7 @@ def command(
     for size in sizes:
         for name, low in LEAST.items():
             check_integer(name, size[name], low)
+        check_seed(size["seed"], bits=63)
     described = {key: value for key, value in options.items() if key not in SIZES}
     cases = [(point, problem, size) for point, problem in problems(described) for size in sizes]
     if covariance is None:

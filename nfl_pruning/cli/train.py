@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from nfl_pruning.cli.network_options import WITH_TEST_PART, network_options, training_from, whole
-from nfl_pruning.cli.options import json_option
+from nfl_pruning.cli.options import json_option, seed_of
 
 HELP = """Train networks on the rows and weights of --subset (on all of DATA without it).
 
@@ -91,7 +91,7 @@ def _run(
     from nfl_pruning.networks.training import is_finite, make_samples, train
 
     training = training_from(options, budget)
-    count, start_seed = whole("models", models, 1), whole("seed", seed)
+    count, start_seed = whole("models", models, 1), seed_of(seed)
     dataset = load_dataset(data, data_dir=data_dir)
     n = len(dataset)
     kept, weights = np.arange(n), np.ones(n)

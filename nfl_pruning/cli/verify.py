@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nfl_pruning.cli.options import json_option
+from nfl_pruning.cli.options import json_option, seed_of, seed_option
 from nfl_pruning.cli.scripts import PRESETS
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ Examples:
     help="quick: minutes; paper: hours, with larger samples.",
 )  # fmt: skip
 @click.option("--only", default="", metavar="ID,...", help="These statements alone.")
-@click.option("--seed", default="0", show_default=True, metavar="N", help="Whole number >= 0.")
+@seed_option
 @click.option(
     "--out", default="verification", show_default=True, metavar="DIR",
     type=click.Path(path_type=Path), help="Folder of report and records.",
@@ -47,10 +47,10 @@ Examples:
 def command(preset: str, only: str, seed: str, out: Path, fresh: bool, as_json: bool) -> int:
     """Check, print, write; the exit code says whether all is as expected."""
     from nfl_pruning.statements import STATEMENTS
-    from nfl_pruning.validation import check_choice, check_integer
+    from nfl_pruning.validation import check_choice
 
     check_choice("preset", preset, PRESETS)
-    number = check_integer("seed", int(seed) if seed.isdigit() else seed, 0)
+    number = seed_of(seed)
     names = dict.fromkeys(name.strip() for name in only.split(",")) if only else STATEMENTS
     chosen = [STATEMENTS[check_choice("only", name, STATEMENTS)] for name in names]
     _check_folder(out)

@@ -27,10 +27,9 @@ from nfl_pruning.montecarlo.trials import Layout, Outcome, Table, empty_table, e
 from nfl_pruning.problem import Problem
 from nfl_pruning.programs import release_programs
 from nfl_pruning.records import RecordStore, code_hash, source_hash
-from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number
+from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number, check_seed
 
 Progress = Callable[[int, int], object]
-MOST_SEEDS = 2**63
 
 
 def simulate(
@@ -120,9 +119,7 @@ def make_job(
 ) -> tuple[Job, GaussianLaw]:
     """Check the arguments that fix a trial's numbers."""
     n_features = check_integer("n_features", n_features, 2)
-    seed = check_integer("seed", seed, 0)
-    if seed >= MOST_SEEDS:
-        raise InvalidArgumentError(f"seed must be below 2^63; got {seed}.")
+    seed = check_seed(seed, bits=63)
     law = parse_law(law)
     student = problem.student
     if student.ridge == 0 and not student.loss.smooth and not student.loss.hard:

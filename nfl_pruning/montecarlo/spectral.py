@@ -29,7 +29,7 @@ from nfl_pruning.selections.finite import (
     realised_counts,
 )
 from nfl_pruning.spectrum import Spectrum
-from nfl_pruning.validation import InvalidArgumentError, check_integer
+from nfl_pruning.validation import InvalidArgumentError, check_integer, check_seed
 
 TOLERANCE = 1e-11  # of the gradient's norm, relative to that at 0
 MOST_STEPS = 60
@@ -79,7 +79,7 @@ def simulate_spectrum(
         spectrum: covariance, teacher and perhaps probe. Without a probe of its own, a fixed probe's
             noise is drawn anew in every trial.
         n_trials: number of training sets, >= 1; trial i depends on (seed, i) and the problem alone.
-        seed: whole number >= 0.
+        seed: whole number >= 0 and < 2^63.
 
     Returns:
         A :class:`Simulation` whose cosine and norm are the correlation of student's and teacher's
@@ -91,7 +91,7 @@ def simulate_spectrum(
     n_trials = check_integer("n_trials", n_trials, 1)
     shapes, probe_ridge = _shapes(problem, spectrum)
     with jax.enable_x64(True):
-        root = jax.random.key(check_integer("seed", seed, 0))
+        root = jax.random.key(check_seed(seed, bits=63))
         rows = []
         for trial in range(n_trials):
             key_data, key_probe = jax.random.split(jax.random.fold_in(root, trial))

@@ -26,6 +26,8 @@ from typing import Any
 from scipy.stats import chi2, nct
 from scipy.stats import t as student
 
+from nfl_pruning.validation import check_seed
+
 PRESETS = ("quick", "paper")
 SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
 LEVEL = 1e-3 / 200
@@ -261,7 +263,7 @@ class Statement:
     def check(self, preset: str = "quick", seed: int = 0, shift: float = 0) -> Evidence:
         """Measure, then judge the predictions moved by ``shift`` times what matters."""
         start = time.monotonic()
-        measured = self.measure(preset, seed)
+        measured = self.measure(preset, check_seed(seed))
         return self.judge(measured, preset, seed, shift, time.monotonic() - start)
 
     def judge(
