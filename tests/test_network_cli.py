@@ -213,6 +213,15 @@ def test_compare_ends_with_verdicts(table, tmp_path):
         assert word in text
 
 
+def test_fractions_that_look_alike_stay_apart(table):
+    fractions = "0.3000001,0.3000002"
+    extra = ("--repeats", 2, "--protocol", "threshold", "--keep-fraction", fractions)
+    found = run("compare", table, *SMALL, *extra, "--json")
+    report = json.loads(found.stdout)
+    assert list(report["accuracy"]) == fractions.split(",")
+    assert [row["keep_fraction"] for row in report["verdicts"]] == [0.3000001, 0.3000002]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

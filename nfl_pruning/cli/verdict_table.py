@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from nfl_pruning.cli.output import number, print_table, with_error
+from nfl_pruning.validation import format_number
 
 NOTE = """\
 Accuracy in per cent; differences in points with 95 % half widths over repeats;
@@ -17,13 +18,13 @@ def show(found: list[Any], accuracy: dict[float, dict[str, Any]]) -> None:
     """The verdict table on standard output."""
     rows = []
     for fraction, rules in sorted(accuracy.items()):
-        rows.append((f"{fraction:g}", "random", *_mean(rules["random"]), "", ""))
+        rows.append((format_number(fraction), "random", *_mean(rules["random"]), "", ""))
         for verdict in (v for v in found if v.keep_fraction == fraction):
             mean, failed = _mean(rules[verdict.rule])
             p = verdict.p_value if verdict.p_holm is None else verdict.p_holm
             gap = with_error(verdict.difference, verdict.half_width)
             text = verdict.text + failed
-            rows.append((f"{fraction:g}", verdict.rule, mean, gap, number(p, 2), text))
+            rows.append((format_number(fraction), verdict.rule, mean, gap, number(p, 2), text))
     print_table(
         ("keep_fraction", "rule", "accuracy", "minus random", "p", "verdict"),
         rows,
@@ -75,7 +76,7 @@ def draw(found: list[Any], path: str) -> None:
     axes.axhline(0, color="black", linestyle="--", label="random")
     axes.set(xlabel="keep fraction", ylabel="accuracy minus random (points)", xscale="log")
     fractions = sorted({verdict.keep_fraction for verdict in found})
-    axes.set_xticks(fractions, [f"{fraction:g}" for fraction in fractions])
+    axes.set_xticks(fractions, [format_number(fraction) for fraction in fractions])
     axes.minorticks_off()
     figure.legend(fontsize=7, loc="outside right upper", frameon=False)
     figure.savefig(path, dpi=150)

@@ -14,6 +14,7 @@ from nfl_pruning.networks.experiment import Arm, probe_scores, refit
 from nfl_pruning.networks.splits import Split
 from nfl_pruning.networks.training import Training
 from nfl_pruning.scores.base import Score
+from nfl_pruning.validation import format_number
 
 OBSERVABLES = ("accuracy", "loss", "epoch")
 
@@ -46,7 +47,8 @@ def run_repeat(
     Returns:
         Plain values: ``accuracy``, ``loss`` and ``epoch`` (at which the test rows were read) by
         keep fraction and rule, NaN for what diverged; ``kept`` by keep fraction; ``diverged``, the
-        number of networks without a result; ``seconds`` of ``probing`` and ``refitting``.
+        number of networks without a result; ``seconds`` of ``probing`` and ``refitting``. A keep
+        fraction is the shortest text that reads back as the same number.
     """
     start = time.perf_counter()
     keys = probe_scores(
@@ -61,7 +63,7 @@ def run_repeat(
     probing = time.perf_counter() - start
     found = {}
     for fraction in fractions:
-        found[f"{fraction:g}"] = refit(
+        found[format_number(fraction)] = refit(
             root,
             split,
             keys,
