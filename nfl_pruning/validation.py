@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 
@@ -78,6 +80,21 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     near = get_close_matches(str(value), known, n=1, cutoff=0.0)
     hint = f" (nearest: {near[0]})" if near else ""
     raise InvalidArgumentError(f"{name} must be one of {', '.join(known)}; got {value!r}{hint}.")
+
+
+def check_folder(name: str, place: str | os.PathLike[str]) -> Path:
+    """Return ``place`` when it is a folder or can become one, else raise.
+
+    Raises:
+        InvalidArgumentError: it is empty, or it or something above it is a file.
+    """
+    if not os.fspath(place):
+        raise InvalidArgumentError(f"{name} must be a folder; got ''.")
+    path = Path(place)
+    there = next(above for above in (path, *path.absolute().parents) if above.exists())
+    if not there.is_dir():
+        raise InvalidArgumentError(f"{name} must be a folder; {str(there)!r} is a file.")
+    return path
 
 
 def format_number(value: float) -> str:

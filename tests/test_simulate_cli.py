@@ -43,6 +43,10 @@ def test_a_single_trial_has_a_value_and_no_error():
         (["--law", "heavy-tails:1"], "degrees of freedom"),
         (["--law", "mixture", "--score", "grand"], "does not supply"),
         (["--seed", str(2**63)], "seed must be a whole number of at least 0 and below 2^63"),
+        (["--until-se", ""], "until-se must be a number in (0, inf); got ''"),
+        (["--records", __file__], "records must be a folder"),
+        (["--records", f"{__file__}/below"], "records must be a folder"),
+        (["--records", ""], "records must be a folder; got ''"),
         (["--memory", "1KB"], "memory must be at least"),
     ],
 )

@@ -141,7 +141,7 @@ def _run(
 
     said = options | {"model": model, "n_train": n_train}
     count, start_seed = whole("repeats", repeats, 2), seed_of(seed)
-    plan = _plan(epoch, options)
+    plan, store = _plan(epoch, options), RecordStore(_folder(records))
     dataset = load_dataset(data, data_dir=data_dir)
     test = None
     if data in WITH_TEST_PART:
@@ -153,7 +153,6 @@ def _run(
         check_counts(plan["arms"], fraction, split.train_labels)
     network = make_model(model, split.n_classes, split.shape)
     make_augment(plan["training"].augmentation, split.shape)
-    store = RecordStore(_folder(records))
     config = said | {"epoch": epoch, "seed": start_seed, "repeats": count}
     config |= {"data_hash": dataset.hash, "test_hash": test.hash if test else None}
     config |= {"kind": "compare", "source": source_hash()}
@@ -217,13 +216,11 @@ def _plan(epoch: str | None, options: dict[str, Any]) -> dict[str, Any]:
 def _folder(records: str | None) -> Path:
     """Where finished repeats are kept."""
     from nfl_pruning.cli.cache import cache_folder
-    from nfl_pruning.validation import InvalidArgumentError
+    from nfl_pruning.validation import check_folder
 
     if records is None:
         return cache_folder().parent / "compare"
-    if Path(records).exists() and not Path(records).is_dir():
-        raise InvalidArgumentError(f"records must be a folder; got {records!r}.")
-    return Path(records)
+    return check_folder("records", records)
 
 
 def _arms(scores: list[Any], options: dict[str, Any]) -> list[Any]:

@@ -102,9 +102,10 @@ def command(
         check_seed(size["seed"], bits=63)
     described = {key: value for key, value in options.items() if key not in SIZES}
     cases = [(point, problem, size) for point, problem in problems(described) for size in sizes]
+    how = _how(law, memory, until_se, records)
     if covariance is None:
         _announce(cases, {"law": law, "memory": memory})
-    simulate, solve = _faces(covariance, _how(law, memory, until_se, records))
+    simulate, solve = _faces(covariance, how)
     found, solved, done = [], {}, 0
     with progress(sum(size["n_trials"] for *_, size in cases), "trials") as advance:
         for point, problem, size in cases:
@@ -159,13 +160,16 @@ def _faces(covariance: Spectrum | None, how: dict[str, Any]) -> tuple[Callable, 
 def _how(law: str, memory: str | None, until_se: str | None, records: str | None) -> dict[str, Any]:
     """The arguments that all simulations share, checked."""
     from nfl_pruning.records import RecordStore
-    from nfl_pruning.validation import check_number
+    from nfl_pruning.validation import check_folder, check_number
 
+    until = None
+    if until_se is not None:
+        until = ("cosine", check_number("until-se", until_se, "(0, inf)"))
     return {
         "law": law,
         "memory": memory,
-        "until": until_se and ("cosine", check_number("until-se", until_se, "(0, inf)")),
-        "records": RecordStore(records) if records else None,
+        "until": until,
+        "records": None if records is None else RecordStore(check_folder("records", records)),
     }
 
 

@@ -47,13 +47,13 @@ Examples:
 def command(preset: str, only: str, seed: str, out: Path, fresh: bool, as_json: bool) -> int:
     """Check, print, write; the exit code says whether all is as expected."""
     from nfl_pruning.statements import STATEMENTS
-    from nfl_pruning.validation import check_choice
+    from nfl_pruning.validation import check_choice, check_folder
 
     check_choice("preset", preset, PRESETS)
     number = seed_of(seed)
     names = dict.fromkeys(name.strip() for name in only.split(",")) if only else STATEMENTS
     chosen = [STATEMENTS[check_choice("only", name, STATEMENTS)] for name in names]
-    _check_folder(out)
+    check_folder("out", out)
     from nfl_pruning.records import RecordStore
 
     store = RecordStore(out / "records")
@@ -74,15 +74,6 @@ def command(preset: str, only: str, seed: str, out: Path, fresh: bool, as_json: 
     else:
         _print(entries, report)
     return 0 if good else 1
-
-
-def _check_folder(out: Path) -> None:
-    """Refuse a place that cannot become a folder before minutes are spent."""
-    from nfl_pruning.validation import InvalidArgumentError
-
-    there = next(place for place in (out, *out.absolute().parents) if place.exists())
-    if not there.is_dir():
-        raise InvalidArgumentError(f"out must be a folder; {str(there)!r} is a file.")
 
 
 def check(

@@ -123,7 +123,8 @@ def make_split(
         n_train: rows in a repeat that are not tested on, validation included, before classes are
             thinned; all that remain by default.
         test_fraction: share of rows to test on, in (0, 1), where there is no test part.
-        validation: share of those n_train rows that is held out to choose an epoch, in [0, 1).
+        validation: share of those n_train rows that is held out to choose an epoch, in [0, 1); 0,
+            or a share that rounds to one row at least and leaves one at least.
         label_noise: share of training labels, and of validation labels, replaced by another class
             at random, in [0, 1].
         imbalance: the first class keeps this many times the share of the last, those between in
@@ -140,6 +141,11 @@ def make_split(
     if n_train > n - n_test:
         raise InvalidArgumentError(f"n_train must be at most {n - n_test}; got {n_train}.")
     n_valid = int(np.floor(validation * n_train + 0.5))
+    if validation > 0 and not 1 <= n_valid < n_train:
+        raise InvalidArgumentError(
+            f"validation must hold out at least one of the {n_train} training rows and leave at "
+            f"least one; got {validation}."
+        )
     table = train.x if test is None else np.concatenate([train.x, test.x])
     clean = train.y if test is None else np.concatenate([train.y, test.y])
     n_classes = len(train.classes)
