@@ -115,6 +115,7 @@ def prune(
     exploit: float = 0.5,
     probe: DataProbe | str = "pilot",
     scores: np.ndarray | None = None,
+    scores_config: Mapping[str, Any] | None = None,
     balance: str = "none",
 ) -> Pruned:
     """Prune a data set: score it through a linear probe (or take scores), then select.
@@ -130,6 +131,7 @@ def prune(
         exploit: exploitation share of calibrated protocols, in [0, 1].
         probe: the model that scores; ignored when ``scores`` are given or the rule needs none.
         scores: n difficulty scores computed elsewhere, larger = harder, in place of a probe.
+        scores_config: how these scores were computed, as plain values; kept in ``config``.
         balance: ``"none"``, or quotas by class: ``"proportional"`` or ``"equal"`` (see
             :func:`nfl_pruning.selections.balanced.class_quotas`).
 
@@ -189,7 +191,11 @@ def prune(
             "protocol": rule.label,
             "exploit": getattr(rule, "exploit", None),
             "balance": balance,
-            **_describe_scores(ranking, probe, scored.values, given=scores is not None),
+            **(
+                _describe_scores(ranking, probe)
+                if scores is None
+                else _describe_given(scored.values, scores_config)
+            ),
         },
         class_counts=counts,
         seconds={"scoring": scoring, "selecting": selecting},
@@ -243,13 +249,15 @@ def _given(scores: np.ndarray, n_samples: int) -> Scored:
     return Scored(values, values)
 
 
-def _describe_scores(
-    ranking: Score, probe: DataProbe, values: np.ndarray, *, given: bool
-) -> dict[str, Any]:
-    """Where the scores came from, as plain values."""
-    if given:
-        content = hashlib.sha256(np.ascontiguousarray(values, "<f8").tobytes()).hexdigest()
-        return {"score": "given", "scores_hash": content, "probe": None}
+def _describe_given(values: np.ndarray, contract: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Which scores were given, and how they were computed where that is known."""
+    content = hashlib.sha256(np.ascontiguousarray(values, "<f8").tobytes()).hexdigest()
+    known = None if contract is None else dict(contract)
+    return {"score": "given", "scores_hash": content, "scores_config": known, "probe": None}
+
+
+def _describe_scores(ranking: Score, probe: DataProbe) -> dict[str, Any]:
+    """Which probe made the scores, as plain values."""
     if ranking is SCORES["random"]:
         return {"score": ranking.name, "probe": None}
     return {

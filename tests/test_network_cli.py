@@ -64,7 +64,12 @@ def test_score_prune_train(table, tmp_path):
     assert pruned.exit_code == 0, pruned.output
     with np.load(subset) as archive:
         kept = archive["indices"]
+        assert json.loads(str(archive["config"]))["scores_config"] == config
     assert values[kept].min() >= np.delete(values, kept).max()
+    said = " ".join(pruned.output.split())
+    assert "grand (full gradient) by 2 x logistic after epoch 2, step 10" in said
+    shown = json.loads(run("prune", table, "--scores", scores, "--json").stdout)
+    assert shown["config"]["scores_config"] == config
     trained = json.loads(run("train", table, *SMALL, "--subset", subset, "--json").stdout)
     assert trained["n_kept"] == 45
     assert trained["steps"] == 6
@@ -208,8 +213,16 @@ def test_compare_ends_with_verdicts(table, tmp_path):
         assert (row["p_holm"] is None) == (row["keep_fraction"] > 0.3 or row["p_value"] is None)
         assert row["verdict"] in ("beats random", "loses to random", "undecided")
     assert plot.stat().st_size > 5000
-    text = run(*arguments, "--score", "el2n", "--protocol", "threshold").output
-    for word in ("verdict", "el2n hardest", "Holm", "Probing took"):
+    about, data_hash = report["config"], load_dataset(table).hash
+    assert (about["model"], about["seed"], about["gradient"]) == ("logistic", 0, None)
+    assert about["score_epochs"] == {"el2n": 1, "margin": 1}
+    assert about["data_hash"] == data_hash
+    extra = ("--score", "grand", "--gradient", "logits", "--seed", 3, "--epoch", 2)
+    text = run(*arguments, *extra, "--protocol", "threshold").output
+    stated = (
+        f"logistic, seed 3; scores after epoch 2 of 3, logits gradient; data_hash {data_hash[:12]}"
+    )
+    for word in ("verdict", "grand hardest", "Holm", "Probing took", stated):
         assert word in text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from nfl_pruning.cli.network_options import (
     whole,
 )
 from nfl_pruning.cli.options import json_option, seed_of
-from nfl_pruning.cli.verdict_table import draw, report_losses, show
+from nfl_pruning.cli.verdict_table import draw, report_losses, report_settings, show
 
 HELP = """Compare pruning rules with random pruning on DATA, over paired repeats.
 
@@ -96,7 +97,7 @@ def command(as_json: bool, plot: str | None, **options: Any) -> None:
         raise InvalidArgumentError(
             f"plot must be a .png or .pdf file in a folder that exists; got {plot!r}."
         )
-    found, accuracy, seconds, reused = _run(**options)
+    found, accuracy, seconds, reused, about = _run(**options)
     if plot is not None:
         draw(found, plot)
     if as_json:
@@ -104,9 +105,10 @@ def command(as_json: bool, plot: str | None, **options: Any) -> None:
 
         rows = [verdict.to_dict() for verdict in found]
         report = {"verdicts": rows, "accuracy": accuracy, "seconds": seconds, "reused": reused}
-        click.echo(to_json(report))
+        click.echo(to_json({"config": about} | report))
         return
     show(found, accuracy)
+    report_settings(about)
     report_losses(accuracy)
     click.echo(f"Probing took {seconds['probing']:.0f} s, refitting {seconds['refitting']:.0f} s.")
     if reused:
@@ -125,8 +127,8 @@ def _run(
     fresh: bool,
     model: str,
     **options: Any,
-) -> tuple[list[Any], dict[float, dict[str, Any]], dict[str, float], int]:
-    """Verdicts, accuracies by keep fraction and rule, seconds spent, and repeats reused."""
+) -> tuple[list[Any], dict[float, dict[str, Any]], dict[str, float], int, dict[str, Any]]:
+    """Verdicts, accuracies by keep fraction and rule, seconds, repeats reused, and settings."""
     import jax
 
     from nfl_pruning.cli.output import progress
@@ -172,7 +174,19 @@ def _run(
         name: float(sum(result["seconds"][name] for result in results))
         for name in ("probing", "refitting")
     }
-    return verdicts(accuracy), accuracy, seconds, reused
+    about = _settings(plan) | {"model": model, "seed": start_seed, "repeats": count}
+    about |= {"data": dataset.name, "data_hash": dataset.hash}
+    return verdicts(accuracy), accuracy, seconds, reused, about
+
+
+def _settings(plan: dict[str, Any]) -> dict[str, Any]:
+    """What the scores of a plan mean, and how its networks are trained."""
+    by_gradient = any(score.name == "grand" for score in plan["scores"])
+    return {
+        "score_epochs": plan["epochs"],
+        "gradient": plan["scope"] if by_gradient else None,
+        "training": asdict(plan["training"]),
+    }
 
 
 def _plan(epoch: str | None, options: dict[str, Any]) -> dict[str, Any]:

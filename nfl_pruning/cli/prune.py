@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     default="threshold",
     show_default=True,
     metavar="RULE",
-    help="threshold, random, exact, soft:S or power:A.",
+    help="threshold, random, exact, soft:S, power:A, window:OFFSET or coverage:CUT.",
 )
 @click.option(
     "--exploit",
@@ -88,7 +89,8 @@ def command(as_json: bool, **options: Any) -> None:
 
     The output holds indices (rows kept, in the order of the data), weights (one a row, 0 where
     dropped; refit with weights[indices]), scores, keep_probabilities, data_hash (SHA-256 of the
-    content) and config (JSON text).
+    content) and config (JSON text). What the file of --scores says of its scores (network, epochs,
+    steps, number of networks, gradient) is in config, under scores_config.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a fit that stops early is said in the output's own words
@@ -119,7 +121,7 @@ def _run(
     """Check everything that needs no data first, prune, and write at the very end."""
     from nfl_pruning.archive import check_output
     from nfl_pruning.data import load_dataset
-    from nfl_pruning.data.files import load_scores
+    from nfl_pruning.data.files import load_contract, load_scores
     from nfl_pruning.probing import parse_data_probe
     from nfl_pruning.pruning import check_rule, prune
     from nfl_pruning.selections.balanced import BALANCES
@@ -133,15 +135,17 @@ def _run(
     check_choice("balance", balance, BALANCES)
     check_rule(seed=number, selection=protocol, given=scores_file is not None, **rule)
     dataset = load_dataset(data, data_dir=data_dir)
-    scores = None
+    scores = contract = None
     if scores_file is not None:
         scores = load_scores(Path(scores_file), dataset.hash, len(dataset))
+        contract = load_contract(Path(scores_file))
     pruned = prune(
         dataset,
         seed=number,
         selection=protocol,
         probe=model,
         scores=scores,
+        scores_config=contract,
         balance=balance,
         **rule,
     )
@@ -185,7 +189,7 @@ def _show(pruned: Pruned, written: str | None) -> None:
     times = pruned.seconds
     console.print(f"Scoring took {times['scoring']:.2f} s, selecting {times['selecting']:.2f} s.")
     if config["score"] == "given":
-        console.print("Scores: from the given file, larger = harder.")
+        console.print(f"Scores: from the given file{_origin(config)}, larger = harder.")
     elif config["probe"]:
         console.print(f"Probe: {config['probe_note']}")
     else:
@@ -193,3 +197,16 @@ def _show(pruned: Pruned, written: str | None) -> None:
     for sentence in pruned.warnings:
         console.print(f"Note: {sentence}", style="yellow")
     console.print(f"Written to {written}." if written else "Nothing written; --out FILE.npz does.")
+
+
+def _origin(config: Mapping[str, Any]) -> str:
+    """How the given scores were computed, where the file says it as ``score`` does."""
+    known = config["scores_config"] or {}
+    if not known.keys() >= {"score", "model", "models", "epochs", "steps", "gradient"}:
+        return ""
+    gradient = f" ({known['gradient']} gradient)" if known["gradient"] else ""
+    epochs, steps = (str(known[name]).strip("[]") for name in ("epochs", "steps"))
+    return (
+        f": {known['score']}{gradient} by {known['models']} x {known['model']} after epoch "
+        f"{epochs}, step {steps}"
+    )

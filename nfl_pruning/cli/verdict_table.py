@@ -33,6 +33,16 @@ def show(found: list[Any], accuracy: dict[float, dict[str, Any]]) -> None:
     )
 
 
+def report_settings(about: dict[str, Any]) -> None:
+    """One sentence on what was compared."""
+    when = ", ".join(str(epoch) for epoch in sorted(set(about["score_epochs"].values())))
+    gradient = f", {about['gradient']} gradient" if about["gradient"] else ""
+    click.echo(
+        f"{about['model']}, seed {about['seed']}; scores after epoch {when} of "
+        f"{about['training']['epochs']}{gradient}; data_hash {about['data_hash'][:12]}."
+    )
+
+
 def _mean(values: Any) -> tuple[str, str]:
     """Mean accuracy of the networks that have one, and a remark on those that diverged."""
     import numpy as np
