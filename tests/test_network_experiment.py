@@ -79,6 +79,16 @@ class TestExperiment:
             assert set(split.train_rows[i]) < set(plain.train_rows[i])
             np.testing.assert_array_equal(split.test_rows[i], plain.test_rows[i])
 
+    def test_repeats_depend_on_each_other_only_where_classes_are_thinned(self):
+        data = table(100)
+        for imbalance, same in ((1, True), (3, False)):
+            few, many = (
+                make_split(jax.random.key(0), data, repeats=count, imbalance=imbalance)
+                for count in (1, 8)
+            )
+            own, among = few.only(0).train_rows, many.only(0).train_rows
+            assert (own.shape == among.shape and bool((own == among).all())) == same
+
     def test_validation_rows_are_apart_and_choose_the_epoch(self):
         data = table(300)
         split = make_split(jax.random.key(0), data, repeats=2, validation=0.2)

@@ -1,6 +1,7 @@
 """Pruning real data: the probe, the scores, the subset, the file and the command."""
 
 import json
+import re
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ from nfl_pruning.multinomial import fit_multinomial, fit_scaling, stratified_row
 from nfl_pruning.probing import DataProbe, parse_data_probe, probe_outputs, score_dataset
 from nfl_pruning.pruning import prune
 from nfl_pruning.scores import SCORES, Score, register_score
+from nfl_pruning.selections import SELECTIONS
 from nfl_pruning.validation import InvalidArgumentError
 
 
@@ -300,6 +302,12 @@ class TestCommand:
         found = json.loads(again.stdout)
         assert found["n_kept"] == 180
         assert found["out"] is None
+
+    @pytest.mark.parametrize("text", ["window:0.1", "coverage:0.1", "power:1", "soft:0.5"])
+    def test_help_lists_the_protocols_that_work(self, blobs, text):
+        assert prune(blobs, seed=0, selection=text).config["protocol"] == text
+        said = run("--help").output
+        assert all(re.search(rf"\b{name}\b", said) for name in SELECTIONS)
 
     def test_json_is_strict_and_alone(self):
         result = run("--protocol", "random", "--json", "--keep-fraction", 0.5)

@@ -41,7 +41,7 @@ _OPTIONS = (
     ("--score", "el2n", "Difficulty score; nfl-pruning list names them."),
     ("--keep", "hardest", "End of the score that stays: hardest or easiest."),
     ("--keep-fraction", "1", "Share of the samples kept, in (0, 1]."),
-    ("--protocol", "threshold", "threshold, random, exact, soft:S or power:A."),
+    ("--protocol", "threshold", "threshold, random, exact, soft:S, power:A or window:OFFSET."),
     ("--exploit", "0.5", "Budget share by score for exact and soft, in [0, 1]."),
 )
 

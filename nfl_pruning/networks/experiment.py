@@ -1,8 +1,10 @@
 """Paired experiments: one probe a repeat scores its training set, every rule prunes it, all refit.
 
 Repeats differ in everything random (split, label noise, probe, selection, refit); within a repeat
-all rules share these keys, so differences between rules are paired. A repeat does not depend on
-which others are computed with it, so experiments can stop after any repeat and go on later.
+all rules share these keys, so differences between rules are paired. Given the split, a repeat does
+not depend on which others are computed with it, so experiments can stop after any repeat and go on
+later. The split of repeat i depends on the number of repeats only where classes are thinned: then
+all repeats keep the same counts, those of the smallest pool of each class over all repeats.
 """
 
 from __future__ import annotations

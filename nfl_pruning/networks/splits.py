@@ -119,7 +119,8 @@ def make_split(
         root: typed key.
         train: data to train on, and to take test rows from when there is no test part.
         test: a test part, used whole in each repeat.
-        repeats: number of repeats, >= 1.
+        repeats: number of repeats, >= 1; a repeat's rows do not depend on it unless classes are
+            thinned.
         n_train: rows in a repeat that are not tested on, validation included, before classes are
             thinned; all that remain by default.
         test_fraction: share of rows to test on, in (0, 1), where there is no test part.
@@ -129,6 +130,7 @@ def make_split(
             at random, in [0, 1].
         imbalance: the first class keeps this many times the share of the last, those between in
             geometric steps (Cui et al. 2019, arXiv 1901.05555), >= 1; test rows stay as they are.
+            All repeats keep the same counts, so more repeats can mean fewer rows.
     """
     check_integer("repeats", repeats, 1)
     check_number("label_noise", label_noise, "[0, 1]")
