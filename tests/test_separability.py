@@ -223,7 +223,8 @@ def test_with_all_samples_kept_the_probe_does_not_matter(signal):
         return mass @ (expit(signal * z) * part(-t * z) + expit(-signal * z) * part(t * z))
 
     ends = (-3, np.log(1e3 * signal))
-    true = 1 / minimize_scalar(value, bounds=ends, method="bounded", options={"xatol": 1e-10}).fun
+    best = minimize_scalar(value, bounds=ends, method="bounded", options={"xatol": 1e-10})
+    true = 1 / best.fun  # pyright: ignore[reportAttributeAccessIssue]
     for alignment in (0.0, 0.8, 1.0):
         problem = Problem(keep_fraction=1.0, probe=FixedProbe(alignment)).replace(signal=signal)
         found = existence_threshold(problem.replace(ridge=0))

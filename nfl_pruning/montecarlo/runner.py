@@ -154,7 +154,7 @@ def shared_by_hosts(have: np.ndarray, run: RunPlan) -> np.ndarray:
     """
     if jax.process_count() == 1 or run.layout.shards == 1:
         return have
-    return np.asarray(multihost_utils.process_allgather(have)).all(axis=0)
+    return np.all(multihost_utils.process_allgather(have), axis=0)
 
 
 def gather_hosts(table: Table, run: RunPlan) -> Table:

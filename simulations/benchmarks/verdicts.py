@@ -25,8 +25,8 @@ from nfl_pruning.validation import InvalidArgumentError
 PAGE = """# Verdicts at other seeds
 
 `python simulations/benchmarks/verdicts.py --seeds {seeds} --folder verdicts --out docs/seeds.md`
-checks the [statements](statements.md) at seeds that nobody looked at before. Refuted controls count
-the checks in which the prediction, moved by what matters to either side, was refuted both times. z
+checks the [statements](statements.md) at twenty seeds. Refuted controls count the checks in which
+the predictions, moved by what matters to either side (claims of a sign: reversed), were refuted. z
 is (measured - predicted) / standard error over all statistical quantities of a statement. The
 margin is half of what matters over the allowance, the least of all quantities; below 1 a check is
 inconclusive. Seconds are those of a check after the first seed's, on one core.
