@@ -124,7 +124,9 @@ def gaps(records: list[dict[str, Any]]) -> str:
     typical = ", ".join(
         f"{rule} {np.median(np.abs(values)):.1f}" for rule, values in real.items() if values
     )
-    texts = [f"{gap:+.1f} points ({where})".replace("-", "−", 1) for gap, where in worst.values()]
+    texts = [
+        f"{gap:+.1f}".replace("-", "−") + f" points ({where})" for gap, where in worst.values()
+    ]
     return (
         f"Largest departure from the prediction: {texts[0]} on Gaussian inputs of this spectrum, "
         f"{texts[1]} on the real features. Median absolute departure on real features, in points: "
