@@ -68,7 +68,12 @@ CASES = [
         None,
         marks=pytest.mark.slow,
     ),
-    (SOFT.replace(selection="soft:0.5"), {"exploit": 0.4, "keep_fraction": 0.3}, None),
+    pytest.param(
+        SOFT.replace(selection="soft:0.5"),
+        {"exploit": 0.4, "keep_fraction": 0.3},
+        None,
+        marks=pytest.mark.slow,
+    ),
     (
         SOFT.replace(score="margin", link="steps:0:0.1,0.9", loss="squared"),
         {"alignment": 0.7},

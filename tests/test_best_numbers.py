@@ -80,6 +80,7 @@ def test_bad_arguments_are_one_sentence(changes, arguments, sentence):
         best_numbers(PROBLEM.replace(**changes), **arguments)
 
 
+@pytest.mark.slow
 def test_the_command_line_finds_the_same(capsys):
     arguments = ["solve", "--keep-fraction", "0.3", "--samples-per-feature", "6", "--signal", "2"]
     arguments += ["--probe", "fixed:0.8", "--protocol", "random", "--best", "ridge"]

@@ -54,7 +54,9 @@ def test_bad_memory_sizes_are_refused(text):
 
 
 def test_a_run_that_cannot_fit_is_refused_before_it_starts():
-    with pytest.raises(InvalidArgumentError, match=r"memory must be at least \d+ MiB for 300000"):
+    with pytest.raises(
+        InvalidArgumentError, match=r"memory must be at least \d+ MiB for 1 trial of 300000"
+    ):
         simulate(BASE, n_features=50000, n_trials=1, memory="400MiB")
 
 

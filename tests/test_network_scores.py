@@ -55,7 +55,9 @@ def last_layer(gradients):
 
 
 class TestGradients:
-    @pytest.mark.parametrize("name", [*MODELS])
+    @pytest.mark.parametrize(
+        "name", [n if n != "resnet" else pytest.param(n, marks=pytest.mark.slow) for n in MODELS]
+    )
     def test_grand_is_the_norm_of_each_samples_gradient(self, name):
         model, params, x, y = setting(name)
         gradients = per_sample_gradients(model, params, x, y)

@@ -129,9 +129,10 @@ def plan_run(
         if workers >= 1:
             break
     else:
+        counted = "1 trial" if n_trials < 2 else f"{n_trials} trials"
         raise InvalidArgumentError(
-            f"memory must be at least {(one + always) / 2**20:.0f} MiB for {n_trials} trials with "
-            f"{plan.n_samples} samples of {plan.n_features} features; got {memory!r}."
+            f"memory must be at least {(one + always) / 2**20:.0f} MiB for {counted} of "
+            f"{plan.n_samples} samples and {plan.n_features} features; got {memory!r}."
         )
     elements = plan.capacity * plan.n_features
     batch = max(1, min(64, BATCH_ELEMENTS // elements))
