@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import flax.linen as nn
@@ -32,7 +32,7 @@ from nfl_pruning.scores.base import Score
 from nfl_pruning.scores.evaluate import evaluate
 from nfl_pruning.validation import InvalidArgumentError, check_integer
 
-CHUNK = 4096
+CHUNK, DENSE_CHUNK = 4096, 16384  # rows at most; dense layers gain from large products
 GRADIENT_BYTES = 256 * 2**20  # bound on the memory that a chunk of gradients may take
 
 SUPPLIED = frozenset({"input_norm", "features", "trajectory", "gap_gradient", "prototypes"})
@@ -79,16 +79,23 @@ def logits_of(model: nn.Module, params: Any, x: Array, *, rows: np.ndarray) -> n
     return np.stack(found)
 
 
-def gradient_chunk(model: nn.Module, params: Any, x: Array, n_classes: int) -> int:
+@lru_cache(maxsize=32)
+def _entries(model: nn.Module, width: int) -> int:
+    """Numbers that one sample's activations hold, the input included."""
+
+    def outputs(x: Array) -> Any:
+        params = model.init(jax.random.key(0), x)
+        return model.apply(params, x, capture_intermediates=True, mutable=["intermediates"])
+
+    seen = jax.eval_shape(outputs, jax.ShapeDtypeStruct((1, width), np.float32))
+    return sum(leaf.size for leaf in jax.tree.leaves(seen)) + width
+
+
+def gradient_chunk(model: nn.Module, width: int, n_classes: int) -> int:
     """Rows that fit the memory bound when every activation is kept ``n_classes`` times over."""
-    seen = jax.eval_shape(
-        lambda own, a: model.apply(own, a, capture_intermediates=True, mutable=["intermediates"]),
-        params,
-        x[:1],
-    )
-    entries = sum(leaf.size for leaf in jax.tree.leaves(seen)) + x.shape[1]
-    patches = 1 if is_dense(model) else 9
-    return int(np.clip(GRADIENT_BYTES // (4 * entries * patches * max(n_classes, 1)), 1, CHUNK))
+    dense = is_dense(model)
+    each = 4 * _entries(model, width) * (1 if dense else 9) * max(n_classes, 1)
+    return int(np.clip(GRADIENT_BYTES // each, 1, DENSE_CHUNK if dense else CHUNK))
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,8 @@ def look_at(
     """
     look.check()
     x, y = data
-    outputs = [_outputs(model, params, x[rows]) for rows in chunks(len(x), 1024)]
+    size = DENSE_CHUNK if is_dense(model) else 1024
+    outputs = [_outputs(model, params, x[rows]) for rows in chunks(len(x), size)]
     logits = np.concatenate([np.asarray(part[0]) for part in outputs])
     found: dict[str, Any] = {}
     if "features" in look.needs:
@@ -148,11 +156,11 @@ def look_at(
     if "prototypes" in look.needs:
         found["prototypes"] = prototypes(found["features"], logits.shape[-1], look.seed)
     if "input_norm" in look.needs:
-        size = gradient_chunk(model, params, x, 2)
+        size = gradient_chunk(model, x.shape[1], 2)
         gain = [chunk_gain(model, params, x[r], y[r], look.scope) for r in chunks(len(x), size)]
         found["input_norm"] = np.concatenate(gain)
     if "gap_gradient" in look.needs:
-        size = gradient_chunk(model, params, x, logits.shape[-1])
+        size = gradient_chunk(model, x.shape[1], logits.shape[-1])
         gaps = [chunk_gap(model, params, x[r]) for r in chunks(len(x), size)]
         found["gap_gradient"] = np.concatenate(gaps)
     if trajectory is not None:
