@@ -66,7 +66,7 @@ def _plane_nodes(problem: Problem, law: KeepLaw, memory: Memory | None) -> _Node
     half, middle = 0.5 * np.diff(panels, axis=1), panels.mean(axis=1, keepdims=True)
     u, u_weight = (middle + half * x).ravel(), (half * w).ravel()
     edges = np.broadcast_to(np.linspace(-NORMAL_RANGE, NORMAL_RANGE, 25), (len(u), 25))
-    # a logistic tail of 40 widths holds what matters where separability hangs on few samples
+    # separability may hang on the few samples of the far tail: panels reach 32 widths
     steps = 2.0 ** np.arange(-4, 6)
     reach = np.concatenate([-steps, [0.0], steps])
     spread = np.where(layers.widths > 0, layers.widths, 1.0) / max(perp, 1e-3)
