@@ -40,10 +40,13 @@ def quantity(measured, error=0.01, matters=1.0, **changes):
         (quantity(1.0, error=math.nan), INCONCLUSIVE),
         (quantity(1.06, dof=None), REFUTED),  # a bound counts as it is
         (quantity(1.005, dof=None), SUPPORTED),
-        (quantity(1.2, relation="above"), SUPPORTED),
-        (quantity(0.8, relation="above"), REFUTED),
-        (quantity(1.01, relation="above"), INCONCLUSIVE),
-        (quantity(0.8, relation="below"), SUPPORTED),
+        (quantity(1.2, matters=0.1, relation="above"), SUPPORTED),
+        (quantity(0.8, matters=0.1, relation="above"), REFUTED),
+        (quantity(1.01, matters=0.1, relation="above"), INCONCLUSIVE),
+        (quantity(1.1, matters=0.1, relation="above"), INCONCLUSIVE),  # sure, but maybe too small
+        (quantity(1 + 1e-8, 1e-12, 0.1, dof=None, relation="above"), INCONCLUSIVE),
+        (quantity(0.8, matters=0.1, relation="below"), SUPPORTED),
+        (quantity(0.9, matters=0.1, relation="below"), INCONCLUSIVE),
     ],
 )
 def test_one_rule_decides(found, verdict):
@@ -57,8 +60,13 @@ def test_one_refuted_quantity_is_enough_and_precedes_an_imprecise_one():
 
 @pytest.mark.parametrize("shift", [1, -1])
 def test_a_control_counts_only_when_every_shifted_quantity_is_refuted(shift):
-    good, one_sided = quantity(1.0), quantity(1.2, relation="above")
-    assert judge([good, one_sided], shift)[0] == REFUTED
+    good = quantity(1.0)
+    for value, relation in ((1.2, "above"), (0.8, "below")):
+        one_sided = quantity(value, matters=0.1, relation=relation)
+        assert judge([good, one_sided], shift)[0] == REFUTED
+    for value, relation in ((1 + 1e-8, "above"), (1 - 1e-8, "below")):  # leads that do not matter
+        slight = quantity(value, 1e-12, 0.1, dof=None, relation=relation)
+        assert judge([good, slight], shift)[0] != REFUTED
     blind = quantity(1.0, error=0.5)  # cannot tell 1 from 2
     assert judge([good, blind], shift)[0] != REFUTED
 
@@ -77,7 +85,7 @@ def test_the_chance_to_stay_undecided_is_that_of_fresh_samples():
     rng, repeats, dof = np.random.default_rng(1), 20_000, 24
     values = rng.standard_normal((repeats, dof + 1))
     means, errors = values.mean(1), values.std(1, ddof=1) / np.sqrt(dof + 1)
-    for truth, matters, relation in ((0.0, 2.3, "equals"), (1.2, 1.0, "above")):
+    for truth, matters, relation in ((0.0, 2.3, "equals"), (2.2, 1.0, "above")):
         plan = Quantity("q", 0.0, truth, 1 / np.sqrt(dof + 1), matters, dof, relation)
         drawn = [
             Quantity("q", 0.0, truth + mean, error, matters, dof, relation).judge()

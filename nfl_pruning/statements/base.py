@@ -7,11 +7,13 @@ verdict, so no statement can choose its own tolerance:
   allowance (k standard errors, or a certified numerical error) exceeds a part of that;
 * k is the two-sided Student quantile of ``LEVEL``, small enough that a run of all statements
   (fewer than 200 measured quantities) rejects a true one with probability below 1e-3;
+* a one-sided claim must lead by what matters and by its allowance; a smaller lead is inconclusive;
 * a statement is *refuted* when any quantity is off by more than its allowance, *inconclusive* when
   any is too imprecise, and *supported* otherwise.
 
 The negative control is the same rule with every prediction moved by the smallest difference that
-matters, up and down (for one-sided claims: the opposite claim); each must be refuted.
+matters, up and down (for one-sided claims: the claim that the lead is smaller than what matters);
+each must be refuted.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ class Quantity:
         predicted: from theory; for a one-sided claim the bound.
         measured: by simulation, enumeration or an independent computation.
         error: standard error of the difference, or a bound on its numerical error.
-        matters: smallest difference from the prediction that would matter, > 0.
+        matters: smallest difference from the prediction that would matter, > 0; for a one-sided
+            claim the smallest lead that would.
         dof: degrees of freedom of the standard error (infinite for a known one), or None where
             ``error`` is a bound rather than a standard error.
         relation: ``equals``, ``above`` (measured exceeds predicted) or ``below``.
@@ -76,10 +79,15 @@ class Quantity:
         return difference / self.error if self.error > 0 else math.copysign(0.0, difference)
 
     def shifted(self, shift: float) -> Quantity:
-        """The prediction moved by ``shift`` times what matters; a bound is turned around."""
+        """The prediction moved by ``shift`` times what matters.
+
+        One-sided: the claim, whatever the shift's sign, that the lead is smaller than what matters.
+        """
         if self.relation == "equals" or shift == 0:
             return replace(self, predicted=self.predicted + shift * self.matters)
-        return replace(self, relation={"above": "below", "below": "above"}[self.relation])
+        other, sign = {"above": ("below", 1), "below": ("above", -1)}[self.relation]
+        bound = self.predicted + sign * abs(shift) * self.matters
+        return replace(self, predicted=bound, relation=other)
 
     def judge(self) -> str:
         """Supported, refuted or inconclusive."""
@@ -90,10 +98,10 @@ class Quantity:
             if abs(difference) > self.allowance:
                 return REFUTED
             return SUPPORTED if self.allowance <= POWER * self.matters else INCONCLUSIVE
-        beyond = difference if self.relation == "above" else -difference
-        if abs(beyond) <= self.allowance:
-            return INCONCLUSIVE
-        return SUPPORTED if beyond > 0 else REFUTED
+        lead = difference if self.relation == "above" else -difference
+        if lead < -self.allowance:
+            return REFUTED
+        return SUPPORTED if lead > self.allowance + self.matters else INCONCLUSIVE
 
     def chance_undecided(self) -> float:
         """Chance that fresh random numbers leave this quantity inconclusive, from its error.
@@ -108,7 +116,7 @@ class Quantity:
         allowed = allowed_errors(self.dof)
         if self.relation == "equals":
             return float(chi2.sf(dof * (POWER * self.matters / (allowed * self.error)) ** 2, dof))
-        lead = abs(self.measured - self.predicted) / self.error
+        lead = (abs(self.measured - self.predicted) - self.matters) / self.error
         return float(nct.cdf(allowed, dof, lead)) if lead < 3 * allowed else 0.0
 
 
@@ -216,10 +224,16 @@ def judge(quantities: list[Quantity], shift: float = 0) -> tuple[str, str]:
         return overall, f"all {len(moved)} quantities lie within their allowance."
     if overall == REFUTED:
         return overall, f"{telling.name}: {_difference(telling)}."
-    return overall, (
-        f"{telling.name}: its allowance {telling.allowance:.2g} is too large to tell, as "
-        f"{telling.matters:.2g} would matter."
-    )
+    return overall, f"{telling.name}: {_undecided(telling)}."
+
+
+def _undecided(quantity: Quantity) -> str:
+    if quantity.relation == "equals" or not math.isfinite(quantity.measured):
+        return (
+            f"its allowance {quantity.allowance:.2g} is too large to tell, as "
+            f"{quantity.matters:.2g} would matter"
+        )
+    return f"{_difference(quantity)}: too close to tell, as {quantity.matters:.2g} would matter"
 
 
 def _difference(quantity: Quantity) -> str:

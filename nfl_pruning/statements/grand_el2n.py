@@ -94,7 +94,7 @@ def measure(preset: str, seed: int) -> Measured:
         else:
             last = mean_and_error(FEATURES[1] * found[1])
             text = f"d (1 − rank correlation) at d = {FEATURES[1]}, probe norm {norm:g}"
-            quantities.append(Quantity(text, 0.5 * limit, *last, limit, repeats - 1, "below"))
+            quantities.append(Quantity(text, 0.5 * limit, *last, 0.1 * limit, repeats - 1, "below"))
         look = {1.0: "agnostic-easiest", 2.0: "aware-easiest", 6.0: "aware-hardest"}[norm]
         d = [float(v) for v in FEATURES]
         means = [mean_and_error(v) for v in found]
