@@ -140,27 +140,6 @@ def test_a_grid_has_named_axes_in_order():
     assert rows[5]["cosine"] == found["cosine"][0, 1, 2] and rows[5]["status"] == "certified"
 
 
-@pytest.mark.parametrize(
-    ("axes", "sentence"),
-    [
-        ({"beta": [1]}, "axes must be among .* got 'beta'"),
-        ({"ridge": []}, "axis ridge must have at least one value"),
-        ({"keep_fraction": [0.1, 1.2]}, r"keep_fraction.*got 1\.2"),
-        ({"alignment": [2]}, r"alignment.*got 2"),
-    ],
-)
-def test_bad_axes_are_named(axes, sentence):
-    with pytest.raises(InvalidArgumentError, match=sentence):
-        sweep(BASE, **axes)
-
-
-def test_alignment_is_an_axis_of_fixed_probes_alone():
-    with pytest.raises(
-        InvalidArgumentError, match=r"needs a fixed probe; got probe 'pilot:3:0\.1'"
-    ):
-        sweep(BASE.replace(probe="pilot:3:0.1"), alignment=[0.5])
-
-
 NUMBERS = {"samples_per_feature": 6.0, "ridge": 0.01, "keep_fraction": 0.3, "signal": 2.0}
 
 

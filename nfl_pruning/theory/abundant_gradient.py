@@ -15,7 +15,8 @@ from jax import Array
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.abundant import RADIUS, plane_law, solve_abundant
 from nfl_pruning.theory.ball import Risk
-from nfl_pruning.theory.implicit import difference, implicit, safe_step, with_numbers
+from nfl_pruning.theory.implicit import difference, implicit, safe_step
+from nfl_pruning.theory.numbers import with_numbers
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.plane import PLANE_LEVELS
 from nfl_pruning.validation import check_choice

@@ -9,7 +9,6 @@ quadrature to about 1e-12, so derivatives are good to about 1e-8 for every score
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -18,56 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nfl_pruning.problem import Problem
-from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.validation import InvalidArgumentError
 
-NUMBERS = (
-    "signal",
-    "alignment",
-    "probe_norm",
-    "keep_fraction",
-    "exploit",
-    "ridge",
-    "samples_per_feature",
-    "exponent",
-    "pilot_samples",
-    "probe_ridge",
-)
 STEP = 2e-3
 RELATIVE_STEP = 5e-3  # of the distance to the end of a number's range
 STENCIL = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))
 
 Solved = tuple[np.ndarray, np.ndarray]
-
-
-PROBE_FIELDS = {
-    "alignment": "alignment",
-    "probe_norm": "norm",
-    "pilot_samples": "samples_per_feature",
-    "probe_ridge": "ridge",
-}
-
-
-def with_numbers(problem: Problem, names: tuple[str, ...], values: list[float]) -> Problem:
-    """The problem with some of its numbers changed.
-
-    Raises:
-        UnsupportedProblemError: its probe or protocol has no such number.
-    """
-    given: dict[str, Any] = dict(zip(names, values, strict=True))
-    parts = {"probe": problem.probe, "selection": problem.selection}
-    for name in names:
-        part = "probe" if name in PROBE_FIELDS else "selection"
-        if part == "selection" and name not in ("exploit", "exponent"):
-            continue
-        field = PROBE_FIELDS.get(name, name)
-        if field not in {known.name for known in fields(parts[part])}:
-            raise UnsupportedProblemError(
-                f"{name} is no number of the {part} {parts[part].label!r}."
-            )
-        parts[part] = replace(parts[part], **{field: given.pop(name)})
-    return problem.replace(**given, **parts)
 
 
 def safe_step(name: str, value: float) -> float:

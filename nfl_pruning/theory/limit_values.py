@@ -16,9 +16,10 @@ from jax import Array
 from nfl_pruning.problem import Problem
 from nfl_pruning.spectrum import Spectrum
 from nfl_pruning.theory.certify import certified_root, digits_of
-from nfl_pruning.theory.implicit import NUMBERS, difference, implicit, safe_step, with_numbers
+from nfl_pruning.theory.implicit import difference, implicit, safe_step
 from nfl_pruning.theory.mesh import LEVELS
 from nfl_pruning.theory.newton import System, equations_at, newton
+from nfl_pruning.theory.numbers import NUMBERS, with_numbers
 from nfl_pruning.theory.observables import observables
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.proportional import no_fit_sentence, pose
@@ -36,7 +37,7 @@ def limit_values(
 
     Args:
         problem: what does not change; any that ``solve`` solves.
-        numbers: values for some of ``implicit.NUMBERS``, concrete or traced by ``jax.grad``,
+        numbers: values for some of ``numbers.NUMBERS``, concrete or traced by ``jax.grad``,
             ``jax.jvp`` or ``jax.jacrev`` (not by ``jax.jit``), strictly inside their ranges.
         spectrum: covariance, teacher and perhaps probe; by default isotropic inputs.
 

@@ -13,15 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nfl_pruning.numerics.status import Status
-from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
-from nfl_pruning.selections import make_selection
 from nfl_pruning.theory.fast.batch import Found, groups, run_batch
+from nfl_pruning.theory.numbers import NUMBERS, lacking, with_numbers
 from nfl_pruning.theory.observables import best_losses, calibration_slopes
 from nfl_pruning.theory.proportional import Solution, finite, solve
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
 
-NUMBERS = (
+OBSERVED = (
     "cosine",
     "norm",
     "test_error",
@@ -31,7 +30,8 @@ NUMBERS = (
     "residual",
 )
 STATE = ("a_u", "a_p", "tau", "kappa", "chi", "probe_alignment")
-AXES = ("signal", "alignment", "samples_per_feature", "ridge", "keep_fraction", "exploit")
+NAMES = ("score", "keep", "selection", "probe", "loss", "link")
+AXES = (*NUMBERS, *NAMES)
 
 Progress = Callable[[int, int], Any]
 
@@ -73,8 +73,12 @@ class Sweep:
 
         Returns:
             An array without that axis, NaN where no cell has a number.
+
+        Raises:
+            InvalidArgumentError: there is no such number or axis.
         """
-        axis = list(self.axes).index(along)
+        check_choice("number", name, self.values)
+        axis = list(self.axes).index(check_choice("axis", along, self.axes))
         filled = np.where(np.isnan(self.values[name]), np.inf, self.values[name]).min(axis=axis)
         return np.where(np.isinf(filled), np.nan, filled)
 
@@ -116,7 +120,7 @@ def sweep(
     progress: Progress = lambda done, total: None,
     **axes: ArrayLike,
 ) -> Sweep:
-    """The proportional limit of a problem over a grid of its numbers.
+    """The proportional limit of a problem over a grid of its numbers and names.
 
     Threshold, random and calibrated protocols with logistic or squared loss and a score that
     orders samples by the margin run in one compiled program, on all cores or on an accelerator;
@@ -125,21 +129,25 @@ def sweep(
     Args:
         problem: what is held fixed; or name -> problem, which gives a first axis ``rule``.
         progress: called with (cells done, cells in all).
-        axes: sequences of values for signal, alignment (of a fixed probe), samples_per_feature,
-            ridge, keep_fraction or exploit; array axes come in the order given.
+        axes: sequences of values for signal, keep_fraction, ridge, samples_per_feature, alignment
+            and probe_norm (of fixed probes), pilot_samples, probe_ridge (of pilot and in-sample
+            probes), exploit, exponent (of soft and power protocols), or of names for score, keep,
+            selection, probe, loss, link, as :meth:`Problem.replace` takes them; array axes come in
+            the order given. A rule without a number, as random pruning without an exploit, is
+            constant along that axis.
 
     Raises:
-        InvalidArgumentError: an axis is unknown or empty, or a value is out of range.
+        InvalidArgumentError: an axis is unknown, empty or no number of any rule, or a value is out
+            of range.
+
+    Example:
+        >>> sweep(problem, score=["el2n", "entropy"], alignment=[0.3, 0.9])["cosine"]  # (2, 2)
     """
     bases = [problem] if isinstance(problem, Problem) else list(problem.values())
-    grid = {name: tuple(np.atleast_1d(np.asarray(v, float)).tolist()) for name, v in axes.items()}
-    for name, values in grid.items():
-        if name not in AXES:
-            raise InvalidArgumentError(
-                f"a sweep's axes must be among {', '.join(AXES)}; got {name!r}."
-            )
-        if not values:
-            raise InvalidArgumentError(f"axis {name} must have at least one value; got none.")
+    if not bases:
+        raise InvalidArgumentError("a sweep must have at least one problem; got none.")
+    grid = {name: _axis(name, values) for name, values in axes.items()}
+    _check_owned(bases, grid)
     problems = [
         _at(base, dict(zip(grid, values, strict=True)))
         for base in bases
@@ -157,19 +165,46 @@ def sweep(
     )
 
 
-def _at(problem: Problem, point: dict[str, float]) -> Problem:
-    """The problem with numbers changed."""
-    point = dict(point)
-    changes: dict[str, Any] = {}
-    if "alignment" in point:
-        if not isinstance(problem.probe, FixedProbe):
+def _axis(name: str, given: ArrayLike) -> tuple:
+    """The values of an axis: floats, or names as they are."""
+    if name not in AXES:
+        raise InvalidArgumentError(f"a sweep's axes must be among {', '.join(AXES)}; got {name!r}.")
+    values = np.atleast_1d(np.asarray(given, object))
+    if values.ndim > 1:
+        raise InvalidArgumentError(
+            f"axis {name} must be a list of values; got an array of shape {values.shape}."
+        )
+    if not len(values):
+        raise InvalidArgumentError(f"axis {name} must have at least one value; got none.")
+    if name in NUMBERS:
+        return tuple(check_number(f"axis {name}", value, "(-inf, inf)") for value in values)
+    for value in values:
+        if not isinstance(value, str):
+            raise InvalidArgumentError(f"axis {name} must hold names; got {value!r}.")
+    return tuple(values)
+
+
+def _check_owned(bases: list[Problem], grid: dict[str, tuple]) -> None:
+    """Refuse an axis that is no number of any problem of the sweep: it would change nothing."""
+    names = {name: values for name, values in grid.items() if name in NAMES}
+    cases = [
+        _at(base, dict(zip(names, values, strict=True)))
+        for base in bases
+        for values in product(*names.values())
+    ]
+    for name in (name for name in grid if name in NUMBERS):
+        without = dict.fromkeys(lacking(case, name) for case in cases)
+        if all(without):
             raise InvalidArgumentError(
-                f"axis alignment needs a fixed probe; got probe {problem.probe.label!r}."
+                f"axis {name} must be a number of the problem; got {', '.join(without)}."
             )
-        changes["probe"] = FixedProbe(point.pop("alignment"), problem.probe.norm)
-    if "exploit" in point:
-        changes["selection"] = make_selection(problem.selection.label, exploit=point.pop("exploit"))
-    return problem.replace(**changes, **point)
+
+
+def _at(problem: Problem, point: dict[str, Any]) -> Problem:
+    """The problem with the names of a point, and those of its numbers that it then has."""
+    problem = problem.replace(**{name: value for name, value in point.items() if name in NAMES})
+    own = tuple(name for name in point if name in NUMBERS and not lacking(problem, name))
+    return with_numbers(problem, own, [point[name] for name in own])
 
 
 def solve_many(
@@ -183,7 +218,7 @@ def solve_many(
         done += finished
         progress(done, count)
 
-    values = {name: np.full(count, np.nan) for name in (*NUMBERS, *STATE)}
+    values = {name: np.full(count, np.nan) for name in (*OBSERVED, *STATE)}
     status = np.full(count, Status.NO_SOLUTION, object)
     fast, slow = groups(problems)
     for (kind, rule), (where, settings) in fast.items():
@@ -220,7 +255,7 @@ def _put_solution(
 ) -> None:
     status[i] = solution.status
     if solution.status.has_estimate:
-        for name in NUMBERS:
+        for name in OBSERVED:
             number = getattr(solution, name)
             values[name][i] = np.nan if number is None else number
         for name in STATE:
@@ -237,7 +272,7 @@ def solve_list(
         if i in found.singly:
             solutions.append(found.singly[i])
             continue
-        numbers = {name: float(found[name][i]) for name in NUMBERS}
+        numbers = {name: float(found[name][i]) for name in OBSERVED}
         slope = calibration_slopes(
             problem.teacher, cosine=found["cosine"][i], norm=found["norm"][i]
         )

@@ -1,0 +1,47 @@
+"""The numbers of a problem by name, wherever in it they lie: what sweeps and derivatives move."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+from nfl_pruning.problem import Problem
+from nfl_pruning.theory.ordering import UnsupportedProblemError
+
+INSIDE = {
+    "alignment": ("probe", "alignment"),
+    "probe_norm": ("probe", "norm"),
+    "pilot_samples": ("probe", "samples_per_feature"),
+    "probe_ridge": ("probe", "ridge"),
+    "exploit": ("selection", "exploit"),
+    "exponent": ("selection", "exponent"),
+}
+"""Numbers that some problems lack: name -> the part of the problem, and its field."""
+
+NUMBERS = ("signal", "keep_fraction", "ridge", "samples_per_feature", *INSIDE)
+
+
+def lacking(problem: Problem, name: str) -> str:
+    """The part of a problem that would have a number but does not, in words; else nothing."""
+    if name not in INSIDE:
+        return ""
+    part, field = INSIDE[name]
+    owner = getattr(problem, part)
+    return "" if field in {known.name for known in fields(owner)} else f"{part} {owner.label!r}"
+
+
+def with_numbers(problem: Problem, names: tuple[str, ...], values: list[float]) -> Problem:
+    """The problem with some of its numbers changed.
+
+    Raises:
+        UnsupportedProblemError: its probe or protocol has no such number.
+    """
+    given: dict[str, Any] = dict(zip(names, values, strict=True))
+    parts = {"probe": problem.probe, "selection": problem.selection}
+    for name in names:
+        if without := lacking(problem, name):
+            raise UnsupportedProblemError(f"{name} is no number of the {without}.")
+        if name in INSIDE:
+            part, field = INSIDE[name]
+            parts[part] = replace(parts[part], **{field: given.pop(name)})
+    return problem.replace(**given, **parts)
