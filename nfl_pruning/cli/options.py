@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,14 @@ if TYPE_CHECKING:
 
 Number = float | str
 
-SWEEPS = ("signal", "samples_per_feature", "ridge", "keep_fraction", "exploit")
+FORMS = ("score", "keep", "protocol", "probe", "loss")
+SWEEPS = (*FORMS, "signal", "samples_per_feature", "ridge", "keep_fraction", "exploit")
 """Options that take comma lists, in the order of the loops: the last one varies fastest."""
+
+SWEEP_HELP = """All options of the problem but --link take comma lists and then sweep, as nested
+loops in the order score, keep, protocol, probe, loss, signal, samples-per-feature, ridge,
+keep-fraction, exploit{more}. Numbers inside a form are listed alike: --probe fixed:0.2,0.5 is
+--probe fixed:0.2,fixed:0.5."""
 
 _OPTIONS = (
     (
@@ -81,6 +88,18 @@ def numbers(text: str, kind: type = float) -> list[Number]:
     return [number(part.strip()) for part in text.split(",")]
 
 
+def forms(text: str) -> list[str]:
+    """The entries of a comma list of names and forms, each with all lists inside it written out.
+
+    A comma before a letter ends a form; others list one of its numbers.
+    """
+    found = []
+    for form in re.split(r",(?=\s*[a-zA-Z])", text):
+        parts = [[value.strip() for value in part.split(",")] for part in form.split(":")]
+        found += [":".join(values) for values in product(*parts)]
+    return found
+
+
 def is_sweep(options: dict[str, Any], names: tuple[str, ...] = SWEEPS) -> bool:
     """Whether any option that can sweep was given a list."""
     return any("," in options[name] for name in names)
@@ -95,15 +114,29 @@ def problems(options: dict[str, Any]) -> list[tuple[dict[str, Any], Problem]]:
     """Every problem that the options describe, each with the values that it takes of a sweep.
 
     All of them are built, and so checked, before the first is computed.
+
+    Raises:
+        InvalidArgumentError: a value is out of range, or no protocol has the exploits listed.
     """
-    return [(point, build(options | point)) for point in grid(options, SWEEPS)]
+    from nfl_pruning.validation import InvalidArgumentError
+
+    found = [(point, build(options | point)) for point in grid(options, SWEEPS)]
+    if "," in options["exploit"] and not any("exploit" in p.selection.uses for _, p in found):
+        raise InvalidArgumentError(
+            "exploit must be one number where no protocol is exact or soft; got "
+            f"{options['exploit']!r}."
+        )
+    return found
 
 
 def grid(
     options: dict[str, Any], names: tuple[str, ...], kind: type = float
 ) -> Iterator[dict[str, Any]]:
     """The combinations of the lists under ``names``, as nested loops in that order."""
-    for values in product(*(numbers(options[name], kind) for name in names)):
+    lists = [
+        forms(options[name]) if name in FORMS else numbers(options[name], kind) for name in names
+    ]
+    for values in product(*lists):
         yield dict(zip(names, values, strict=True))
 
 

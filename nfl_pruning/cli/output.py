@@ -83,30 +83,35 @@ def print_table(
         console.print(note)
 
 
-def headline(problem: Problem, without: Sequence[str] = ()) -> str:
-    """The problem in three short lines, leaving out what a sweep shows in its columns."""
-    said = {key: value for key, value in problem.describe().items() if key not in without}
-    uses = problem.selection.uses
+def headline(problems: Sequence[Problem], without: Sequence[str] = ()) -> str:
+    """What problems share, in three short lines; a sweep shows the rest in its columns."""
+    problem = max(problems, key=lambda one: len(one.selection.uses))  # has whatever any has
+    said, uses = problem.describe(), problem.selection.uses
+    if not {"score", "keep"} & uses:
+        without = [*without, "score", "keep"]
 
-    def parts(**texts: str) -> str:
-        return ", ".join(text for key, text in texts.items() if key in said)
+    def parts(**texts: str | bool) -> str:
+        return ", ".join(str(text) for key, text in texts.items() if text and key not in without)
 
-    rule = [f"{said['protocol']} protocol"]
-    if "score" in uses:
-        rule.append(f"score {said['score']}, keep {said['keep']}")
-    if "keep_fraction" in said:
-        rule.append(f"keep fraction {number(problem.keep_fraction)}")
-    if "exploit" in uses and "exploit" in said:
-        rule.append(f"exploit {number(said['exploit'])}")
-    teacher = parts(link=f"link {said['link']}", signal=f"signal {number(problem.teacher.signal)}")
-    size = parts(samples_per_feature=f"{number(problem.samples_per_feature)} samples per feature")
-    student = parts(loss=f"{said['loss']} loss", ridge=f"ridge {number(problem.student.ridge)}")
-    lines = (
-        f"Data     {', '.join(filter(None, (teacher, size)))}",
-        f"Pruning  {', '.join(rule)}",
-        f"Models   probe {said['probe']}, {student}",
+    data = parts(
+        link=f"link {said['link']}",
+        signal=f"signal {number(problem.teacher.signal)}",
+        samples_per_feature=f"{number(problem.samples_per_feature)} samples per feature",
     )
-    return "\n".join(lines)
+    rule = parts(
+        protocol=f"{said['protocol']} protocol",
+        score=f"score {said['score']}",
+        keep=f"keep {said['keep']}",
+        keep_fraction=f"keep fraction {number(problem.keep_fraction)}",
+        exploit="exploit" in uses and f"exploit {number(said['exploit'])}",
+    )
+    models = parts(
+        probe=f"probe {said['probe']}",
+        loss=f"{said['loss']} loss",
+        ridge=f"ridge {number(problem.student.ridge)}",
+    )
+    lines = {"Data": data, "Pruning": rule, "Models": models}
+    return "\n".join(f"{name:8} {line}" for name, line in lines.items() if line)
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from click.core import ParameterSource
 
 from nfl_pruning.cli.limits import spectrum_of, spectrum_options
 from nfl_pruning.cli.options import (
+    FORMS,
+    SWEEP_HELP,
     SWEEPS,
     grid,
     is_sweep,
@@ -26,15 +28,14 @@ if TYPE_CHECKING:
     from nfl_pruning.spectrum import Spectrum
     from nfl_pruning.theory.proportional import Solution
 
-HELP = """Simulate a pruning problem at finite size and compare with the exact limit.
+HELP = f"""Simulate a pruning problem at finite size and compare with the exact limit.
 
 z is (simulated mean - theory) / standard error. The limit is approached like 1 / features, so
 very many trials of a small system show a difference. The theory is that of Gaussian inputs: with
 another --law, z says how far the law of the inputs is felt. With --spectrum, trials and theory have
 that covariance, and as many features as it has.
 
-Numeric options take comma lists and then sweep, as nested loops in the order signal,
-samples-per-feature, ridge, keep-fraction, exploit, n-features, n-trials, seed.
+{SWEEP_HELP.format(more=", n-features, n-trials, seed")}
 
 \b
 Examples:
@@ -260,7 +261,7 @@ def _print_one(simulation: Simulation, solution: Solution) -> None:
     print_table(
         ("observable", "theory", "simulation", "z"),
         rows,
-        title=headline(simulation.problem) + size,
+        title=headline([simulation.problem]) + size,
         note=_note(simulation, solution),
         left=("observable",),
     )
@@ -293,6 +294,6 @@ def _print_sweep(
         for part in ("theory", "simulated", "z")
     ]
     note = _failures(failed, trials).lstrip()
-    title = headline(found[0][1].problem, names)
+    title = headline([simulation.problem for _, simulation, _ in found], names)
     title += _inputs(*found[0][1:])
-    print_table((*names, *columns), rows, title=title, note=note)
+    print_table((*names, *columns), rows, title=title, note=note, left=FORMS)

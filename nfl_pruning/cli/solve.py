@@ -8,22 +8,30 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nfl_pruning.cli.limits import limit_options, solver_of
-from nfl_pruning.cli.options import is_sweep, json_option, problem_options, problems, swept
+from nfl_pruning.cli.options import (
+    FORMS,
+    SWEEP_HELP,
+    is_sweep,
+    json_option,
+    problem_options,
+    problems,
+    swept,
+)
 
 if TYPE_CHECKING:
     from nfl_pruning.problem import Problem
     from nfl_pruning.theory.proportional import Solution
 
-HELP = """Solve a pruning problem exactly in the limit of many samples and features.
+HELP = f"""Solve a pruning problem exactly in the limit of many samples and features.
 
-Numeric options take comma lists and then sweep, as nested loops in the order signal,
-samples-per-feature, ridge, keep-fraction, exploit (the last varies fastest).
+{SWEEP_HELP.format(more="")}
 
 \b
 Examples:
   nfl-pruning solve --signal 2 --probe fixed:0.8 --keep-fraction 0.3
   nfl-pruning solve --keep easiest --keep-fraction 0.1,0.3,1 --json
   nfl-pruning solve --protocol exact --exploit 0,0.5,0.9 --keep-fraction 0.2
+  nfl-pruning solve --score el2n,entropy --probe fixed:0.2,0.5,0.8 --keep-fraction 0.3
   nfl-pruning solve --link steps:0:0.05,0.95 --protocol power:1 --keep-fraction 0.4
   nfl-pruning solve --abundant --score grand --n-features 20 --keep-fraction 0.5
   nfl-pruning solve --spectrum power:1.5:1.5:1000 --keep-fraction 0.3
@@ -138,7 +146,7 @@ def _print_one(solution: Solution) -> None:
     print_table(
         ("observable", "value"),
         rows,
-        title=headline(solution.problem),
+        title=headline([solution.problem]),
         note=note,
         left=("observable",),
     )
@@ -147,14 +155,14 @@ def _print_one(solution: Solution) -> None:
 def _print_sweep(names: list[str], points: list[dict[str, Any]], solutions: list[Solution]) -> None:
     from nfl_pruning.cli.output import headline, number, print_table
 
-    shown = OBSERVABLES[: 6 - max(len(names), 1)]
+    shown = OBSERVABLES[: max(6 - max(len(names), 1), 1)]
     rows = [
         [number(point[name]) for name in names]
         + [number(getattr(solution, name)) for name in shown]
         + [solution.status.value]
         for point, solution in zip(points, solutions, strict=True)
     ]
-    title = headline(solutions[0].problem, names)
+    title = headline([solution.problem for solution in solutions], names)
     sentences = {s.status: s.status.sentence for s in solutions}
     note = "\n".join(f"{status.value}: {text}" for status, text in sentences.items())
-    print_table((*names, *shown, "status"), rows, title=title, note=note)
+    print_table((*names, *shown, "status"), rows, title=title, note=note, left=FORMS)
