@@ -167,9 +167,12 @@ def test_the_command_line(capsys, user, tmp_path):
     ran = shell(capsys, "adversary", "--score", f"{user}:constant", "--json")
     assert ran.code == 0 and ran.json["outcome"] == NONE_EXISTS and ran.json["law"] is None
     plot = tmp_path / "law.png"
+    constant = ("adversary", "--score", f"{user}:constant", "--out", str(plot))
+    assert f"so {plot} was not written" in shell(capsys, *constant).out
+    assert shell(capsys, *constant, "--json").json["out"] is None and not plot.exists()
     ran = shell(capsys, "adversary", "--score", f"{user}:norm", "--keep-fraction", "0.5",
                 "--effort", "1", "--out", str(plot))  # fmt: skip
-    assert ran.code == 0 and ran.out.startswith("Found")
+    assert ran.code == 0 and ran.out.startswith("Found") and f"Plot: {plot}" in ran.out
     assert plot.stat().st_size > 10_000
     assert all(len(line) <= 80 for line in ran.out.splitlines()[1:])
 

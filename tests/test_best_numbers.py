@@ -72,7 +72,10 @@ def test_the_best_ridge_is_that_of_a_search_without_gradients():
         ({}, {"over": ()}, "different numbers"),
         ({}, {"over": ("ridge",), "grid": {"ridge": (0.0, 1.0)}}, "grid of ridge"),
         ({}, {"goal": "cosine"}, "test_error"),
-        ({"loss": "hinge"}, {"over": ("ridge",)}, "limit_function"),
+        ({"loss": "hinge"}, {"over": ("ridge",)}, r"found for threshold, .*; got loss 'hinge'\."),
+        ({"selection": "power:1"}, {"over": ("ridge",)}, r"got protocol 'power:1'\."),
+        ({"ridge": 0}, {"over": ("ridge",)}, r"got ridge 0 and signal 2\."),
+        ({"score": "forgetting"}, {"over": ("ridge",)}, r"got score 'forgetting' with probe"),
     ],
 )
 def test_bad_arguments_are_one_sentence(changes, arguments, sentence):
@@ -91,4 +94,12 @@ def test_the_command_line_finds_the_same(capsys):
     bad = shell(capsys, *arguments, "--abundant")
     assert bad.code == 2 and "--best is for isotropic" in bad.err
     bad = shell(capsys, *arguments[:-1], "keep_fraction")
-    assert bad.code == 2 and "over" in bad.err
+    assert bad.code == 2 and "best must be one of exploit" in bad.err
+
+
+@pytest.mark.slow
+def test_a_table_shows_what_was_found_in_every_row(capsys):
+    line = "solve --protocol random --keep-fraction 0.3,0.6 --best ridge"
+    shown, found = shell(capsys, *line.split()).out, shell(capsys, *line.split(), "--json").json
+    assert all(f"{row['problem']['ridge']:.6g}" in shown for row in found)
+    assert "ridge" not in shown.split("keep")[0]

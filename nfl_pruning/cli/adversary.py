@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nfl_pruning.cli.options import json_option, seed_of, seed_option
+from nfl_pruning.cli.options import json_option, real, seed_of, seed_option, whole
 
 if TYPE_CHECKING:
     from nfl_pruning.adversary.find import Finding
@@ -45,32 +45,33 @@ def command(
 ) -> None:  # fmt: skip
     """Search, certify, simulate; print the outcome."""
     from nfl_pruning.adversary.find import find, load_score
-    from nfl_pruning.cli.options import numbers
-    from nfl_pruning.validation import InvalidArgumentError, check_integer
+    from nfl_pruning.validation import InvalidArgumentError
 
-    fraction = numbers(keep_fraction)[0]
-    whole = seed_of(seed)
-    starts = check_integer("effort", numbers(effort, int)[0], 1)
+    number, starts = seed_of(seed), whole("effort", effort, 1)
     if out is not None and (out.suffix not in (".png", ".pdf") or not out.parent.is_dir()):
         raise InvalidArgumentError(
             f"out must be a .png or .pdf in a folder that exists; got {str(out)!r}."
         )
     sys.path.insert(0, str(Path.cwd()))  # where the user's module lies
-    chosen = load_score(score)
-    found = find(chosen, fraction, keep=keep, seed=whole, effort=starts)  # pyright: ignore[reportArgumentType]
+    chosen, written = load_score(score), None
+    found = find(chosen, real(keep_fraction), keep=keep, seed=number, effort=starts)
     if out is not None and found.certificate is not None:
         from nfl_pruning.report.adversary import draw_finding
 
-        draw_finding(found, chosen, out)
+        written = str(draw_finding(found, chosen, out))
     if as_json:
         from nfl_pruning.records import to_json
 
-        click.echo(to_json(found.to_dict(), indent=2))
-    else:
-        _print(found, out)
+        click.echo(to_json(found.to_dict() | {"out": written}, indent=2))
+        return
+    _print(found)
+    if written:
+        click.echo(f"Plot: {written}")
+    elif out is not None:
+        click.echo(f"No plot: there is no law to draw, so {out} was not written.")
 
 
-def _print(found: Finding, out: Path | None) -> None:
+def _print(found: Finding) -> None:
     from nfl_pruning.cli.output import number, print_table, with_error
 
     click.echo(found.sentence)
@@ -89,5 +90,4 @@ def _print(found: Finding, out: Path | None) -> None:
     rows += [(f"law: {k.replace('_', ' ')}", number(v, 4))
              for k, v in certificate.law.to_dict().items()]  # fmt: skip
     title = f"score {found.score}, keep {found.keep} {found.keep_fraction:g}"
-    note = "\n".join([found.comparison] + ([f"Plot: {out}"] if out else [])).strip()
-    print_table(("what", "value"), rows, title=title, note=note, left=("what",))
+    print_table(("what", "value"), rows, title=title, note=found.comparison, left=("what",))

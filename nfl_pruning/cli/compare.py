@@ -11,13 +11,11 @@ import click
 
 from nfl_pruning.cli.network_options import (
     WITH_TEST_PART,
-    names,
+    check_gradient,
     network_options,
-    real,
     training_from,
-    whole,
 )
-from nfl_pruning.cli.options import json_option, seed_of
+from nfl_pruning.cli.options import entries, json_option, real, seed_of, whole
 from nfl_pruning.cli.verdict_table import draw, report_losses, report_settings, show
 
 HELP = """Compare pruning rules with random pruning on DATA, over paired repeats.
@@ -191,24 +189,23 @@ def _settings(plan: dict[str, Any]) -> dict[str, Any]:
 
 def _plan(epoch: str | None, options: dict[str, Any]) -> dict[str, Any]:
     """What every repeat does, and under ``split`` what rows it gets; all checked."""
-    from nfl_pruning.networks.gradients import SCOPES
     from nfl_pruning.networks.scoring import Look, check_epoch
     from nfl_pruning.scores import SCORES
-    from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+    from nfl_pruning.validation import InvalidArgumentError, check_number
 
     options = dict(options)
     training = training_from(options, options["budget"])
     fractions = [
         check_number("keep_fraction", real(part), "(0, 1]")
-        for part in names("keep_fraction", options["keep_fraction"])
+        for part in entries("keep_fraction", options["keep_fraction"])
     ]
     if len(set(fractions)) < len(fractions):
         raise InvalidArgumentError(
             f"keep_fraction must be a list of distinct entries; got {options['keep_fraction']!r}."
         )
-    scores = [SCORES[name] for name in names("score", options["score"])]
+    scores = [SCORES[name] for name in entries("score", options["score"])]
     when = max(training.epochs // 2, 1) if epoch is None else whole("epoch", epoch)
-    scope = check_choice("gradient", options["gradient"], SCOPES)
+    scope = check_gradient(options["gradient"], scores)
     Look(tuple(scores), scope).check()
     for score in scores:
         check_epoch(when, training, score)
@@ -247,10 +244,11 @@ def _arms(scores: list[Any], options: dict[str, Any]) -> list[Any]:
     exploit = check_number("exploit", real(options["exploit"]), "[0, 1]")
     balance = check_choice("balance", options["balance"], BALANCES)
     ends = [
-        check_choice("keep", end, ("hardest", "easiest")) for end in names("keep", options["keep"])
+        check_choice("keep", end, ("hardest", "easiest"))
+        for end in entries("keep", options["keep"])
     ]
     found = {"random": Arm("random", make_selection("random"), balance=balance)}
-    for text, end, score in product(names("protocol", options["protocol"]), ends, scores):
+    for text, end, score in product(entries("protocol", options["protocol"]), ends, scores):
         rule = make_selection(text, exploit=exploit)
         if "score" not in rule.uses:
             if text != "random":

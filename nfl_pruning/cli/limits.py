@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nfl_pruning.cli.options import whole
+
 if TYPE_CHECKING:
     from nfl_pruning.spectrum import Spectrum
 
@@ -92,20 +94,13 @@ def solver_of(options: dict[str, Any]) -> Callable[[Any], Any]:
 
 def _abundant(n_features: str | None, radius: str | None) -> Callable[[Any], Any]:
     from nfl_pruning.theory.abundant import RADIUS, solve_abundant
-    from nfl_pruning.validation import check_integer, check_number
+    from nfl_pruning.validation import check_number
 
     size = None
     if n_features is not None:
-        size = check_integer("n_features", _whole(n_features), 3)
+        size = whole("n_features", n_features, 3)
     reach = RADIUS if radius is None else check_number("radius", radius, "(0, inf)")
     return partial(solve_abundant, n_features=size, radius=reach)
-
-
-def _whole(text: str) -> int | str:
-    try:
-        return int(text)
-    except ValueError:
-        return text
 
 
 def spectrum_of(text: str | None, outside: str | None) -> Spectrum | None:

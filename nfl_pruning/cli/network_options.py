@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nfl_pruning.cli.options import numbers, seed_option
-from nfl_pruning.validation import InvalidArgumentError, check_integer
+from nfl_pruning.cli.options import real, seed_option, whole
+from nfl_pruning.validation import InvalidArgumentError, check_choice
 
 if TYPE_CHECKING:
     from nfl_pruning.networks.training import Training
@@ -41,25 +41,14 @@ def network_options(function: Callable) -> Callable:
     return function
 
 
-def whole(name: str, text: str, low: int = 0) -> int:
-    """A whole number from the command line, or a sentence."""
-    return check_integer(name, numbers(text, int)[0] if "," not in text else text, low)
+def check_gradient(gradient: str, scores: list[Any]) -> str:
+    """The gradient that grand means; one may be chosen where grand is among the scores."""
+    from nfl_pruning.networks.gradients import SCOPES
 
-
-def real(text: str) -> Any:
-    """A float where the text is one, else the text, for the range check to name."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def names(option: str, text: str) -> list[str]:
-    """The entries of a comma list, of which there must be one at least, each once."""
-    found = [part.strip() for part in text.split(",") if part.strip()]
-    if not found or len(set(found)) < len(found):
-        raise InvalidArgumentError(f"{option} must be a list of distinct entries; got {text!r}.")
-    return found
+    check_choice("gradient", gradient, SCOPES)
+    if gradient != SCOPES[0] and all(score.name != "grand" for score in scores):
+        raise InvalidArgumentError(f"--gradient needs --score grand; got --gradient {gradient}.")
+    return gradient
 
 
 def training_from(options: dict[str, Any], budget: str = "epochs") -> Training:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from nfl_pruning.problem import Problem
@@ -86,6 +87,48 @@ def numbers(text: str, kind: type = float) -> list[Number]:
             return part
 
     return [number(part.strip()) for part in text.split(",")]
+
+
+def whole(name: str, text: str, low: int = 0) -> int:
+    """A whole number from the command line, or a sentence."""
+    from nfl_pruning.validation import check_integer
+
+    return check_integer(name, numbers(text, int)[0] if "," not in text else text, low)
+
+
+def real(text: str) -> Any:
+    """A float where the text is one, else the text, for the range check to name."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def entries(option: str, text: str) -> list[str]:
+    """The entries of a comma list, of which there must be one at least, each once."""
+    from nfl_pruning.validation import InvalidArgumentError
+
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    if not found or len(set(found)) < len(found):
+        raise InvalidArgumentError(f"{option} must be a list of distinct entries; got {text!r}.")
+    return found
+
+
+def refuse_given(names: Iterable[str], owner: str) -> None:
+    """Refuse options that were given on the command line beside one that leaves them no meaning.
+
+    Raises:
+        InvalidArgumentError: one of them was given.
+    """
+    from nfl_pruning.validation import InvalidArgumentError
+
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            flag = name.replace("_", "-")
+            raise InvalidArgumentError(
+                f"--{flag} cannot go with --{owner}; got --{flag} {context.params[name]}."
+            )
 
 
 def forms(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nfl_pruning.cli.options import json_option, seed_of, seed_option
+from nfl_pruning.cli.options import json_option, real, refuse_given, seed_of, seed_option
 
 if TYPE_CHECKING:
     from nfl_pruning.pruning import Pruned
@@ -129,8 +129,10 @@ def _run(
 
     if out is not None:
         check_output(out, force=force)
-    model = parse_data_probe(probe, ridge=_number(probe_ridge), scale=scale)
-    rule = {name: _number(value) for name, value in rule.items()}
+    if scores_file is not None:
+        refuse_given(("score", "probe", "probe_ridge", "scale"), "scores")
+    model = parse_data_probe(probe, ridge=real(probe_ridge), scale=scale)
+    rule = {name: real(value) for name, value in rule.items()}
     number = seed_of(seed)
     check_choice("balance", balance, BALANCES)
     check_rule(seed=number, selection=protocol, given=scores_file is not None, **rule)
@@ -151,14 +153,6 @@ def _run(
     )
     written = None if out is None else str(pruned.save(out, force=force))
     return pruned, written
-
-
-def _number(text: str) -> Any:
-    """A float where the text is one, else the text, for the range check to name."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _show(pruned: Pruned, written: str | None) -> None:

@@ -8,8 +8,12 @@ from typing import Any
 
 import click
 
-from nfl_pruning.cli.network_options import names, network_options, training_from, whole
-from nfl_pruning.cli.options import json_option, seed_of
+from nfl_pruning.cli.network_options import (
+    check_gradient,
+    network_options,
+    training_from,
+)
+from nfl_pruning.cli.options import entries, json_option, seed_of, whole
 
 HELP = """Score every sample of DATA by networks trained on DATA; larger = harder.
 
@@ -100,20 +104,19 @@ def _run(
 
     from nfl_pruning.cli.output import progress
     from nfl_pruning.data import load_dataset
-    from nfl_pruning.networks.gradients import SCOPES
     from nfl_pruning.networks.models import make_model
     from nfl_pruning.networks.scoring import Look, check_epoch, train_and_score
     from nfl_pruning.networks.splits import network_inputs
     from nfl_pruning.networks.training import make_samples
     from nfl_pruning.scores import SCORES
-    from nfl_pruning.validation import InvalidArgumentError, check_choice
+    from nfl_pruning.validation import InvalidArgumentError
 
     training, member = training_from(options), SCORES[score]
-    check_choice("gradient", gradient, SCOPES)
+    check_gradient(gradient, [member])
     count, start_seed = whole("models", models, 1), seed_of(seed)
     when = [training.epochs]
     if epoch is not None:
-        when = sorted(whole("epoch", part) for part in names("epoch", epoch))
+        when = sorted(whole("epoch", part) for part in entries("epoch", epoch))
     look = Look((member,), gradient, seed=start_seed)
     look.check()
     for one in when:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from nfl_pruning.cli.limits import spectrum_of, spectrum_options
 from nfl_pruning.cli.options import (
@@ -19,6 +18,7 @@ from nfl_pruning.cli.options import (
     json_option,
     problem_options,
     problems,
+    refuse_given,
     swept,
 )
 
@@ -94,7 +94,7 @@ def command(
 
     covariance = spectrum_of(spectrum, outside)
     if covariance is not None:
-        _refuse({"law": law, "memory": memory, "until_se": until_se, "records": records})
+        refuse_given(("law", "memory", "until_se", "records", "n_features"), "spectrum")
         options["n_features"] = str(covariance.n_features)
     sizes = list(grid(options, SIZES, int))
     for size in sizes:
@@ -125,19 +125,6 @@ def command(
         _print_sweep(swept(options, names), found)
     else:
         _print_one(*found[0][1:])
-
-
-def _refuse(unused: dict[str, Any]) -> None:
-    """Say what trials of a spectrum do not take."""
-    from nfl_pruning.validation import InvalidArgumentError
-
-    context = click.get_current_context()
-    for name in (*unused, "n_features"):
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            flag = name.replace("_", "-")
-            raise InvalidArgumentError(
-                f"--{flag} cannot go with --spectrum; got --{flag} {context.params[name]}."
-            )
 
 
 def _faces(covariance: Spectrum | None, how: dict[str, Any]) -> tuple[Callable, Callable]:

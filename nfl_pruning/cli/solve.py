@@ -11,6 +11,7 @@ from nfl_pruning.cli.limits import limit_options, solver_of
 from nfl_pruning.cli.options import (
     FORMS,
     SWEEP_HELP,
+    entries,
     is_sweep,
     json_option,
     problem_options,
@@ -42,6 +43,7 @@ the least population loss, cosine is to the teacher.
 """
 
 WORTH_COMPILING = 100  # cells; compiling for whole grids takes seconds, a cell then milliseconds
+LEARNED = ("protocol", "exploit", "ridge")  # what --best may change
 OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "calibration_slope")
 
 
@@ -56,17 +58,13 @@ OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "cali
 )
 @click.option(
     "--goal",
-    default="test_error",
-    show_default=True,
     metavar="NAME",
-    help="With --best: test_error or test_loss.",
+    help="With --best: test_error or test_loss.  [default: test_error]",
 )
 @json_option
-def command(as_json: bool, best: str | None, goal: str, **options: str) -> None:
+def command(as_json: bool, best: str | None, goal: str | None, **options: str) -> None:
     """Solve, then print one object, a list, a summary or a table."""
-    solve = solver_of(options)
-    if best is not None:
-        solve = _optimiser(solve, best, goal)
+    solve = _optimiser(solver_of(options), best, goal)
     cases = problems(options)
     from nfl_pruning.cli.output import progress
 
@@ -85,23 +83,35 @@ def command(as_json: bool, best: str | None, goal: str, **options: str) -> None:
         found = [as_object(solution) for solution in solutions]
         click.echo(to_json(found if is_sweep(options) else found[0], indent=2))
     elif is_sweep(options):
-        _print_sweep(swept(options), [point for point, _ in cases], solutions)
+        points, names = [point for point, _ in cases], swept(options)
+        if best is not None:  # what was found differs from row to row
+            names += [name for name in LEARNED if name not in names]
+            points = [solution.problem.describe() for solution in solutions]
+        _print_sweep(names, points, solutions)
     else:
         _print_one(solutions[0])
 
 
-def _optimiser(solve: Callable[[Problem], Any], best: str, goal: str) -> Callable[[Problem], Any]:
-    """A solver that finds the best numbers first; the solution's problem has them."""
-    from nfl_pruning.theory.best_numbers import best_numbers
-    from nfl_pruning.validation import InvalidArgumentError
+def _optimiser(
+    solve: Callable[[Problem], Any], best: str | None, goal: str | None
+) -> Callable[[Problem], Any]:
+    """A solver that finds the best numbers first, if asked to; the solution's problem has them."""
+    from nfl_pruning.validation import InvalidArgumentError, check_choice
 
+    if best is None:
+        if goal is not None:
+            raise InvalidArgumentError(f"--goal needs --best; got --goal {goal}.")
+        return solve
     if not _proportional(solve):
         raise InvalidArgumentError(
             "--best is for isotropic inputs in the proportional limit; drop --abundant or "
             f"--spectrum; got --best {best}."
         )
-    names = [name.strip() for name in best.split(",")]
-    return lambda problem: best_numbers(problem, over=names, goal=goal).solution
+    from nfl_pruning.theory.best_numbers import GOALS, GRIDS, best_numbers
+
+    over = [check_choice("best", name, GRIDS) for name in entries("best", best)]
+    aim = check_choice("goal", GOALS[0] if goal is None else goal, GOALS)
+    return lambda problem: best_numbers(problem, over=over, goal=aim).solution
 
 
 def _proportional(solve: Callable[[Problem], Any]) -> bool:
@@ -153,6 +163,7 @@ def _print_one(solution: Solution) -> None:
 
 
 def _print_sweep(names: list[str], points: list[dict[str, Any]], solutions: list[Solution]) -> None:
+    """A row a problem: the columns named, from its point, then what was found."""
     from nfl_pruning.cli.output import headline, number, print_table
 
     shown = OBSERVABLES[: max(6 - max(len(names), 1), 1)]

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from nfl_pruning.cli.network_options import WITH_TEST_PART, network_options, training_from, whole
-from nfl_pruning.cli.options import json_option, seed_of
+from nfl_pruning.cli.network_options import WITH_TEST_PART, network_options, training_from
+from nfl_pruning.cli.options import json_option, seed_of, whole
 
 HELP = """Train networks on the rows and weights of --subset (on all of DATA without it).
 

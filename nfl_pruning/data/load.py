@@ -26,7 +26,8 @@ def load_dataset(
         data: a registered name (``digits``, ``fashion-mnist``, ``mnist``, ``cifar-10``,
             ``cifar-100``), or the path of a .npz file with arrays ``x`` and ``y``, or of a .csv
             file with a column ``label``.
-        data_dir: folder of the files of a named data set; its usual place by default.
+        data_dir: folder of the files of a named data set; its usual place by default. None for a
+            file.
         part: ``"train"`` or ``"test"`` for data that come with a test part; ``"all"`` is what one
             would prune: everything, or the training part.
 
@@ -42,6 +43,11 @@ def load_dataset(
             )
         return DATASETS[text](folder, part)
     if path.suffix.lower() in READERS:
+        if data_dir is not None:
+            raise InvalidArgumentError(
+                f"data_dir is for a data set with a name, not for {text!r}; got "
+                f"{os.fspath(data_dir)!r}."
+            )
         return READERS[path.suffix.lower()](path)
     if path.exists():
         raise InvalidArgumentError(f"data files must end in {' or '.join(READERS)}; got {text!r}.")

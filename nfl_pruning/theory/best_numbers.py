@@ -20,6 +20,7 @@ from scipy.optimize import minimize
 
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import ExactCalibration, SoftCalibration
+from nfl_pruning.theory.fast.batch import TAKES, unknown
 from nfl_pruning.theory.gradients import limit_function
 from nfl_pruning.theory.proportional import Solution, solve
 from nfl_pruning.validation import (
@@ -173,9 +174,11 @@ def _names(problem: Problem, over: Sequence[str]) -> list[str]:
     calibrated = isinstance(problem.selection, ExactCalibration | SoftCalibration)
     if {"exploit", "exponent"} & set(names) and not calibrated:
         raise InvalidArgumentError(
-            "best_numbers needs an exact or soft protocol to find exploit or exponent; got "
+            "The best exploit and exponent exist for an exact or soft protocol; got protocol "
             f"{problem.selection.label!r}."
         )
+    if without := unknown(problem):
+        raise InvalidArgumentError(f"The best numbers are found for {TAKES}; got {without}.")
     return names
 
 

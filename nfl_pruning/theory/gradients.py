@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.fast.batch import Known, known
+from nfl_pruning.theory.fast.batch import TAKES, Known, known, unknown
 from nfl_pruning.theory.fast.limit import Limit, limit
 from nfl_pruning.theory.fast.mesh import Nodes
 from nfl_pruning.validation import InvalidArgumentError, check_choice
@@ -59,9 +59,8 @@ def limit_function(
     taken = known(problem)
     if taken is None:
         raise InvalidArgumentError(
-            "limit_function takes threshold, random, exact or soft protocols, a score that orders "
-            "samples by the margin, logistic or squared loss and a ridge > 0; limit_values takes "
-            f"all that solve does; got {problem.describe()}."
+            f"limit_function takes {TAKES} (limit_values all that solve does); got "
+            f"{unknown(problem)}."
         )
     resolution = Nodes(nodes, nodes, graded)
 

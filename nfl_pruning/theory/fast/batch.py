@@ -107,14 +107,34 @@ def _protocol(problem: Problem) -> tuple[float, float] | None:
     return None
 
 
+TAKES = (
+    "threshold, random, exact or soft protocols, logistic or squared loss, ridge and signal above "
+    "0, and a score that orders samples by the margin"
+)
+"""The problems of :func:`known` in words."""
+
+
+def unknown(problem: Problem) -> str:
+    """What of a problem the compiled solver does not know, in words; empty where it knows it."""
+    loss, ridge, scale = problem.student.loss, problem.student.ridge, problem.teacher.scale
+    if _protocol(problem) is None:
+        return f"protocol {problem.selection.label!r}"
+    if loss not in (LOSSES["logistic"], LOSSES["squared"]):
+        return f"loss {loss.name!r}"
+    if ridge == 0 or scale == 0:
+        return f"ridge {ridge:g} and signal {problem.teacher.signal:g}"
+    if _order(problem) is None:
+        return f"score {problem.score.name!r} with probe {problem.probe.label!r}"
+    return ""
+
+
 def known(problem: Problem) -> Known | None:
     """The problem for the compiled solver, or None where only ``solve`` can treat it."""
-    bands, loss, link = _protocol(problem), problem.student.loss, problem.teacher.link
-    if bands is None or loss not in (LOSSES["logistic"], LOSSES["squared"]):
+    if unknown(problem):
         return None
-    aware = _order(problem)
-    if aware is None or problem.student.ridge == 0 or problem.teacher.scale == 0:
-        return None
+    bands, aware = _protocol(problem), _order(problem)
+    assert bands is not None and aware is not None
+    loss, link = problem.student.loss, problem.teacher.link
     probe, alignment, pilot, own = problem.probe, 0.5, 1.0, 1.0
     name = "fixed"
     if isinstance(probe, FixedProbe):
