@@ -274,3 +274,13 @@ def test_what_is_not_covered_says_so():
 def test_bad_arguments_are_refused(arguments):
     with pytest.raises(InvalidArgumentError, match=next(iter(arguments))):
         solved(BASE, **arguments)
+
+
+@pytest.mark.parametrize("link", ["steps:0:1,1", "steps:0:0.7,0.7"])
+@pytest.mark.parametrize("probe", ["fixed:1", "fixed:0.8"])
+def test_labels_that_do_not_depend_on_the_input_leave_nothing_to_learn(link, probe):
+    """Without an intercept y = 1 everywhere pulls to both sides alike: the minimiser is 0."""
+    problem = Problem(keep_fraction=0.5).replace(link=link, probe=probe, score="margin")
+    found = solve_abundant(problem)
+    assert found.status is Status.CERTIFIED and found.norm == found.cosine == 0
+    assert found.excess_risk == pytest.approx(0, abs=1e-12)

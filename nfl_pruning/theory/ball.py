@@ -26,6 +26,7 @@ from nfl_pruning.theory.plane import (
 GROWTH = 4.0  # factor between radii on the way to the boundary
 SMALL_RADIUS = 0.05
 GRADIENT = 1e-13  # relative to the gradient at 0
+ROUNDING = 1e-15  # of a gradient at 0, relative to what its terms would be without cancelling
 MOST_STEPS = 60
 
 
@@ -94,9 +95,10 @@ def ball_minimum(
 
 def _inside(risk: Risk, theta: np.ndarray, radius: float) -> np.ndarray | None:
     """The unconstrained minimiser if it lies in the ball, else None."""
-    unit = np.linalg.norm(risk.slope(np.zeros(2)))
-    if unit == 0:  # no kept sample prefers a side
+    value, slope, bend = risk.full(np.zeros(2))
+    if (np.abs(slope) <= ROUNDING * np.sqrt(value * np.diag(bend))).all():  # no side is preferred
         return np.zeros(2)
+    unit = np.linalg.norm(slope)
     value, slope, bend = risk.full(theta)
     for _ in range(MOST_STEPS):
         if np.linalg.norm(slope) <= GRADIENT * unit:
