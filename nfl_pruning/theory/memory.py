@@ -9,8 +9,9 @@ import numpy as np
 from scipy.special import expit
 
 from nfl_pruning.losses import logistic_prox
+from nfl_pruning.programs import elementwise
 
-_prox = jax.jit(logistic_prox)  # compiled once a shape
+_prox = jax.jit(logistic_prox)
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Memory:
     def training_margin(self, label: int, u: np.ndarray) -> np.ndarray:
         """The margin on a sample that it was fitted on, from its leave-one-out margin sigma u."""
         folded = label * self.sigma * np.asarray(u, float)
-        return label * np.asarray(_prox(folded, np.float64(self.kappa)))
+        return label * elementwise(lambda v: _prox(v, np.float64(self.kappa)), folded)
 
     def pull(self, label: int, u: np.ndarray) -> np.ndarray:
         """Y times the derivative of its training loss there."""

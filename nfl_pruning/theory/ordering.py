@@ -22,6 +22,7 @@ from scipy.special import ndtri
 
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.problem import Problem
+from nfl_pruning.programs import elementwise
 from nfl_pruning.scores.base import Context, Score, binary_logits
 from nfl_pruning.theory.label_law import LABELS, LabelLaw
 
@@ -77,7 +78,8 @@ def score_on_margins(score: Score, margin: Margin) -> Margin:
 
     def key(label: int, u: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
-            values = np.asarray(_evaluate(score, label > 0, margin(label, u)), np.float64)
+            margins = np.asarray(margin(label, u), np.float64)
+            values = elementwise(lambda m: _evaluate(score, label > 0, m), margins)
         if not np.isfinite(values).all():
             raise UnsupportedProblemError(
                 f"The score {score.name!r} is not finite on all probe margins."
