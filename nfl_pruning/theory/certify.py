@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nfl_pruning.theory.continuation import solve_coarse
 from nfl_pruning.theory.mesh import LEVELS
-from nfl_pruning.theory.newton import Root, System, newton, solve_coarse
+from nfl_pruning.theory.newton import Root, System, newton
 from nfl_pruning.theory.observables import zero_one_error
 
 TARGET_ERROR = 1e-9
@@ -51,9 +52,8 @@ def certified_root(system: System) -> tuple[Root, Digits | None, float]:
     if not root.converged:
         return root, None, np.inf
     digits, error = digits_of(system, root.x), np.inf
-    terms = system.terms()
     for level in LEVELS[first + 1 :]:
-        finer = newton(root.x, terms, system.rows(root.x, level), system.loss, max_steps=12)
+        finer = newton(system, root.x, level, max_steps=12)
         if not finer.converged:
             break
         new = digits_of(system, finer.x)

@@ -71,7 +71,7 @@ def limit_values(
         root, digits, _ = certified_root(system)
         if digits is None:
             raise UnsupportedProblemError("The limit cannot be differentiated: no solution found.")
-        x = newton(root.x, system.terms(), system.rows(root.x, LEVEL), system.loss).x
+        x = newton(system, root.x, LEVEL).x
         return _values(system, x), lambda: _jacobian(system_at, names, given, x)
 
     known = VALUES[:-1] if problem.student.loss.hard else VALUES

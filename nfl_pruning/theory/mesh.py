@@ -28,6 +28,7 @@ from nfl_pruning.theory.keep_law import KeepLaw
 
 BLOCK_ROWS, BLOCK_NODES = 64, 96  # one compiled shape serves every level of refinement
 NODES = 8  # a panel in xi
+CORNER_GRID = 2001  # places in u among which corners are looked for
 
 
 @dataclass(frozen=True)
@@ -143,10 +144,27 @@ def u_panels(
     return np.concatenate(panels)
 
 
+@dataclass(frozen=True)
+class Lines:
+    """Nodes in u, each a line along which xi varies, with what belongs to them.
+
+    Attributes:
+        u: shape (rows,). keep, omega: as in :class:`Rows`. pulls: its ``probe_pull``.
+        omegas: the weights that occur; first and last of many.
+    """
+
+    u: np.ndarray
+    keep: np.ndarray
+    omega: np.ndarray
+    pulls: np.ndarray
+    omegas: np.ndarray
+
+
 def _xi_nodes(
-    u: np.ndarray, omegas: np.ndarray, x: np.ndarray, *, setting: Setting, loss: Loss, runs: int
+    lines: Lines, x: np.ndarray, *, setting: Setting, loss: Loss, runs: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nodes in xi and normal weights for every u, shapes (len(u), runs * BLOCK_NODES)."""
+    u, omegas = lines.u, lines.omegas
     a_u, a_p, tau, kappa = x[0], x[1], np.exp(x[2]), np.exp(x[3])
     s, rho, layers = np.hypot(a_p, tau), setting.alignment, setting.layers
     perp = np.sqrt(max(1 - rho**2, 0.0))
@@ -159,9 +177,8 @@ def _xi_nodes(
     bend_at = (bends - a_u * u[:, None]) / s
     bend = np.full(len(bends), (1 + np.log1p(step)) / s)
     panels = runs * BLOCK_NODES // NODES
-    exact_at = (
-        _kinks(u, omegas, x, setting=setting, loss=loss)[:, : panels - 4] - a_u * u[:, None]
-    ) / s
+    kinks = _kinks(lines, x, labels=setting.labels, loss=loss)[:, : panels - 4]
+    exact_at = (kinks - a_u * u[:, None]) / s
     centres = np.clip(np.concatenate([rise_at, bend_at], axis=1), -30.0, 30.0)
     widths = np.clip(np.concatenate([rise, bend]), 1e-5, 1e3)
     n_panels = panels - exact_at.shape[1]
@@ -171,31 +188,43 @@ def _xi_nodes(
     return xi, weight * normal_density(xi)
 
 
-def _kinks(
-    u: np.ndarray, omegas: np.ndarray, x: np.ndarray, *, setting: Setting, loss: Loss
-) -> np.ndarray:
+def _kinks(lines: Lines, x: np.ndarray, *, labels: tuple[int, ...], loss: Loss) -> np.ndarray:
     """Margins v at which the proximal map has a corner, shape (len(u), kinks)."""
     kappa, chi = np.exp(x[3]), x[4] if len(x) == 5 else 0.0
-    corners = sorted({float(k) for omega in omegas for k in loss.kinks(jnp.asarray(kappa * omega))})
+    steps = (loss.kinks(jnp.asarray(kappa * omega)) for omega in lines.omegas)
+    corners = sorted({float(k) for kinks in steps for k in kinks})
     if not corners:
-        return np.zeros((len(u), 0))
-    moved = [(y, chi * setting.probe_pull(y, u)) for y in setting.labels]
+        return np.zeros((len(lines.u), 0))
+    moved = [(y, chi * pull) for y, pull in zip(labels, lines.pulls, strict=True)]
     return np.stack([y * (k - shift) for k in corners for y, shift in moved], axis=1)
 
 
-def build_rows(setting: Setting, x: np.ndarray, *, loss: Loss, level: Level) -> list[Rows]:
-    """Quadrature rows for a setting, graded by the current unknowns, in blocks of one shape.
+def _corner_features(
+    setting: Setting, x: np.ndarray, *, loss: Loss, intervals: list[tuple[float, float]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the corners of the proximal map pass xi = 0, and the width over which they do."""
+    u = np.linspace(-NORMAL_RANGE, NORMAL_RANGE, CORNER_GRID)
+    kept = np.any([(u >= a) & (u <= b) for a, b in intervals], axis=0)
+    zeros = np.zeros((1, 1, len(u)))
+    omegas = setting.law.evaluate(u[kept])[1] if kept.any() else zeros
+    pulls = np.stack([setting.probe_pull(label, u) for label in setting.labels])
+    lines = Lines(u, zeros, zeros, pulls, np.unique(omegas)[[0, -1]])
+    v = _kinks(lines, x, labels=setting.labels, loss=loss) - x[0] * u[:, None]
+    xi = v / np.hypot(x[1], np.exp(x[2]))
+    where, which = np.nonzero((xi[1:] > 0) != (xi[:-1] > 0))
+    rate = np.abs(xi[where + 1, which] - xi[where, which]) / (u[1] - u[0])
+    return 0.5 * (u[where] + u[where + 1]), np.clip(1 / rate, 1e-4, 1e3)
 
-    Args:
-        setting: what is integrated over.
-        x: current unknowns (a_u, a_p, log tau, log kappa, and chi for in-sample probes).
-        loss: the loss that is solved for (its bends matter).
-        level: resolution.
-    """
+
+def build_lines(setting: Setting, x: np.ndarray, *, loss: Loss, level: Level) -> Lines:
+    """Nodes in u for a setting, graded by the current unknowns."""
     n_labels = len(setting.labels)
-    panels = u_panels(
-        kept_intervals(setting.law, n_labels), _u_features(setting, x), level.u_panels
-    )
+    intervals = kept_intervals(setting.law, n_labels)
+    centres, widths = _u_features(setting, x)
+    if not loss.smooth:
+        places, lengths = _corner_features(setting, x, loss=loss, intervals=intervals)
+        centres, widths = np.append(centres, places), np.append(widths, lengths)
+    panels = u_panels(intervals, (centres, widths), level.u_panels)
     nodes, weights = gauss_legendre(level.u_nodes)
     half, middle = 0.5 * np.diff(panels, axis=1), panels.mean(axis=1, keepdims=True)
     u, weight = (middle + half * nodes).ravel(), (half * weights).ravel()
@@ -204,11 +233,27 @@ def build_rows(setting: Setting, x: np.ndarray, *, loss: Loss, level: Level) -> 
     omegas = np.unique(np.round(omega[keep > 0], 12))
     if len(omegas) > 8:
         omegas = omegas[[0, -1]]
-    xi, xi_weight = _xi_nodes(u, omegas, x, setting=setting, loss=loss, runs=level.xi_runs)
-    shape = (len(u) * level.xi_runs, BLOCK_NODES)
-    repeat = lambda part: np.repeat(part, level.xi_runs, axis=-1)  # noqa: E731
     pulls = np.stack([setting.probe_pull(label, u) for label in setting.labels])
-    by_row = (repeat(part) for part in (u, keep * density, omega, pulls))
+    return Lines(u, keep * density, omega, pulls, omegas)
+
+
+def build_rows(
+    setting: Setting, lines: Lines, x: np.ndarray, *, loss: Loss, level: Level
+) -> list[Rows]:
+    """Quadrature rows on given nodes in u, in blocks of one shape.
+
+    Args:
+        setting: what is integrated over.
+        lines: nodes in u.
+        x: current unknowns (a_u, a_p, log tau, log kappa, and chi for in-sample probes) that grade
+            the nodes in xi.
+        loss: the loss that is solved for (its bends matter).
+        level: resolution.
+    """
+    xi, xi_weight = _xi_nodes(lines, x, setting=setting, loss=loss, runs=level.xi_runs)
+    shape = (len(lines.u) * level.xi_runs, BLOCK_NODES)
+    repeat = lambda part: np.repeat(part, level.xi_runs, axis=-1)  # noqa: E731
+    by_row = (repeat(part) for part in (lines.u, lines.keep, lines.omega, lines.pulls))
     return _blocks((*by_row, xi.reshape(shape), xi_weight.reshape(shape)))
 
 

@@ -1,16 +1,15 @@
-"""Newton's method on the limit equations, and continuation where it stalls."""
+"""Newton's method on the limit equations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
 
-from nfl_pruning.losses import LOSSES, Loss
+from nfl_pruning.losses import Loss
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.equations import Rows, Terms, moments_and_slopes, residual_and_slopes
 from nfl_pruning.theory.keep_law import KeepLaw
@@ -20,7 +19,9 @@ from nfl_pruning.theory.memory import Memory
 from nfl_pruning.theory.mesh import (
     LEVELS,
     Level,
+    Lines,
     Setting,
+    build_lines,
     build_rows,
     equation_terms,
     link_layers,
@@ -29,10 +30,6 @@ from nfl_pruning.theory.mesh import (
 CONVERGED = 1e-11
 LARGEST_STEP = 2.0
 LOG_RANGE = 60.0
-SMALLEST_STRIDE = 0.02
-SMALL_RIDGE = 1e-4
-PATH_LEVELS = (0, 2)
-MOST_TRIALS = 40
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,15 @@ class System:
 
     def rows(self, x: np.ndarray, level: Level) -> list[Rows]:
         """Quadrature rows graded by x."""
-        return build_rows(self.setting, x, loss=self.loss, level=level)
+        return self.across(self.lines(x, level), x, level)
+
+    def lines(self, x: np.ndarray, level: Level) -> Lines:
+        """Nodes in u graded by x."""
+        return build_lines(self.setting, x, loss=self.loss, level=level)
+
+    def across(self, lines: Lines, x: np.ndarray, level: Level) -> list[Rows]:
+        """Quadrature rows on given nodes in u, graded by x in xi."""
+        return build_rows(self.setting, lines, x, loss=self.loss, level=level)
 
     def terms(self) -> Terms:
         """Scalars of the equations."""
@@ -144,16 +149,20 @@ class System:
         return total
 
 
+def _in_range(x: np.ndarray) -> bool:
+    return bool(np.isfinite(x).all() and np.abs(x[2:4]).max() <= LOG_RANGE)
+
+
 def _evaluate(
     x: np.ndarray, terms: Terms, blocks: list[Rows], loss: Loss
 ) -> tuple[np.ndarray, np.ndarray]:
     """Residuals (k,) and their Jacobian (k, k)."""
-    if not np.isfinite(x).all() or np.abs(x[2:4]).max() > LOG_RANGE:
+    if not _in_range(x):
         return np.full(len(x), np.inf), np.eye(len(x))
     point, plain = jnp.asarray(x), terms._replace(closing=None)  # one program for every covariance
     parts = [moments_and_slopes(point, plain, block, loss) for block in blocks]
-    moment = sum(part[0] for part in parts)
-    slopes = sum(part[1] for part in parts)
+    moment = jnp.asarray(np.sum([np.asarray(part[0]) for part in parts], axis=0))
+    slopes = jnp.asarray(np.sum([np.asarray(part[1]) for part in parts], axis=0))
     value, jacobian = residual_and_slopes(point, moment, slopes, terms)
     return np.asarray(value), np.asarray(jacobian)
 
@@ -163,11 +172,20 @@ def equations_at(x: np.ndarray, system: System, level: Level) -> tuple[np.ndarra
     return _evaluate(x, system.terms(), system.rows(x, level), system.loss)
 
 
-def newton(
-    x: np.ndarray, terms: Terms, blocks: list[Rows], loss: Loss, *, max_steps: int = 40
-) -> Root:
-    """Damped Newton on a fixed mesh; the residual tells whether it converged."""
-    value, jacobian = _evaluate(x, terms, blocks, loss)
+def newton(system: System, x: np.ndarray, level: Level, *, max_steps: int = 40) -> Root:
+    """Damped Newton on the mesh of its start; the residual tells whether it converged.
+
+    Where the loss has corners, the mesh moves along: only with panels that end on the corners are
+    the discretised equations as smooth in x as the integrals are.
+    """
+    terms, lines = system.terms(), system.lines(x, level)
+    fixed = system.across(lines, x, level)
+
+    def evaluate(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        moves = not system.loss.smooth and _in_range(x)
+        return _evaluate(x, terms, system.across(lines, x, level) if moves else fixed, system.loss)
+
+    value, jacobian = _evaluate(x, terms, fixed, system.loss)
     error, steps = np.abs(value).max(), 0
     while error > 1e-14 and steps < max_steps and np.isfinite(error):
         try:
@@ -177,8 +195,9 @@ def newton(
         reach = np.ones_like(x)
         reach[:2] += np.abs(x[:2]).max() + np.exp(x[2])  # the first two are no logarithms
         step *= min(1.0, LARGEST_STEP / max((np.abs(step) / reach).max(), 1e-300))
-        for factor in 0.5 ** np.arange(12):
-            new_value, new_jacobian = _evaluate(x + factor * step, terms, blocks, loss)
+        halvings = 12 if error > CONVERGED else 1  # near rounding level no shorter step helps
+        for factor in 0.5 ** np.arange(halvings):
+            new_value, new_jacobian = evaluate(x + factor * step)
             new_error = np.abs(new_value).max()
             if new_error < error:
                 break
@@ -187,96 +206,3 @@ def newton(
         x, value, jacobian, error = x + factor * step, new_value, new_jacobian, new_error
         steps += 1
     return Root(x, float(error), steps)
-
-
-def solve_coarse(system: System) -> tuple[Root, int]:
-    """A root on the coarsest mesh that has one, and the number of that mesh's level.
-
-    Tried directly from the linearised fit, then by continuation from an easier system.
-    """
-    root = _remeshed(system, system.start(), LEVELS[0])
-    return (root, 0) if root.converged else _continuation(system)
-
-
-def _remeshed(system: System, x: np.ndarray, level: Level, *, max_steps: int = 40) -> Root:
-    """Newton on the mesh of its start, then again on the mesh of what it found."""
-
-    def once(x: np.ndarray) -> Root:
-        rows = system.rows(x, level)
-        return newton(x, system.terms(), rows, system.loss, max_steps=max_steps)
-
-    root = once(x)
-    return once(root.x) if root.residual < 0.1 else root
-
-
-def _easier(system: System) -> Callable[[float], System]:
-    """A path of systems from an easy one at 0 to the given one at 1.
-
-    With a ridge: from a ridge so large that the fit is linear. Without: from many more samples per
-    feature. For a hard constraint: from so few samples that any direction satisfies it. Where the
-    separability threshold is known, the distance to it changes by constant factors.
-    """
-    delta, edge = system.problem.samples_per_feature, system.threshold
-
-    def at_delta(value: float) -> System:
-        return replace(system, problem=system.problem.replace(samples_per_feature=value))
-
-    def approach(first: float) -> Callable[[float], System]:
-        if not np.isfinite(edge):
-            return lambda t: at_delta(first * (delta / first) ** t)
-        ratio = (delta - edge) / (first - edge)
-        return lambda t: at_delta(edge + (first - edge) * ratio**t)
-
-    if system.memory and (system.ridge == 0 or system.loss.hard):
-        return _vanishing_ridge(system)
-    if system.loss.hard:
-        return approach(min(0.05, 0.5 * delta))
-    if system.ridge == 0:
-        return approach(30 * delta)
-    top = 1.0 if system.closing is None else float(np.max(system.closing.s))
-    high = max(10.0 * top, 10 * system.ridge)
-    return lambda t: replace(system, ridge=high * (system.ridge / high) ** t)
-
-
-def _vanishing_ridge(system: System) -> Callable[[float], System]:
-    """A path through ridges for a probe that saw the samples: it changes with samples per feature.
-
-    A constraint is reached through a loss that becomes it as the ridge vanishes.
-    """
-    high, low = 10.0, system.ridge or SMALL_RIDGE
-    soft = {"max-margin": "hinge", "interpolation": "squared"}
-    loss = LOSSES[soft[system.loss.limit]] if system.loss.hard else system.loss
-
-    def path(t: float) -> System:
-        if t == 1:
-            return system
-        return replace(system, loss=loss, ridge=high * (low / high) ** t - (low - system.ridge) * t)
-
-    return path
-
-
-def _continuation(system: System) -> tuple[Root, int]:
-    """Follow the root along a path from an easier system.
-
-    Steps adapt; where they become too small the mesh is refined, and at last the search is given
-    up: the root that is returned then has an infinite residual.
-    """
-    path, place, levels = _easier(system), 0.0, list(PATH_LEVELS)
-    root = _remeshed(path(0.0), path(0.0).start(), LEVELS[levels[0]])
-    stride, slope = 0.1, np.zeros_like(root.x)
-    for _ in range(MOST_TRIALS):
-        if not root.converged or place == 1:
-            break
-        trial = min(place + stride, 1.0)
-        guess = root.x + slope * (trial - place)
-        new = _remeshed(path(trial), guess, LEVELS[levels[0]], max_steps=12)
-        if new.converged:
-            slope = (new.x - root.x) / (trial - place)
-            root, place, stride = new, trial, min(1.5 * stride, 0.25)
-        elif stride > SMALLEST_STRIDE:
-            stride *= 0.4
-        elif len(levels) > 1:
-            levels, stride = levels[1:], 0.05
-        else:
-            break
-    return (root if place == 1 else Root(root.x, np.inf, root.steps)), levels[0]

@@ -12,8 +12,9 @@ from nfl_pruning.losses import INTERPOLATION, MAX_MARGIN
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.certify import certified_root
+from nfl_pruning.theory.continuation import SMALL_RIDGE
 from nfl_pruning.theory.keep_law import keep_law
-from nfl_pruning.theory.newton import SMALL_RIDGE, System
+from nfl_pruning.theory.newton import System
 from nfl_pruning.theory.observables import observables
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.probe_limit import ProbeLimit, probe_limit
