@@ -1,0 +1,108 @@
+"""The certificate's draw, and the plain method that solves its problems again."""
+
+import importlib
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nfl_pruning import Problem, make_selection, solve
+
+BENCHMARKS = Path(__file__).parents[1] / "simulations" / "benchmarks"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def benchmarks():
+    """Scripts import one another by name."""
+    sys.path.insert(0, str(BENCHMARKS))
+    yield
+    sys.path.remove(str(BENCHMARKS))
+
+
+def script(name):
+    return importlib.import_module(name)
+
+
+def test_draw_covers_every_stratum_and_keeps_its_streams_apart():
+    certificate = script("certificate")
+    compiled, singly, draw = certificate.COMPILED, certificate.SINGLY, certificate.draw
+    slow = draw(len(singly), 0, 1.0)
+    losses = Counter((p.student.loss.name, p.student.ridge == 0) for p in slow)
+    assert (
+        losses[("hinge", False)] == losses[("hinge", True)] == losses[("max-margin", False)] == 72
+    )
+    protocols = Counter(p.selection.name for p in slow)
+    assert protocols["power"] == protocols["window"] == 60
+    assert draw(len(compiled), 0) == draw(200, 0, 0.4)[: len(compiled)]
+    assert draw(200, 0, 0.4)[120:] == slow[:80]
+
+
+def small(protocol, probe="fixed:0.7", loss="hinge", **changes):
+    selection = make_selection(protocol, exploit=0.6)
+    numbers = {"samples_per_feature": 3.0, "keep_fraction": 0.4, "signal": 2.0, "ridge": 0.02}
+    choice = {"score": "margin", "probe": probe, "selection": selection, "loss": loss}
+    return Problem().replace(**(choice | numbers | changes))
+
+
+IN_SAMPLE = pytest.param("in-sample:0.05", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("probe", ["fixed:0.7", IN_SAMPLE])
+@pytest.mark.parametrize("protocol", ["power:1.2", "power:-0.8", "window:0.25", "exact"])
+def test_plain_rules_keep_the_fraction(protocol, probe):
+    plain = script("_plain")
+    problem = small(protocol, probe)
+    found = plain.probe_of(problem)
+    rule = script("_plain_rules").rule_of(problem, found)
+    u, weight = plain.gauss(np.unique([*np.linspace(-8.3, 8.3, 200), *rule.cuts]))
+    chance = 2 * plain.smoothed(2.0, np.sqrt(1 - found.rho**2), 8.3)[0](found.rho * u)
+    assert np.sum(weight * chance * rule.keep(u)) == pytest.approx(0.4, abs=1e-10)
+
+
+def test_plain_existence_is_the_published_threshold():
+    problem, probe = small("random").replace(keep_fraction=1.0), script("_plain").Probe(0.5)
+    rule = script("_plain_rules").rule_of(problem, probe)
+    value = script("_plain_exists").needed(problem, probe, rule)
+    assert value == pytest.approx(0.3449301284, abs=2e-10)
+
+
+def claim(solution):
+    numbers = {name: getattr(solution, name) for name in ("cosine", "norm", "test_error")}
+    names = ("a_u", "a_p", "tau", "kappa", "chi", "nu")
+    return {"problem": 0} | numbers | {name: solution.state.get(name) for name in names}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "problem",
+    [
+        small("threshold"),
+        small("exact", "in-sample:0.05"),
+        small("window:0.25", "pilot:3:0.05", "max-margin"),
+        small("power:1.2", "in-sample:0.05", "squared"),
+        small("power:-0.8", "in-sample:0.05", "max-margin"),
+    ],
+    ids=lambda p: f"{p.student.loss.name}-{p.selection.label}-{p.probe.label}",
+)
+def test_plain_method_confirms_and_refutes(problem, monkeypatch):
+    """A right claim is found again; one that is wrong by some 1e-7 is not."""
+    recheck = script("recheck")
+    monkeypatch.setattr(recheck, "NODES", {"rough": recheck.NODES["rough"]})
+    right = claim(solve(problem))
+    found = recheck.compare(problem, right)
+    assert found["residual"] < 1e-9 and found["difference"] < 1e-9
+    for name, factor in (("cosine", 1 - 1e-6), ("norm", 1 + 3e-7)):
+        wrong = right | {name: factor * (right[name] or np.nan)}
+        other = {"problem": 0} | recheck.compare(problem, wrong)
+        assert recheck.summary([other])["wrong"] == 1
+
+
+def test_plain_method_tells_where_no_hard_margin_exists():
+    recheck = script("recheck")
+    many, few = (small("window:0.25", samples_per_feature=spf) for spf in (30.0, 2.0))
+    excess = [recheck.no_fit(problem)["excess"] for problem in (many, few)]
+    assert excess[0] > 0 > excess[1]
+    found = [{"problem": 0, "excess": value} for value in excess]
+    assert recheck.summary_without(found)["wrong"] == 1
