@@ -26,10 +26,11 @@ PAGE = """# Verdicts at other seeds
 
 `python simulations/benchmarks/verdicts.py --seeds {seeds} --folder verdicts --out docs/seeds.md`
 checks the [statements](statements.md) at twenty seeds. Refuted controls count the checks in which
-the predictions, moved by what matters to either side (claims of a sign: reversed), were refuted. z
-is (measured - predicted) / standard error over all statistical quantities of a statement. The
-margin is half of what matters over the allowance, the least of all quantities; below 1 a check is
-inconclusive. Seconds are those of a check after the first seed's, on one core.
+the predictions, moved by what matters to either side (claims of a sign: that the lead is smaller
+than what matters), were refuted. z is (measured - predicted) / standard error over all statistical
+quantities of a statement. The margin is half of what matters over the allowance (claims of a sign:
+the lead beyond what matters over it), the least of all quantities; below 1 a check is inconclusive.
+Seconds are those of a check after the first seed's, on one core.
 
 {table}
 """
@@ -43,7 +44,8 @@ def margin(quantity: Quantity) -> float:
         return np.inf
     if quantity.relation == "equals":
         return POWER * quantity.matters / quantity.allowance
-    return abs(quantity.measured - quantity.predicted) / quantity.allowance
+    lead = abs(quantity.measured - quantity.predicted)
+    return (lead - quantity.matters) / quantity.allowance
 
 
 def row(name: str, entries: list[Any]) -> tuple[str, ...]:
