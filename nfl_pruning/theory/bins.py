@@ -8,30 +8,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.problem import Problem
-from nfl_pruning.rules import RULES
-from nfl_pruning.selections import Piecewise, RankSelection, Stratum, make_selection
+from nfl_pruning.selections import Piecewise
 from nfl_pruning.theory.fast.cell import Cell, Kind
 from nfl_pruning.theory.fast.limit import digits
 from nfl_pruning.theory.fast.mesh import Nodes
 from nfl_pruning.theory.fast.solver import solve_cell
 from nfl_pruning.theory.label_law import LabelLaw
 from nfl_pruning.theory.ordering import SignedOrder
-from nfl_pruning.theory.probe_limit import probe_limit
+from nfl_pruning.theory.probe_limit import probe_limit, selection_law
+from nfl_pruning.theory.usual import EXPLOITS
 
 GOALS = ("test_error", "test_loss")
-NODES = Nodes(64, 64)
-CALIBRATED = ("exact", "soft:0.5", "soft:0")
-EXPLOITS = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class Grid:
 
     @classmethod
     def of(cls, problem: Problem, bins: int) -> Grid:
-        """Equally probable bins, cut further at the usual rules' thresholds."""
+        """Equally probable bins, cut further at the thresholds of hard and calibrated rules."""
         alignment = float(probe_limit(problem.replace(selection="threshold")).alignment)
         law = LabelLaw(problem.teacher, alignment)
         order = SignedOrder(law, 1)
@@ -73,40 +69,18 @@ class Grid:
         outer = np.concatenate([self.edges[:1] - 1, self.edges, self.edges[-1:] + 1])
         return 0.5 * (outer[1:] + outer[:-1])
 
-    def usual_rules(self) -> dict[str, Rule]:
-        """Random pruning, the hard rules and calibrated ones, exactly on these bins."""
-        budget, found = self.problem.keep_fraction, {}
-        for name, choice in RULES.items():
-            if name == "random":
-                found[name] = Rule(np.full(len(self.mass), budget), np.ones(len(self.mass)))
-                continue
-            protocols = [("threshold", 1.0)]
-            protocols += [(text, share) for text in CALIBRATED for share in EXPLOITS]
-            for text, exploit in protocols:
-                selection = make_selection(text, exploit=exploit)
-                assert isinstance(selection, RankSelection)
-                label = name if text == "threshold" else f"{name}, {text} exploit {exploit:g}"
-                found[label] = self._banded(choice, selection.strata(budget))
-        return found
+    def rule(self, problem: Problem) -> Rule:
+        """A selection's keep probabilities and weights in the middle of each bin.
 
-    def _banded(self, choice: dict[str, Any], strata: tuple[Stratum, ...]) -> Rule:
-        sign = 1 if choice["keep"] == "hardest" else -1
-        aware = choice["score"] == "el2n"
-        hard = self.middles if aware else np.abs(self.middles)
-        mass = self.mass
-        order = np.argsort(sign * hard, kind="stable")
-        before = np.empty_like(mass)
-        before[order] = np.cumsum(mass[order]) - 0.5 * mass[order]
-        if not aware:  # bins at -c and c come together: rank them by |u| itself
-            share = 2 * ndtr(np.abs(self.middles)) - 1
-            before = share if sign > 0 else 1 - share
-        first = before < strata[0].share
-        rest = strata[1]
-        keep = np.where(first, 1.0, rest.keep_probability)
-        return Rule(keep, np.where(first | (keep == 0), 1.0, rest.weight))
+        Exact where the bins' edges hold all its thresholds, else a rule close to it.
+        """
+        keep, weight = (part[:, 0] for part in selection_law(problem).evaluate(self.middles))
+        total = keep.sum(0)
+        mean = (keep * weight).sum(0) / np.where(total > 0, total, 1.0)
+        return Rule(total, np.where(total > 0, mean, 1.0))
 
-    def objective(self, goal: str) -> Objective:
-        """What is minimised, as a function of a rule."""
+    def objective(self, goal: str, nodes: Nodes) -> Objective:
+        """What is minimised, as a function of a rule, on a quadrature."""
         problem = self.problem
         link, loss = problem.teacher.link, problem.student.loss
         perfect = abs(self.alignment) == 1
@@ -120,7 +94,7 @@ class Grid:
             jnp.zeros((1, len(self.mass))),
             jnp.ones((1, len(self.mass))),
         )
-        return Objective(kind, cell, GOALS.index(goal))
+        return Objective(kind, cell, GOALS.index(goal), nodes)
 
     def selection(self, rule: Rule) -> Piecewise:
         """The rule as a selection: neighbouring bins that are alike are joined."""
@@ -139,13 +113,13 @@ class Grid:
         return Piecewise(tuple(shares.tolist()), tuple(kept.tolist()), tuple(weights))
 
 
-@partial(jax.jit, static_argnames=("kind", "goal"))
-def _goal(kind: Kind, cell: Cell, goal: int, keep: Array, log_weight: Array) -> tuple:
+@partial(jax.jit, static_argnames=("kind", "goal", "nodes"))
+def _goal(kind: Kind, cell: Cell, goal: int, nodes: Nodes, keep: Array, log_weight: Array) -> tuple:
     """The goal at a rule and its gradient in keep probability and log weight."""
 
     def value(keep: Array, log_weight: Array) -> Array:
         full = cell._replace(keep=keep[None], omega=jnp.exp(log_weight)[None])
-        answer = solve_cell(kind, full, full, nodes=NODES, finer=NODES)
+        answer = solve_cell(kind, full, full, nodes=nodes, finer=nodes)
         numbers = digits(kind, cell.rho, cell.scale, answer.x)
         return jnp.where(answer.residual < 1e-9, numbers[2 + goal], jnp.nan)
 
@@ -159,12 +133,14 @@ class Objective:
     kind: Kind
     cell: Cell
     goal: int
+    nodes: Nodes
 
     def both(self, rule: Rule) -> tuple[float, np.ndarray, np.ndarray]:
         """The goal, and its gradient in keep probability and log weight."""
         value, slopes = _goal(
-            self.kind, self.cell, self.goal, jnp.asarray(rule.keep), jnp.log(rule.weight)
-        )
+            self.kind, self.cell, self.goal, self.nodes, jnp.asarray(rule.keep),
+            jnp.log(rule.weight),
+        )  # fmt: skip
         if not np.isfinite(value):
             return np.inf, np.zeros_like(rule.keep), np.zeros_like(rule.keep)
         return float(value), np.asarray(slopes[0]), np.asarray(slopes[1])

@@ -3,27 +3,28 @@
 A rule keeps a sample with a probability that depends on the folded margin y u of a fresh probe. It
 is taken constant on bins; then the moments in the limit equations are linear in the keep
 probabilities, and the implicit function theorem gives the derivative of any observable. The
-optimiser is sequential quadratic programming, started from every hard rule, from random pruning
-and from calibrated ones, whose thresholds are among the edges of the bins: it cannot end worse.
+optimiser is sequential quadratic programming from the best of the usual rules. It works on the
+first quadrature that agrees with their certified values, and on a finer one where the certified
+value of its end does not agree. What is returned is the least of all certified values, the usual
+rules' among them: it cannot be worse than those.
 """
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import jax
 import numpy as np
-from scipy.optimize import minimize
 
 from nfl_pruning.probes import InSampleProbe
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.bins import GOALS, Grid, Objective, Rule
+from nfl_pruning.theory.bins import GOALS, Grid
 from nfl_pruning.theory.proportional import Solution, solve
+from nfl_pruning.theory.rule_search import search, value_of
+from nfl_pruning.theory.usual import on_bins, usual_problems
 from nfl_pruning.validation import InvalidArgumentError, check_choice, check_integer
-
-WEIGHT_RANGE = np.log(1e3)  # of a weight's logarithm, either way
-WEIGHT_CHANGE = 0.1
-MOST_STEPS, SCALE_UP = 200, 100.0  # the optimiser stops on absolute changes
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,14 @@ class OptimalRule:
         goal: what was minimised, test_error or test_loss.
         solution: the certified limit of ``problem``.
         edges: of the bins in y u, shape (bins - 1,).
-        keep: keep probability in each bin, shape (bins,). weights: of a kept sample.
-        baselines: the goal's value for random pruning, the hard rules and calibrated ones.
+        keep: keep probability in each bin, shape (bins,). weights: of a kept sample. Where a usual
+            rule was best, those in the middle of each bin.
+        baselines: the goal's certified value for random pruning, hard rules, calibrated ones,
+            windows and smooth powers, as far as it exists.
         stationarity: the most that a first-order change of the rule within the budget, and of
             the weights by a tenth within 1/1000 to 1000, still promises on the goal's scale; 0 at
-            a stationary point.
+            a stationary point. NaN where a usual rule was best, or no quadrature was fine enough
+            to tell.
     """
 
     problem: Problem
@@ -70,34 +74,42 @@ def optimal_rule(
     Args:
         problem: its score, keep and selection do not matter; the keep fraction is the budget.
         goal: test_error or test_loss.
-        weights: whether kept samples may be weighted; otherwise all weigh 1. Their common scale
-            acts as a ridge, so the problem's ridge is tuned along with them.
+        weights: whether weights of kept samples are optimised; otherwise they stay those of the
+            rule that the search starts from (1 but for calibrated ones). Their common scale acts
+            as a ridge, so the problem's ridge is tuned along with them.
         bins: equally probable bins, to which the usual rules' thresholds are added.
         starts: how many of the best usual rules are improved upon; more starts find more optima.
 
     Raises:
         InvalidArgumentError: the link is not symmetric, the probe has seen the samples, the ridge
-            is 0, or an argument is out of range.
+            is 0, an argument is out of range, or nothing has a certified limit.
     """
     check_choice("goal", goal, GOALS)
     check_integer("bins", bins, 2)
     check_integer("starts", starts, 1)
     _refuse(problem)
+    usual = usual_problems(problem)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # too few to compile a program for
+        solved = dict(zip(usual, pool.map(solve, usual.values()), strict=True))
+    values = {name: value_of(solution, goal) for name, solution in solved.items()}
+    order = sorted(usual, key=lambda name: values[name])
+    baselines = {name: value for name, value in values.items() if np.isfinite(value)}
     with jax.enable_x64(True):
         grid = Grid.of(problem, bins)
-        objective = grid.objective(goal)
-        usual = grid.usual_rules()
-        baselines = {name: objective.value(rule) for name, rule in usual.items()}
-        order = sorted(usual, key=lambda name: baselines[name])
-        rules = [usual[name] for name in order[:starts]]
-        found = [_better(grid, objective, rule, weights=False) for rule in rules]
-        best = min([*rules, *found], key=objective.value)
-        if weights:
-            best = _better(grid, objective, best, weights=True)
-        stationarity = _promise(grid, objective, best, weights=weights)
-    learned = problem.replace(score="loss", keep="hardest", selection=grid.selection(best))
+        first = [grid.rule(usual[name]) for name in order[:starts]]
+        exact = [name for name in order if on_bins(usual[name])][:starts]
+        known = [(grid.rule(usual[name]), values[name]) for name in exact]
+        ended = search(grid, goal, first, known, weights=weights)
+    found = []
+    if ended is not None:
+        found.append((ended.problem, ended.solution, ended.rule, ended.stationarity))
+    if order[0] in baselines:
+        found.append((usual[order[0]], solved[order[0]], first[0], float("nan")))
+    if not found:
+        raise InvalidArgumentError("No usual rule and no rule on the bins has a certified limit.")
+    best, solution, rule, stationarity = min(found, key=lambda one: value_of(one[1], goal))
     return OptimalRule(
-        learned, goal, solve(learned), grid.edges, best.keep, best.weight, baselines, stationarity
+        best, goal, solution, grid.edges, rule.keep, rule.weight, baselines, stationarity
     )
 
 
@@ -115,68 +127,3 @@ def _refuse(problem: Problem) -> None:
             "optimal_rule needs a smooth loss and a ridge > 0; got loss "
             f"{problem.student.loss.name!r} and ridge {problem.student.ridge:g}."
         )
-
-
-def _better(grid: Grid, objective: Objective, rule: Rule, *, weights: bool) -> Rule:
-    """A rule within the budget by sequential quadratic programming.
-
-    Args:
-        grid: the bins.
-        objective: what is minimised.
-        rule: where to start; it is returned where nothing better is found.
-        weights: whether the weights' logarithms move too, or the keep probabilities alone.
-    """
-    bins = len(rule.keep)
-
-    def at(x: np.ndarray) -> Rule:
-        return Rule(np.clip(x[:bins], 0.0, 1.0), np.exp(x[bins:]) if weights else rule.weight)
-
-    def function(x: np.ndarray) -> tuple[float, np.ndarray]:
-        value, *slopes = objective.both(at(x))
-        return SCALE_UP * value, SCALE_UP * np.concatenate(slopes)[: len(x)]
-
-    free = bins if weights else 0
-    price = np.concatenate([grid.mass, np.zeros(free)])
-    budget = {
-        "type": "eq",
-        "fun": lambda x: price @ x - grid.problem.keep_fraction,
-        "jac": lambda x: price,
-    }
-    found = minimize(
-        function,
-        np.concatenate([rule.keep, np.log(rule.weight[:free])]),
-        jac=True,
-        method="SLSQP",
-        bounds=[(0.0, 1.0)] * bins + [(-WEIGHT_RANGE, WEIGHT_RANGE)] * free,
-        constraints=budget,
-        options={"maxiter": MOST_STEPS, "ftol": 1e-13 if weights else 1e-10},
-    )
-    return min((rule, _on_budget(grid, at(found.x))), key=objective.value)
-
-
-def _on_budget(grid: Grid, rule: Rule) -> Rule:
-    """The rule with what the optimiser left of the constraint put right."""
-    keep, budget = rule.keep, grid.problem.keep_fraction
-    for _ in range(50):
-        excess = budget - float(grid.mass @ keep)
-        room = (keep < 1) if excess > 0 else (keep > 0)
-        if abs(excess) < 1e-15 or not room.any():
-            break
-        keep = np.clip(keep + np.where(room, excess / grid.mass[room].sum(), 0.0), 0.0, 1.0)
-    return Rule(keep, rule.weight)
-
-
-def _promise(grid: Grid, objective: Objective, rule: Rule, *, weights: bool) -> float:
-    """What a first-order change within the budget still promises (Frank and Wolfe's gap)."""
-    _, by_keep, by_weight = objective.both(rule)
-    price = by_keep / grid.mass
-    left, best = grid.problem.keep_fraction, np.zeros_like(rule.keep)
-    for i in np.argsort(price):
-        best[i] = min(1.0, max(left, 0.0) / grid.mass[i])
-        left -= best[i] * grid.mass[i]
-    gap = float(by_keep @ (rule.keep - best))
-    if weights:
-        log_weight = np.log(rule.weight)
-        room = WEIGHT_RANGE + np.where(by_weight > 0, log_weight, -log_weight)
-        gap += float(np.abs(by_weight) @ np.clip(room, 0.0, WEIGHT_CHANGE))
-    return gap
