@@ -12,7 +12,7 @@ import pytest
 from generated import ROOT
 from nfl_pruning.problem import Problem
 from nfl_pruning.records import RecordStore, to_json
-from nfl_pruning.statements import STATEMENTS, Quantity, distance, planar, sampling
+from nfl_pruning.statements import STATEMENTS, Quantity, distance, fitting, planar
 from nfl_pruning.statements.base import (
     INCONCLUSIVE,
     REFUTED,
@@ -171,6 +171,18 @@ def test_distances_on_the_line():
     assert np.isclose(distance.mean_distance(uniform, 1), 1 / 3, atol=1e-3)
 
 
+def test_a_data_set_that_has_no_fit_leaves_the_others_alone():
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((2, 200, 2))
+    y = np.where(rng.random((2, 200)) < 0.5, 1.0, -1.0)
+    x[1, :, 1] = 0.0  # a feature that does not vary: the Hessian is singular
+    found = fitting.fit(x, y, np.ones((2, 200)))
+    assert np.isnan(found[1]).all()
+    assert np.allclose(found[0], fitting.fit(x[:1], y[:1], np.ones((1, 200)))[0])
+    error = quantity(float(np.mean(found)))
+    assert error.judge() == INCONCLUSIVE
+
+
 def test_fits_are_scikit_learn_s():
     from sklearn.linear_model import LogisticRegression
 
@@ -178,7 +190,7 @@ def test_fits_are_scikit_learn_s():
     x = rng.standard_normal((2, 300, 3))
     y = np.where(rng.random((2, 300)) < 1 / (1 + np.exp(-2 * x[..., 0])), 1.0, -1.0)
     weights = rng.integers(0, 3, (2, 300)).astype(float)
-    ours = sampling.fit(x, y, weights)
+    ours = fitting.fit(x, y, weights)
     for row in range(2):
         theirs = LogisticRegression(C=1e9, fit_intercept=False, tol=1e-10, max_iter=1000)
         theirs.fit(x[row], y[row], weights[row])

@@ -11,7 +11,7 @@ from jax import Array
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import make_selection
 from nfl_pruning.selections.finite import realised_counts
-from nfl_pruning.statements import sampling
+from nfl_pruning.statements import fitting, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.planar import Plane, cut_of, rule_of
 from nfl_pruning.statements.summary import extrapolate, mean_and_error, seedless
@@ -109,8 +109,8 @@ def limits(problem: Problem) -> tuple[float, float, np.ndarray]:
 def excess(problem: Problem, data: sampling.DataSets) -> np.ndarray:
     """Excess losses of the fits on pruned data sets."""
     weights = sampling.prune(problem, data, sampling.fixed_margins(problem, data.x))
-    theta = sampling.fit(data.x, data.y, weights, limits(problem)[2])
-    return sampling.excess_loss(problem, theta)
+    theta = fitting.fit(data.x, data.y, weights, limits(problem)[2])
+    return fitting.excess_loss(problem, theta)
 
 
 def data_sets(preset: str, seed: int, problem: Problem) -> list[sampling.DataSets]:

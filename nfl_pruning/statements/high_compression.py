@@ -13,7 +13,7 @@ from nfl_pruning.montecarlo.estimate import paired
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 from nfl_pruning.rules import RULES
-from nfl_pruning.statements import sampling
+from nfl_pruning.statements import fitting, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.summary import known, mean_and_error, seedless
 from nfl_pruning.theory.abundant import solve_abundant
@@ -172,7 +172,7 @@ def _abundant(seed: int) -> list[Quantity]:
     data = sampling.draw(jax.random.fold_in(jax.random.key(seed), 500), base, (200, 800, 3))
     hard = base.replace(keep_fraction=0.8 * wrong)
     fixed = sampling.fixed_margins(base, data.x)
-    probe = sampling.fit(data.x, data.y, np.ones_like(data.y))
+    probe = fitting.fit(data.x, data.y, np.ones_like(data.y))
     own = np.einsum("rnd,rd->rn", data.x, probe)
     least = float((data.y * own < 0).mean(1).min())
     shares = []
@@ -213,7 +213,7 @@ def _turning(seed: int, remarks: list[str]) -> list[Quantity]:
     margins, found = sampling.fixed_margins(base, data.x), []
     for factor, relation in ((0.93, "below"), (1.07, "above")):
         kept = sampling.prune(base.replace(keep_fraction=factor * turn), data, margins)
-        theta = sampling.fit(data.x, data.y, kept)
+        theta = fitting.fit(data.x, data.y, kept)
         cosine = theta[:, 0] / np.linalg.norm(theta, axis=1)
         text = f"mean cosine at {factor:g} of the r where it changes sign"
         value = mean_and_error(cosine)

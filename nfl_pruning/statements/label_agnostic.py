@@ -7,7 +7,7 @@ import numpy as np
 
 from nfl_pruning.links import LINKS, Link, Steps
 from nfl_pruning.problem import Problem, Teacher
-from nfl_pruning.statements import sampling
+from nfl_pruning.statements import fitting, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.planar import Plane, cut_of, rule_of
 from nfl_pruning.statements.summary import extrapolate, known, seedless
@@ -63,9 +63,9 @@ def by_quadrature(problem: Problem) -> tuple[float, float, float]:
 
 def _excess(problem: Problem, data: sampling.DataSets, weights: np.ndarray) -> np.ndarray:
     start = by_quadrature(problem)[2] * np.eye(N_FEATURES)[0]
-    theta = sampling.fit(data.x, data.y, weights, start)
+    theta = fitting.fit(data.x, data.y, weights, start)
     if problem.teacher.link.name == "logistic":
-        return sampling.excess_loss(problem, theta)
+        return fitting.excess_loss(problem, theta)
     norm = np.linalg.norm(theta, axis=1)
     cosine = theta[:, 0] / norm
     return observables(problem.teacher, problem.student.loss, cosine=cosine, norm=norm)[

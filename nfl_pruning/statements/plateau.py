@@ -12,7 +12,7 @@ from nfl_pruning.adversary.population import Nodes, law_nodes, minimiser
 from nfl_pruning.adversary.ranking import Rank, ranker
 from nfl_pruning.scores import SCORES
 from nfl_pruning.selections import RankSelection, make_selection
-from nfl_pruning.statements import sampling
+from nfl_pruning.statements import fitting, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.summary import mean_and_error, seedless
 
@@ -61,7 +61,7 @@ def _excess(name: str, fraction: float, key: Array, sizes: tuple[int, int]) -> l
         selection = make_selection(protocol, exploit=EXPLOIT)
         assert isinstance(selection, RankSelection)
         weights = sampling.choose(selection, fraction, "hardest", keys, priority)
-        found.append(_loss(sampling.fit(design, y, weights, best), nodes) - least)
+        found.append(_loss(fitting.fit(design, y, weights, best), nodes) - least)
     return found
 
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.statements import distance, sampling
+from nfl_pruning.statements import distance, fitting, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.planar import Plane
 from nfl_pruning.statements.summary import extrapolate, mean_and_error, rate_and_error, seedless
@@ -53,7 +53,7 @@ def measure(preset: str, seed: int) -> Measured:
             weights = sampling.prune(problem, data, np.zeros_like(data.y))
             t, some = data.y * data.x[..., 0], slice(0, 400)
             gap = distance.distances(distance.empirical_cdf(t[some], weights[some] > 0), cdf)
-            loss, error = _excess(base, sampling.fit(data.x, data.y, weights, truth))
+            loss, error = _excess(base, fitting.fit(data.x, data.y, weights, truth))
             m = round(fraction * n)
             found.append((m, gap, loss, error))
             expected = distance.mean_distance(cdf, m)
@@ -75,7 +75,7 @@ def _excess(problem: Problem, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """Excess loss and excess 0-1 error of fits, shape (repeats,)."""
     cosine = theta[:, 0] / np.linalg.norm(theta, axis=1)
     best = zero_one_error(problem.teacher, 1.0)
-    return sampling.excess_loss(problem, theta), zero_one_error(problem.teacher, cosine) - best
+    return fitting.excess_loss(problem, theta), zero_one_error(problem.teacher, cosine) - best
 
 
 def _plots(found: list, cdf: np.ndarray, risk_limit: float) -> list[Plot]:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.statements import sampling
+from nfl_pruning.statements import fitting, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.planar import Plane, cut_of, rule_of
 from nfl_pruning.statements.summary import extrapolate, mean_and_error, rate_and_error, seedless
@@ -53,11 +53,11 @@ def measure(preset: str, seed: int) -> Measured:
             key = jax.random.fold_in(jax.random.key(seed), 300 + number)
             data = sampling.draw(key, problem, (repeats, n, N_FEATURES))
             if case.startswith("probe fitted"):
-                probe = sampling.fit(data.x, data.y, np.ones_like(data.y))
+                probe = fitting.fit(data.x, data.y, np.ones_like(data.y))
                 margins = np.einsum("rnd,rd->rn", data.x, probe)
             else:
                 margins = sampling.fixed_margins(problem, data.x)
-            theta = sampling.fit(data.x, data.y, sampling.prune(problem, data, margins), target)
+            theta = fitting.fit(data.x, data.y, sampling.prune(problem, data, margins), target)
             found.append((n, theta, np.linalg.norm(theta - target, axis=1)))
         (n, few, off), (n2, many, off2) = found
         for axis, name in enumerate(("along the teacher", "across it")):
