@@ -52,10 +52,10 @@ def _solve(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     try:
         return np.linalg.solve(matrices, vectors[..., None])[..., 0]
     except np.linalg.LinAlgError:
-        singular = np.linalg.matrix_rank(matrices) < matrices.shape[-1]
-        safe = np.where(singular[:, None, None], np.eye(matrices.shape[-1]), matrices)
-        found = np.linalg.solve(safe, vectors[..., None])[..., 0]
-        return np.where(singular[:, None], np.nan, found)
+        if len(matrices) == 1:
+            return np.full_like(vectors, np.nan)
+        pairs = zip(matrices, vectors, strict=True)
+        return np.concatenate([_solve(matrix[None], vector[None]) for matrix, vector in pairs])
 
 
 def excess_loss(problem: Problem, theta: np.ndarray) -> np.ndarray:
