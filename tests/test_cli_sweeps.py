@@ -56,6 +56,7 @@ def test_the_table_says_in_columns_what_is_swept_and_above_it_what_is_not(capsys
     assert max(map(len, shown.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_simulations_sweep_names_too(capsys):
     arguments = ["--n-features", "30", "--n-trials", "4", "--score", "el2n,random"]
     ran = shell(capsys, "simulate", *arguments, "--probe", "fixed:0.2,0.8")

@@ -81,6 +81,7 @@ def test_names_and_numbers_mix_in_the_order_given():
     assert found.rows()[-1]["selection"] == "exact"
 
 
+@pytest.mark.slow
 def test_a_rule_without_a_number_is_constant_along_its_axis():
     rules = {"exact": BASE.replace(selection="exact"), "random": BASE.replace(selection="random")}
     found = sweep(rules, exploit=np.array([0.1, 0.9]))["cosine"]
