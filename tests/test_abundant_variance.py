@@ -28,6 +28,7 @@ def test_keeping_the_hardest_has_less_variance_than_random():
     assert easiest.excess_risk > 2 * random.excess_risk
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rule",
     ["hardest", *(pytest.param(rule, marks=pytest.mark.slow) for rule in ("random", "exact"))],

@@ -151,6 +151,7 @@ def test_holm_on_a_worked_example():
     np.testing.assert_allclose(holm([0.9, 0.8]), [1.0, 1.0])
 
 
+@pytest.mark.slow
 def test_verdicts_against_random():
     random_rule = simulate(RANDOM, n_features=50, n_trials=60)
     family = {

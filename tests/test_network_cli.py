@@ -100,6 +100,7 @@ def test_scores_average_over_networks_and_epochs(table, tmp_path):
     assert np.abs(found["1"] - found["3"]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_networks_that_diverge_are_reported(table):
     hot = ("--epochs", "40", "--batch-size", "16", "--model", "mlp", "--learning-rate", "1e30")
     refused(run("score", table, *hot), "diverged", "learning_rate")
@@ -145,6 +146,7 @@ def test_train_sees_the_inputs_that_score_saw(table, tmp_path, monkeypatch):
     assert trained[90:].min() > 10
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_goes_on(table, tmp_path):
     """Killed without warning after its first repeat, it computes only the others."""
     store = tmp_path / "repeats"

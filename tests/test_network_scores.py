@@ -73,6 +73,7 @@ class TestGradients:
         published = [SCORES[name].publish(jnp.asarray(keys[name])) for name in ("grand", "el2n")]
         np.testing.assert_allclose(*published, rtol=1e-6)
 
+    @pytest.mark.slow
     def test_convolution_strides_and_padding(self):
         import flax.linen as nn
 

@@ -197,6 +197,7 @@ def inside(problem, rule):
     return lambda u, y: (rule(u, y).astype(float), np.ones_like(u))
 
 
+@pytest.mark.slow
 def test_plain_method_squared_loss_with_piecewise_link():
     """Unequal label chances, so no fold helps; label-agnostic keep-easiest."""
     link = piecewise_constant([-0.7, 0.4], [0.1, 0.75, 0.9])
