@@ -28,6 +28,7 @@ def root(function, low, high):
     return root_scalar(function, bracket=(low, high), xtol=1e-12).root
 
 
+@pytest.mark.slow
 def test_where_the_cosine_is_negative():
     intervals = cosine_below_zero(BASE, least=0.1, points=8)
     assert len(intervals) == 1 and abs(intervals[0][0] - 0.1) < 1e-12

@@ -43,6 +43,7 @@ def test_it_is_better_than_every_cell_and_certified(best):
     assert best.value < min(cells) - 1e-5
 
 
+@pytest.mark.slow
 def test_it_is_stationary_where_a_cell_is_not(best):
     assert best.stationarity < 1e-7
     names = ["exploit", "exponent", "ridge"]

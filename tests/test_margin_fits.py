@@ -172,6 +172,7 @@ def test_agrees_with_the_limit_and_not_with_a_shifted_threshold(name):
     assert max(map(abs, scores)) > 6
 
 
+@pytest.mark.slow
 def test_the_hinge_loss_of_a_fit_and_the_least_there_is():
     """Against adaptive quadrature in the student's margin and a scalar search over norms."""
     teacher = Teacher("flip:0.1:logistic", 3.0)

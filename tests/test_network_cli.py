@@ -188,6 +188,7 @@ def test_a_killed_comparison_goes_on(table, tmp_path):
         ),
     ],
 )
+@pytest.mark.slow
 def test_compare_settings(table, extra):
     arguments = ("compare", table, *SMALL, "--repeats", 2, "--keep-fraction", 0.3, "--json")
     found = run(*arguments, *extra)

@@ -57,6 +57,7 @@ def test_links_without_symmetry():
     assert_same([skewed, skewed.replace(keep="easiest"), skewed.replace(signal=0.7)])
 
 
+@pytest.mark.slow
 def test_in_sample_probes():
     in_sample = BASE.replace(score="entropy", probe="in-sample:0.0167")
     assert_same([in_sample, in_sample.replace(selection=EXACT)])

@@ -51,6 +51,7 @@ def test_every_axis_has_a_case():
         for axis in CASES
     ],
 )
+@pytest.mark.slow
 def test_a_cell_is_the_problem_with_that_value(axis):
     problem, value, expected = CASES[axis]
     grid: dict[str, Any] = {axis: [value]}
