@@ -260,6 +260,13 @@ def test_reproduce_computes_draws_and_resumes(capsys, toy_checkout):
     assert computed(toy_checkout) == 7
 
 
+def test_reproduce_goes_on_where_the_first_figure_has_nothing_to_draw(capsys, toy_checkout):
+    (toy_checkout / "figures" / "toy.py").write_text("def draw(store, out):\n    return []\n")
+    assert shell(capsys, "reproduce", "--root", str(toy_checkout)).code == 0
+    manifest = json.loads((toy_checkout / "figures/output/manifest.json").read_text())
+    assert manifest["toy"]["files"] == []
+
+
 def test_reproduce_says_what_is_no_checkout(capsys, tmp_path, toy_checkout):
     ran = shell(capsys, "reproduce", "--root", str(tmp_path / "nowhere"))
     assert ran.code == 2

@@ -76,6 +76,7 @@ def reproduce(experiment: Experiment, preset: str, *, fresh: bool = False) -> li
     with steps(experiment.name) as progress:
         load(experiment.simulation).run(preset, store, progress)
     out = experiment.root / "figures" / "output"
+    out.mkdir(parents=True, exist_ok=True)  # a figure whose data are missing here draws nothing
     written = [Path(path) for path in load(experiment.figure).draw(store, out)]
     _enter(out / "manifest.json", experiment, preset, store, written)
     return written
