@@ -147,8 +147,8 @@ def _simulated(preset: str, seed: int) -> list[Quantity]:
                 )
         text = f"error less random's, {rule}, n/d = {samples:g}, r = {fraction:g}"
         value = paired(runs[ours], runs[other], "test_error")
-        # half the lead: a measured lead of nothing would refute
-        found.append(Quantity(text, limit, *value, 0.5 * abs(limit), n_trials - 1))
+        matters = min(0.05, 0.5 * abs(limit))  # a measured lead of nothing would refute
+        found.append(Quantity(text, limit, *value, matters, n_trials - 1))
     return found
 
 

@@ -16,6 +16,7 @@ CASES = {  # score, samples per feature, keep fraction; the hardest are kept
     "label-agnostic, r = 0.6": ("entropy", 3.0, 0.6),
     "label-aware, r = 0.6": ("el2n", 6.0, 0.6),
 }
+MATTERS = 0.12  # at most
 SIZES = {"quick": (160, 256), "paper": (400, 800)}
 
 
@@ -48,7 +49,7 @@ def measure(preset: str, seed: int) -> Measured:
                 for p in (own, fresh)]  # fmt: skip
         predicted = limits[0] - limits[1]
         difference = paired(runs[0], runs[1], "cosine")
-        matters = 0.5 * abs(predicted)  # no difference at all would refute
+        matters = min(MATTERS, 0.5 * abs(predicted))  # no difference at all would refute
         measured = runs[0].mean("cosine"), runs[0].standard_error("cosine")
         quantities += [
             Quantity(f"cosine, in-sample less fresh, {case}", predicted, *difference, matters,

@@ -1,4 +1,4 @@
-"""Training sets in few dimensions: drawn, scored and pruned by the package, fitted in bulk.
+"""Training sets in few dimensions: drawn, scored and pruned by the package.
 
 Inputs are standard normal in d dimensions, the teacher is the first axis, and a fixed probe lies
 in the plane of the first two. Many data sets are drawn at once; axes are (repeat, sample, feature).
