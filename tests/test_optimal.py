@@ -72,7 +72,12 @@ def test_weights_help_and_simulation_agrees(best):
     trials = {name: _errors(problem) for name, problem in usual.items()}
     for rule in (best, weighted):
         errors = _errors(rule.problem)
+        assert errors.std(ddof=1) / np.sqrt(len(errors)) < 0.004
         assert _off(errors, rule.value) < 4
+        lead = trials["aware-easiest"] - errors
+        spread = lead.std(ddof=1) / np.sqrt(len(lead))
+        assert rule.baselines["aware-easiest"] - rule.value > 2 * spread
+        assert lead.mean() > 2 * spread
         large = 0
         for name, theirs in trials.items():
             lead = theirs - errors

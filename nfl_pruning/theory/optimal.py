@@ -11,8 +11,6 @@ rules' among them: it cannot be worse than those.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import jax
@@ -21,8 +19,9 @@ import numpy as np
 from nfl_pruning.probes import InSampleProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.bins import GOALS, Grid
-from nfl_pruning.theory.proportional import Solution, solve
-from nfl_pruning.theory.rule_search import search, value_of
+from nfl_pruning.theory.proportional import Solution
+from nfl_pruning.theory.rule_search import Ended, search, value_of
+from nfl_pruning.theory.sweep import solve_each
 from nfl_pruning.theory.usual import on_bins, usual_problems
 from nfl_pruning.validation import InvalidArgumentError, check_choice, check_integer
 
@@ -82,35 +81,33 @@ def optimal_rule(
 
     Raises:
         InvalidArgumentError: the link is not symmetric, the probe has seen the samples, the ridge
-            is 0, an argument is out of range, or nothing has a certified limit.
+            is 0, an argument is out of range, or no usual rule has a certified limit.
     """
     check_choice("goal", goal, GOALS)
     check_integer("bins", bins, 2)
     check_integer("starts", starts, 1)
     _refuse(problem)
     usual = usual_problems(problem)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # too few to compile a program for
-        solved = dict(zip(usual, pool.map(solve, usual.values()), strict=True))
+    solved = dict(zip(usual, solve_each(usual.values()), strict=True))  # too few to compile for
     values = {name: value_of(solution, goal) for name, solution in solved.items()}
-    order = sorted(usual, key=lambda name: values[name])
     baselines = {name: value for name, value in values.items() if np.isfinite(value)}
+    if not baselines:
+        raise InvalidArgumentError("optimal_rule needs a usual rule with a certified limit.")
+    order = sorted(baselines, key=lambda name: baselines[name])
     with jax.enable_x64(True):
         grid = Grid.of(problem, bins)
         first = [grid.rule(usual[name]) for name in order[:starts]]
         exact = [name for name in order if on_bins(usual[name])][:starts]
-        known = [(grid.rule(usual[name]), values[name]) for name in exact]
+        known = [(grid.rule(usual[name]), baselines[name]) for name in exact]
         ended = search(grid, goal, first, known, weights=weights)
-    found = []
-    if ended is not None:
-        found.append((ended.problem, ended.solution, ended.rule, ended.stationarity))
-    if order[0] in baselines:
-        found.append((usual[order[0]], solved[order[0]], first[0], float("nan")))
-    if not found:
-        raise InvalidArgumentError("No usual rule and no rule on the bins has a certified limit.")
-    best, solution, rule, stationarity = min(found, key=lambda one: value_of(one[1], goal))
+    least = order[0]
+    best = Ended(first[0], usual[least], solved[least], float("nan"))
+    if ended is not None and value_of(ended.solution, goal) <= baselines[least]:
+        best = ended
     return OptimalRule(
-        best, goal, solution, grid.edges, rule.keep, rule.weight, baselines, stationarity
-    )
+        best.problem, goal, best.solution, grid.edges, best.rule.keep, best.rule.weight,
+        baselines, best.stationarity,
+    )  # fmt: skip
 
 
 def _refuse(problem: Problem) -> None:

@@ -25,7 +25,7 @@ class Ended:
     """Where a search ended.
 
     Attributes:
-        rule: on the bins. problem: with it as selection. solution: its certified limit.
+        rule: on the bins. problem: with it as selection. solution: its limit.
         stationarity: what a first-order change still promises; NaN where the certified value
             does not agree with the quadrature that the search has worked on.
     """

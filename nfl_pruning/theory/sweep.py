@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import product
@@ -207,6 +207,12 @@ def _at(problem: Problem, point: dict[str, Any]) -> Problem:
     return with_numbers(problem, own, [point[name] for name in own])
 
 
+def solve_each(problems: Iterable[Problem]) -> Iterator[Solution]:
+    """:func:`solve` of one problem after another, on all cores, in the order given."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(solve, problems)
+
+
 def solve_many(
     problems: Sequence[Problem], *, progress: Progress = lambda done, total: None
 ) -> Sweep:
@@ -234,12 +240,11 @@ def solve_many(
         least = best_losses(kind.link, kind.loss, np.asarray(settings.signal)[good])
         values["excess_risk"][places] = values["test_loss"][places] - least
         status[places] = Status.CERTIFIED
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        singly = {}
-        for i, solution in zip(slow, pool.map(solve, [problems[i] for i in slow]), strict=True):
-            singly[int(i)] = solution
-            _put_solution(values, status, int(i), solution)
-            advance(1)
+    singly = {}
+    for i, solution in zip(slow, solve_each([problems[i] for i in slow]), strict=True):
+        singly[int(i)] = solution
+        _put_solution(values, status, int(i), solution)
+        advance(1)
     return Sweep({"problem": tuple(range(count))}, tuple(problems), status, values, singly)
 
 

@@ -93,26 +93,29 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
     """Counts; a problem counts as compared where the plain method solved its own equations."""
     solved = [r for r in results if r["difference"] is not None and r["residual"] < SOLVED]
     wrong = [r for r in solved if r["difference"] >= CERTIFIED]
-    return {
-        "problems": len(results),
-        "solved by plain means": len(solved),
-        "largest difference": max((r["difference"] for r in solved), default=None),
-        "wrong": len(wrong),
-        "not as certified": wrong,
-        "not solved": [r for r in results if r not in solved],
-    }
+    largest = max((r["difference"] for r in solved), default=None)
+    return _counts(results, solved, {"largest difference": largest}, {"not as certified": wrong})
 
 
 def summary_without(results: list[dict[str, Any]]) -> dict[str, Any]:
     """As ``summary`` for problems that were said to have no fit."""
     solved = [r for r in results if "excess" in r]
     wrong = [r for r in solved if r["excess"] <= 0]
+    least = min((r["excess"] for r in solved), default=None)
+    return _counts(results, solved, {"least excess": least}, {"not as said": wrong})
+
+
+def _counts(
+    results: list[dict], solved: list[dict], extreme: dict[str, Any], wrong: dict[str, list]
+) -> dict[str, Any]:
+    """A summary from those solved, the extreme among them, and the wrong ones under their name."""
+    (mistaken,) = wrong.values()
     return {
         "problems": len(results),
         "solved by plain means": len(solved),
-        "least excess": min((r["excess"] for r in solved), default=None),
-        "wrong": len(wrong),
-        "not as said": wrong,
+        **extreme,
+        "wrong": len(mistaken),
+        **wrong,
         "not solved": [r for r in results if r not in solved],
     }
 
