@@ -1,11 +1,34 @@
-"""Shared by all tests: compiled programs of one file are not carried through the whole run."""
+"""Shared by all tests: quick compilation, and no programs carried through the whole run."""
+
+import os
+import subprocess
+import sys
 
 import pytest
 
-from nfl_pruning.programs import release_programs
+QUICK_COMPILATION = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1"
+
+
+def pytest_configure(config):
+    """Compile quickly in the default run, most of which is XLA's compilation.
+
+    The programs are the same, less optimised. Tests marked slow run as users run the code, and so
+    do all where XLA_FLAGS is set, be it to nothing.
+    """
+    worker = hasattr(config, "workerinput")  # inherits the variable from the process that starts it
+    if worker or "XLA_FLAGS" in os.environ or config.option.markexpr != "not slow":
+        return
+    flags = {"XLA_FLAGS": QUICK_COMPILATION}
+    # XLA ends a process that asks for a flag it does not know: another process finds out
+    start = [sys.executable, "-c", "import jax; jax.devices('cpu')"]
+    if subprocess.run(start, env=os.environ | flags, capture_output=True, check=False).returncode:
+        return
+    os.environ.update(flags)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_programs():
+    from nfl_pruning.programs import release_programs
+
     yield
     release_programs(share=0.25)

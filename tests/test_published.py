@@ -138,13 +138,21 @@ CALIBRATED = Problem(
 @pytest.mark.parametrize(
     ("problem", "cosine", "norm", "chi"),
     [
-        (IN_SAMPLE.replace(keep_fraction=0.5), 0.7037, 0.8784, 1.273),
+        pytest.param(
+            IN_SAMPLE.replace(keep_fraction=0.5), 0.7037, 0.8784, 1.273, marks=pytest.mark.slow
+        ),
         (IN_SAMPLE, -0.66507995, 1.92834714, 2.784598),
         (IN_SAMPLE.replace(keep_fraction=0.5, keep="easiest"), 0.8464, 2.6840, -1.273),
         (IN_SAMPLE.replace(keep="easiest"), 0.8309, 2.0634, -1.036),
         (IN_SAMPLE.replace(keep_fraction=0.5, score="margin"), 0.79777005, 1.91985629, 0.515889),
         (IN_SAMPLE.replace(score="margin"), 0.30758281, 1.77364300, 1.371261),
-        (IN_SAMPLE.replace(score="margin", keep="easiest"), 0.77566115, 2.13556917, -0.843416),
+        pytest.param(
+            IN_SAMPLE.replace(score="margin", keep="easiest"),
+            0.77566115,
+            2.13556917,
+            -0.843416,
+            marks=pytest.mark.slow,
+        ),
         (CALIBRATED, 0.5125, 1.9344, 0.8305),
         (CALIBRATED.replace(score="margin"), 0.5789, 2.4352, 0.2123),
     ],
