@@ -30,6 +30,7 @@ def best():
     return best_numbers(PROBLEM, grid={"ridge": RIDGES})
 
 
+@pytest.mark.slow
 def test_it_is_better_than_every_cell_and_certified(best):
     assert best.solution.status is Status.CERTIFIED
     cells = [

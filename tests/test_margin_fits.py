@@ -100,6 +100,7 @@ def test_the_hard_margin_fit_is_the_shortest_parameter_and_knows_when_there_is_n
     assert np.isnan(simulation.mean("cosine"))  # never averaged over the rest without being asked
 
 
+@pytest.mark.slow
 def test_a_hard_margin_does_not_depend_on_ridge_or_weights():
     low, high = (simulate(HARD.replace(ridge=r), n_features=30, n_trials=4) for r in (0, 7))
     np.testing.assert_array_equal(low.trials["norm"], high.trials["norm"])

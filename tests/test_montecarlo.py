@@ -67,7 +67,7 @@ def test_a_threshold_off_by_five_percent_is_detected():
     assert abs(simulation.z_score("norm", LIMITS["aware-easiest"][2])) > 4
 
 
-@pytest.mark.parametrize("rule", ["aware-exact", "grand"])
+@pytest.mark.parametrize("rule", [pytest.param("aware-exact", marks=pytest.mark.slow), "grand"])
 def test_agrees_with_scikit_learn_on_the_same_samples(rule):
     problem = BASE.replace(**LIMITS[rule][0])
     simulation = simulate(problem, n_features=40, n_trials=3, seed=5)

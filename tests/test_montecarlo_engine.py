@@ -234,7 +234,7 @@ FITTED_PROBES = {  # problem, then cosine and norm of its proportional limit
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FITTED_PROBES)
+@pytest.mark.parametrize("name", [pytest.param("pilot", marks=pytest.mark.slow), "in-sample"])
 def test_fitted_probes_agree_with_their_limits(name):
     changes, cosine, norm = FITTED_PROBES[name]
     simulation = simulate(BASE.replace(**changes), n_features=300, n_trials=30, seed=1)

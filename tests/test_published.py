@@ -144,7 +144,13 @@ CALIBRATED = Problem(
         (IN_SAMPLE, -0.66507995, 1.92834714, 2.784598),
         (IN_SAMPLE.replace(keep_fraction=0.5, keep="easiest"), 0.8464, 2.6840, -1.273),
         (IN_SAMPLE.replace(keep="easiest"), 0.8309, 2.0634, -1.036),
-        (IN_SAMPLE.replace(keep_fraction=0.5, score="margin"), 0.79777005, 1.91985629, 0.515889),
+        pytest.param(
+            IN_SAMPLE.replace(keep_fraction=0.5, score="margin"),
+            0.79777005,
+            1.91985629,
+            0.515889,
+            marks=pytest.mark.slow,
+        ),
         (IN_SAMPLE.replace(score="margin"), 0.30758281, 1.77364300, 1.371261),
         pytest.param(
             IN_SAMPLE.replace(score="margin", keep="easiest"),

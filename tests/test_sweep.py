@@ -40,6 +40,7 @@ def test_both_label_aware_ends_and_calibration():
     )
 
 
+@pytest.mark.slow
 def test_label_agnostic_scores_with_a_noiseless_teacher():
     sharp = BASE.replace(score="margin", link="sign")
     assert_same([sharp, sharp.replace(keep="easiest"), sharp.replace(selection=EXACT)])
@@ -73,6 +74,7 @@ COPIES = BASE.replace(
 )
 
 
+@pytest.mark.slow
 def test_continuation_finds_fits_that_resemble_the_probe_they_share_samples_with():
     """A direct start ends in the false root where the student copies the probe."""
     found = sweep(COPIES, keep_fraction=[0.58, 0.72, 0.85, 0.97])
@@ -190,6 +192,7 @@ def test_gradients_need_double_precision_and_known_numbers():
         limit_function(BASE.replace(ridge=0))
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_the_cosine_where_the_link_is_steep():
     """The test error has a quadrature of its own, which no estimate of the root's error sees."""
     steep = BASE.replace(signal=19.1, ridge=0.08, keep_fraction=0.007, keep="easiest")

@@ -62,6 +62,7 @@ def test_a_cell_is_the_problem_with_that_value(axis):
         assert abs(found[name][0] - getattr(exact, name)) < 1e-9
 
 
+@pytest.mark.slow
 def test_where_the_probe_s_norm_matters_the_cells_tell():
     """The power rule keeps by the probability itself; its two numbers are axes together."""
     base = BASE.replace(selection="power:1")

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import time
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 import pytest
@@ -49,6 +50,25 @@ def test_json_tells_all(capsys, verified):
     assert {"predicted", "measured", "error", "matters", "z", "verdict"} <= set(
         found["quantities"][0]
     )
+
+
+def test_processes_find_the_same(capsys, verified, tmp_path):
+    alone = verify(capsys, verified, "--json").json["statements"][0]
+    names = "truncated-minimiser,grand-el2n"
+    ran = shell(capsys, "verify", "--only", names, "--jobs", "2", "--out", str(tmp_path), "--json")
+    assert ran.code == 0 and "2 checks, 2 at a time" in ran.err
+    assert [found["statement"] for found in ran.json["statements"]] == names.split(",")
+    assert ran.json["statements"][1]["quantities"] == alone["quantities"]
+
+
+def test_a_process_that_is_killed_ends_in_a_sentence(capsys, tmp_path, monkeypatch):
+    def kill(*arguments):
+        raise BrokenProcessPool
+
+    monkeypatch.setattr("nfl_pruning.cli.verify.ProcessPoolExecutor.submit", kill)
+    names = "truncated-minimiser,grand-el2n"
+    ran = shell(capsys, "verify", "--only", names, "--jobs", "2", "--out", str(tmp_path))
+    assert ran.code == 2 and "--jobs 1 for less memory" in ran.err
 
 
 def test_an_unexpected_verdict_ends_with_1(capsys, tmp_path, monkeypatch):

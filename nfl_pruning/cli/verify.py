@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +30,10 @@ and every control is refuted, else 1.
 Examples:
   nfl-pruning verify
   nfl-pruning verify --only calibration,in-sample --seed 3
-  nfl-pruning verify --preset paper --json
+  nfl-pruning verify --preset paper --json --jobs 1
 """
+
+MOST_JOBS = 4  # the longest check takes a fifth of them all
 
 
 @click.command("verify", help=HELP, short_help="Check every statement; write a report.")
@@ -43,8 +48,15 @@ Examples:
     type=click.Path(path_type=Path), help="Folder of report and records.",
 )  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Check again what has been checked.")
+@click.option(
+    "--jobs", type=click.IntRange(1), metavar="N",
+    help=f"Checks at a time, each in a process.  [default: one a core, at most {MOST_JOBS}; "
+    "on a GPU or TPU one]",
+)  # fmt: skip
 @json_option
-def command(preset: str, only: str, seed: str, out: Path, fresh: bool, as_json: bool) -> int:
+def command(
+    preset: str, only: str, seed: str, out: Path, fresh: bool, jobs: int | None, as_json: bool
+) -> int:
     """Check, print, write; the exit code says whether all is as expected."""
     from nfl_pruning.statements import STATEMENTS
     from nfl_pruning.validation import check_choice, check_folder
@@ -57,10 +69,16 @@ def command(preset: str, only: str, seed: str, out: Path, fresh: bool, as_json: 
     from nfl_pruning.records import RecordStore
 
     store = RecordStore(out / "records")
+    missing = [s for s in chosen if fresh or store.get(_config(s, preset, number)) is None]
+    jobs = min(len(missing), jobs or _processes())
+    if jobs > 1:
+        _check_in_processes(missing, preset, number, store.folder, jobs)
+        missing = []
     entries = []
     for position, statement in enumerate(chosen, start=1):
-        _say(f"{position} of {len(chosen)}: {statement.title}")
-        entries.append(check(statement, preset, number, store, fresh=fresh))
+        if statement in missing:
+            _say(f"{position} of {len(chosen)}: {statement.title}")
+        entries.append(check(statement, preset, number, store, fresh=statement in missing))
     report = write_report(entries, out, preset, number)
     good = all(entry.as_expected for entry in entries)
     if as_json:
@@ -81,14 +99,10 @@ def check(
 ) -> Entry:
     """The evidence of one statement, from its record where the same code made one."""
     from nfl_pruning.programs import release_programs
-    from nfl_pruning.records import source_hash
     from nfl_pruning.report.page import Entry
     from nfl_pruning.statements.base import measured_from
 
-    config = {
-        "kind": "statement", "statement": statement.identifier, "preset": preset, "seed": seed,
-        "source": source_hash(),
-    }  # fmt: skip
+    config = _config(statement, preset, seed)
     found = None if fresh else store.get(config)
     if found is None:
         evidence = statement.check(preset, seed)
@@ -101,6 +115,58 @@ def check(
         statement.judge(evidence.measured, preset, seed, shift).verdict for shift in (1, -1)
     )
     return Entry(statement, evidence, controls)  # pyright: ignore[reportArgumentType]
+
+
+def _config(statement: Statement, preset: str, seed: int) -> dict[str, Any]:
+    """What the record of a check is kept by."""
+    from nfl_pruning.records import source_hash
+
+    return {
+        "kind": "statement", "statement": statement.identifier, "preset": preset, "seed": seed,
+        "source": source_hash(),
+    }  # fmt: skip
+
+
+def _processes() -> int:
+    """How many checks to run at a time: processes would compete for an accelerator's memory."""
+    import jax
+
+    from nfl_pruning.montecarlo.resources import cpu_workers
+
+    return min(MOST_JOBS, cpu_workers()) if jax.default_backend() == "cpu" else 1
+
+
+def _check_in_processes(
+    statements: list[Statement], preset: str, seed: int, folder: Path, jobs: int
+) -> None:
+    """Fill the records, several checks at a time; each check's numbers are as in one process."""
+    _say(f"{len(statements)} checks, {jobs} at a time")
+    # a forked process would share the state of JAX's threads
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        try:
+            tasks = {
+                pool.submit(_fill_record, statement.identifier, preset, seed, folder): statement
+                for statement in statements
+            }
+            for done, task in enumerate(as_completed(tasks), start=1):
+                task.result()
+                _say(f"{done} of {len(statements)} checked: {tasks[task].title}")
+        except BrokenProcessPool:
+            raise click.ClickException(
+                "a process that checked statements was ended from outside (out of memory?); "
+                "finished checks are kept: run the command again, with --jobs 1 for less memory."
+            ) from None
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _fill_record(identifier: str, preset: str, seed: int, folder: Path) -> None:
+    """One check in a process of its own."""
+    from nfl_pruning.records import RecordStore
+    from nfl_pruning.statements import STATEMENTS
+
+    check(STATEMENTS[identifier], preset, seed, RecordStore(folder), fresh=True)
 
 
 def write_report(entries: list[Entry], out: Path, preset: str, seed: int) -> Path:
