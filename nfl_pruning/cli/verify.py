@@ -69,16 +69,7 @@ def command(
     from nfl_pruning.records import RecordStore
 
     store = RecordStore(out / "records")
-    missing = [s for s in chosen if fresh or store.get(_config(s, preset, number)) is None]
-    jobs = min(len(missing), jobs or _processes())
-    if jobs > 1:
-        _check_in_processes(missing, preset, number, store.folder, jobs)
-        missing = []
-    entries = []
-    for position, statement in enumerate(chosen, start=1):
-        if statement in missing:
-            _say(f"{position} of {len(chosen)}: {statement.title}")
-        entries.append(check(statement, preset, number, store, fresh=statement in missing))
+    entries = _entries(chosen, preset, number, store, fresh=fresh, jobs=jobs)
     report = write_report(entries, out, preset, number)
     good = all(entry.as_expected for entry in entries)
     if as_json:
@@ -92,6 +83,24 @@ def command(
     else:
         _print(entries, report)
     return 0 if good else 1
+
+
+def _entries(
+    statements: list[Statement], preset: str, seed: int, store: RecordStore, *,
+    fresh: bool, jobs: int | None,
+) -> list[Entry]:  # fmt: skip
+    """The evidence of all statements, in their order."""
+    missing = [s for s in statements if fresh or store.get(_config(s, preset, seed)) is None]
+    jobs = min(len(missing), jobs or _processes())
+    if jobs > 1:
+        _check_in_processes(missing, preset, seed, store.folder, jobs)
+        missing = []
+    entries = []
+    for position, statement in enumerate(statements, start=1):
+        if statement in missing:
+            _say(f"{position} of {len(statements)}: {statement.title}")
+        entries.append(check(statement, preset, seed, store, fresh=statement in missing))
+    return entries
 
 
 def check(

@@ -13,9 +13,10 @@ written from the registry in `nfl_pruning/statements/`.
 A check predicts quantities from theory and measures them another way. Each states the smallest
 difference that would matter. *Refuted*: some quantity is off by more than its allowance (k standard
 errors, with k such that a run of all statements rejects a true one with probability below 1e-3, or
-a certified numerical error). *Inconclusive*: an allowance exceeds half of what would matter.
-*Supported* otherwise. The control moves every predicted value by what matters, and reverses every
-claim of a sign; it must be refuted.
+a certified numerical error). *Inconclusive*: an allowance exceeds half of what would matter, or a
+quantity claimed to lie on one side leads by less than what matters and its allowance. *Supported*
+otherwise. The control moves every predicted value by what matters, and claims of every lead that it
+is smaller than what matters; it must be refuted.
 "Valid" means in test loss unless 0-1 error is named.
 
 What matters is fixed beforehand: half a power for an exponent whose rival is half a power away,
