@@ -54,6 +54,14 @@ def test_it_is_a_band_within_budget_at_a_stationary_point(best):
     assert abs(best.stationarity) < 1e-4
 
 
+@pytest.mark.parametrize("fraction", [1.0, 0.9999, 1e-3])
+def test_every_bin_has_mass(fraction):
+    """Thresholds that keep all or almost all lie far out, where bins would be empty."""
+    grid = Grid.of(PROBLEM.replace(keep_fraction=fraction), 12)
+    assert len(grid.mass) == len(grid.edges) + 1 >= 12
+    assert grid.mass.min() > 1e-10 and abs(grid.mass.sum() - 1) < 1e-12
+
+
 def test_a_rule_that_is_not_optimal_is_told_apart():
     """Stationarity is no formality: at random pruning the same certificate is far from 0."""
     with jax.enable_x64(True):

@@ -28,6 +28,7 @@ from nfl_pruning.theory.probe_limit import probe_limit, selection_law
 from nfl_pruning.theory.usual import EXPLOITS
 
 GOALS = ("test_error", "test_loss")
+LEAST_MASS = 1e-10  # of a bin: what less than that does is lost in rounding
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,12 @@ class Grid:
         places += [sign * size for size in sizes for sign in (1, -1)]
         edges = np.unique(np.round([p for p in places if abs(p) < NORMAL_RANGE], 13))
         below = law.below(1, edges) + law.label_mass[1] - law.below(-1, -edges)
-        return cls(problem, alignment, edges, np.diff([0.0, *below, 1.0]))
+        cuts, masses = [], [0.0]
+        for edge, mass in zip(edges, below, strict=True):
+            if masses[-1] + LEAST_MASS < mass < 1 - LEAST_MASS:
+                cuts.append(edge)
+                masses.append(mass)
+        return cls(problem, alignment, np.array(cuts), np.diff([*masses, 1.0]))
 
     @property
     def middles(self) -> np.ndarray:
