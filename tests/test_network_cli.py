@@ -177,18 +177,16 @@ def test_a_killed_comparison_goes_on(table, tmp_path):
     assert other["reused"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "extra",
     [
         ("--protocol", "window:0.1,coverage:0.1", "--keep", "hardest,easiest"),
-        pytest.param(("--balance", "equal", "--imbalance", "4"), marks=pytest.mark.slow),
-        pytest.param(("--validation", "0.2", "--label-noise", "0.1"), marks=pytest.mark.slow),
-        pytest.param(
-            ("--score", "forgetting,prototypicality", "--budget", "steps"), marks=pytest.mark.slow
-        ),
+        ("--balance", "equal", "--imbalance", "4"),
+        ("--validation", "0.2", "--label-noise", "0.1"),
+        ("--score", "forgetting,prototypicality", "--budget", "steps"),
     ],
 )
-@pytest.mark.slow
 def test_compare_settings(table, extra):
     arguments = ("compare", table, *SMALL, "--repeats", 2, "--keep-fraction", 0.3, "--json")
     found = run(*arguments, *extra)
