@@ -58,10 +58,21 @@ def test_links_without_symmetry():
     assert_same([skewed, skewed.replace(keep="easiest"), skewed.replace(signal=0.7)])
 
 
+IN_SAMPLE = BASE.replace(score="entropy", probe="in-sample:0.0167")
+
+
+def test_an_in_sample_probe():
+    assert_same([IN_SAMPLE])
+
+
 @pytest.mark.slow
-def test_in_sample_probes():
-    in_sample = BASE.replace(score="entropy", probe="in-sample:0.0167")
-    assert_same([in_sample, in_sample.replace(selection=EXACT)])
+def test_in_sample_probes_of_all_bands():
+    """Threshold rules spend nodes on the bands that they keep, calibrated ones on all."""
+    aware, skewed = IN_SAMPLE.replace(score="el2n"), IN_SAMPLE.replace(link="steps:0.3:0.1,0.9")
+    for base in (IN_SAMPLE, aware):
+        assert_same([base.replace(keep="easiest"), base.replace(selection=EXACT)])
+        assert_same([base.replace(loss="squared", keep_fraction=r) for r in (0.3, 1.0)])
+    assert_same([aware, skewed, skewed.replace(keep="easiest")])
 
 
 COPIES = BASE.replace(
@@ -93,7 +104,6 @@ def test_solve_finds_the_same_fits():
 def test_other_probes_that_are_fitted():
     aware, agnostic = BASE, BASE.replace(score="entropy")
     assert_same([p.replace(probe="pilot:3:0.02") for p in (aware, agnostic)])
-    assert_same([aware.replace(probe="in-sample:0.0167")])
 
 
 @pytest.mark.slow

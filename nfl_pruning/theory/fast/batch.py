@@ -22,7 +22,7 @@ from nfl_pruning.selections import ExactCalibration, Random, SoftCalibration, Th
 from nfl_pruning.theory.fast.cell import Kind
 from nfl_pruning.theory.fast.limit import Limit, State, limit
 from nfl_pruning.theory.fast.mesh import Nodes
-from nfl_pruning.theory.fast.rule import Rule, Setting
+from nfl_pruning.theory.fast.rule import Rule, Setting, first_bands
 from nfl_pruning.theory.label_law import LabelLaw
 from nfl_pruning.theory.ordering import (
     AbsoluteOrder,
@@ -158,7 +158,10 @@ def known(problem: Problem) -> Known | None:
         own,
         float(problem.keep == "hardest"),
     )
-    return Known(kind, Rule(aware, name), setting)
+    kept = None
+    if name == "in-sample" and isinstance(problem.selection, Threshold):
+        kept = first_bands(aware, hardest=problem.keep == "hardest")
+    return Known(kind, Rule(aware, name, kept), setting)
 
 
 def _program(kind: Kind, rule: Rule, nodes: Nodes, platform: str) -> Callable:

@@ -17,11 +17,11 @@ from nfl_pruning.numerics.root import Evaluate, implicit, with_jacobian
 from nfl_pruning.theory.equations import Terms, residual, unpack
 from nfl_pruning.theory.fast.cell import Cell, Kind
 from nfl_pruning.theory.fast.equations import kept_weight, masses
+from nfl_pruning.theory.fast.inner import Inner, inner_integrals
 from nfl_pruning.theory.fast.memory import Probe
 from nfl_pruning.theory.fast.mesh import Nodes
 from nfl_pruning.theory.fast.path import easy_ridge, follow, root
 from nfl_pruning.theory.fast.rows import Rows, build_rows
-from nfl_pruning.theory.fast.smooth import smoothed
 from nfl_pruning.theory.fast.solver import Answer
 from nfl_pruning.theory.linear import Shared, at_rest, linearised
 
@@ -44,26 +44,20 @@ def _moments(kind: Kind, cell: Cell, every: list[Rows], x: Array) -> Moments:
     noise = perp * tau / s
     sums, response = jnp.zeros(5), jnp.zeros(())
     for label, rows in zip(kind.labels, every, strict=True):
-        xi = rows.xi
-        u, own = rows.u[:, None], rows.pull[:, None]
-        centre = cell.scale * cell.rho * u + perp * (a_p / s) * xi
-        chance, slope = smoothed(kind, label, centre, noise)
-        weight = rows.keep[:, None] * rows.xi_weight
-        step = jnp.broadcast_to(kappa * rows.omega[:, None], centre.shape)
-        margin = a_u * u + s * xi + x[4] * own
-        bend, d = _with_slope(lambda v, step=step: kind.loss.pull(v, step), margin)
-        mass = weight * chance
-        pulled = mass * d
-        parts = (pulled * u, pulled * xi, weight * slope * noise * d, pulled * d, pulled * own)
-        sums = sums + jnp.stack([jnp.sum(part) for part in parts])
-        response = response + jnp.sum(mass * bend)
+        inner = Inner(
+            shift=a_u * rows.u + x[4] * rows.pull,
+            spread=s,
+            step=kappa * rows.omega,
+            mean=cell.scale * cell.rho * rows.u,
+            lean=perp * a_p / s,
+            noise=noise,
+        )
+        level, slant = inner_integrals(kind, label, rows.xi, rows.xi_weight, inner) * rows.keep
+        total = jnp.sum(level, axis=1)
+        mixed = level[0] @ rows.u, jnp.sum(slant[0]), noise * total[1]
+        sums = sums + jnp.stack([*mixed, total[2], level[0] @ rows.pull])
+        response = response + total[3]
     return Moments(sums, response)
-
-
-def _with_slope(function, v: Array) -> tuple[Array, Array]:
-    """(derivative, value) of an elementwise function."""
-    value, slope = jax.jvp(function, (v,), (jnp.ones_like(v),))
-    return jax.lax.stop_gradient(slope), value
 
 
 def _terms(cell: Cell, probe: Probe, size: Array) -> Terms:
@@ -83,8 +77,17 @@ def _terms(cell: Cell, probe: Probe, size: Array) -> Terms:
     )
 
 
-def solve_in_sample(kind: Kind, cells: tuple[Cell, Cell], probe: Probe, *, nodes: Nodes) -> Answer:
+def solve_in_sample(
+    kind: Kind,
+    cells: tuple[Cell, Cell],
+    probe: Probe,
+    *,
+    kept: tuple[bool, ...] | None,
+    nodes: Nodes,
+) -> Answer:
     """As ``solve_cell``, for a probe with memory; ``rho`` is its cosine, edges are in u.
+
+    ``kept`` is that of ``Rule``.
 
     Equations that the student satisfies by copying the probe (kappa -> 0) are told from a fit by
     E[df_2 / dv_2], which they do not bind then: the answer's residual is infinite where it differs.
@@ -96,7 +99,7 @@ def solve_in_sample(kind: Kind, cells: tuple[Cell, Cell], probe: Probe, *, nodes
     pull = 0.5 if kind.loss.name == "logistic" else 1.0
 
     def rows_at(x: Array, nodes: Nodes) -> list[Rows]:
-        return build_rows(kind, frozen, frozen_probe, unknowns=x, nodes=nodes)
+        return build_rows(kind, frozen, frozen_probe, kept=kept, unknowns=x, nodes=nodes)
 
     def value(x: Array, cell: Cell, probe: Probe, rows: list[Rows]) -> tuple[Array, Array]:
         found = _moments(kind, cell, rows, x)
@@ -124,7 +127,7 @@ def solve_in_sample(kind: Kind, cells: tuple[Cell, Cell], probe: Probe, *, nodes
     )
     found = root(at(frozen.ridge, rows_at(near, nodes)), near, tolerance=TOLERANCE)
     held = jax.lax.stop_gradient(found.x)
-    fine = build_rows(kind, cell, probe, unknowns=held, nodes=nodes.finer())
+    fine = build_rows(kind, cell, probe, kept=kept, unknowns=held, nodes=nodes.finer())
     left, gap = value(held, cell, probe, fine)
     x = implicit(found.x, found.jacobian, lambda _: left)
     wrong = jax.lax.stop_gradient(gap) > AGREEMENT

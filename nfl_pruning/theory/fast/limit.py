@@ -95,7 +95,7 @@ def limit(kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes) -> tuple[Li
     if memory is None:
         answer = solve_cell(kind, rough, fine, nodes=nodes)
     else:
-        answer = solve_in_sample(kind, (rough, fine), memory, nodes=nodes)
+        answer = solve_in_sample(kind, (rough, fine), memory, kept=rule.kept, nodes=nodes)
     return _report(kind, setting, answer, before=before)
 
 

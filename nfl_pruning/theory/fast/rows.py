@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from nfl_pruning.losses import LOSSES
@@ -43,7 +44,13 @@ class Rows(NamedTuple):
 
 
 def build_rows(
-    kind: Kind, cell: Cell, probe: Probe, *, unknowns: Array, nodes: Nodes
+    kind: Kind,
+    cell: Cell,
+    probe: Probe,
+    *,
+    kept: tuple[bool, ...] | None,
+    unknowns: Array,
+    nodes: Nodes,
 ) -> list[Rows]:
     """Rows for every label.
 
@@ -51,23 +58,34 @@ def build_rows(
         kind: what is compiled in.
         cell: the problem, with edges in u.
         probe: its own fit.
+        kept: of ``Rule``; the uniform rule alone reads it.
         unknowns: the root, or what is known of it; the graded rule alone reads it.
         nodes: the resolution.
     """
     return [
-        _label(kind, cell, probe, i=i, unknowns=unknowns, nodes=nodes)
+        _label(kind, cell, probe, i=i, kept=kept, unknowns=unknowns, nodes=nodes)
         for i in range(len(kind.labels))
     ]
 
 
-def _label(kind: Kind, cell: Cell, probe: Probe, *, i: int, unknowns: Array, nodes: Nodes) -> Rows:
+def _label(
+    kind: Kind,
+    cell: Cell,
+    probe: Probe,
+    *,
+    i: int,
+    kept: tuple[bool, ...] | None,
+    unknowns: Array,
+    nodes: Nodes,
+) -> Rows:
     cuts = jnp.clip(cell.edges[i], -REACH, REACH)
     held_cell, held_probe, x = jax.lax.stop_gradient((cell, probe, unknowns))
     if nodes.graded:
         edges = _u_edges(kind, held_cell, held_probe, x, nodes.zeta // PANEL_NODES)
         u, weight = panel_rule(jnp.sort(jnp.concatenate([edges, cuts])))
     else:
-        u, weight = _between(cuts, max(8, nodes.zeta))
+        bands = np.flatnonzero(kept or [True] * (len(cuts) + 1))
+        u, weight = _between(cuts, bands, max(8, nodes.zeta))
     stratum = jnp.sum(u[:, None] > cuts, axis=1)
     own = LOSSES["logistic"].pull(probe.sigma * u, probe.kappa) / probe.kappa
     if nodes.graded:
@@ -78,12 +96,12 @@ def _label(kind: Kind, cell: Cell, probe: Probe, *, i: int, unknowns: Array, nod
     return Rows(u, weight * cell.keep[i][stratum], cell.omega[i][stratum], own, xi, xi_weight)
 
 
-def _between(cuts: Array, count: int) -> tuple[Array, Array]:
-    """Gauss-Legendre nodes between cuts and normal weights, shape ((cuts + 1) * count,)."""
+def _between(cuts: Array, bands: np.ndarray, count: int) -> tuple[Array, Array]:
+    """Gauss-Legendre nodes in bands between cuts and normal weights, shape (bands * count,)."""
     t, w = gauss_legendre(count)
     ends = jnp.full(1, REACH)
     edges = jnp.concatenate([-ends, cuts, ends])
-    half, middle = 0.5 * jnp.diff(edges), 0.5 * (edges[1:] + edges[:-1])
+    half, middle = 0.5 * jnp.diff(edges)[bands], 0.5 * (edges[1:] + edges[:-1])[bands]
     u = (middle[:, None] + half[:, None] * t).ravel()
     return u, (half[:, None] * w).ravel() * normal_density(u)
 

@@ -71,10 +71,19 @@ class Rule:
     Attributes:
         aware: whether the order is by the label's margin y h, rather than by |h|.
         probe: ``"fixed"``, ``"pilot"`` or ``"in-sample"``.
+        kept: for each band between the edges in u, whether any of its samples are kept; in-sample
+            probes spend no nodes on the others. None: all, which derivatives in the exploited share
+            need.
     """
 
     aware: bool
     probe: str = "fixed"
+    kept: tuple[bool, ...] | None = None
+
+
+def first_bands(aware: bool, *, hardest: bool) -> tuple[bool, ...]:
+    """Which of the bands between the edges in u come first in the order."""
+    return (hardest, not hardest) if aware else (not hardest, hardest, not hardest)
 
 
 def two_bands(
@@ -94,10 +103,10 @@ def two_bands(
     inner = jnp.where(low, share, 1 - share)
     if rule.aware:
         edges = _signed_quantile(kind, setting, inner, count)[None]
-        first = jnp.stack([low, ~low])
     else:
         edges = _interval(kind, setting, inner, count=count, probe=probe)
-        first = jnp.stack([~low, low, ~low])
+    ends = (jnp.array(first_bands(rule.aware, hardest=end)) for end in (True, False))
+    first = jnp.where(low, *ends)
     rows = len(kind.labels)
     return Cell(
         setting.samples_per_feature,

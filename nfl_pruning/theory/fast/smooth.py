@@ -7,11 +7,10 @@ so fine that interpolation leaves no error above rounding, and then looked up.
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from math import perm, pi
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -103,38 +102,20 @@ def _positive(kind: Kind, m: Array, noise: Array) -> Smoothed:
     return (_looked_up if tabulated else _direct)(kind, m, noise)
 
 
-def _folded(kind: Kind, label: int, m: Array, noise: Array) -> Smoothed:
-    fold = 2.0 if len(kind.labels) == 1 else 1.0
-    found = _positive(kind, label * m, noise)
-    if label < 0:
-        found = Smoothed(1 - found.chance, found.slope, -found.bend, found.twist)
-    return Smoothed(*(fold * part for part in found))
+def smoothed(kind: Kind, label: int, m: Array, noise: Array) -> Smoothed:
+    """P(label | folded m), twice that where one label stands for both, and its derivatives.
 
-
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def smoothed(kind: Kind, label: int, m: Array, noise: Array) -> tuple[Array, Array]:
-    """P(label | folded m), twice that where one label stands for both, and its slope in m.
+    The derivative in the noise is noise times ``bend``, and that of the slope noise times ``twist``
+    (the heat equation).
 
     Args:
         kind: what is compiled in.
         label: +1 or -1.
         m: mean of the folded teacher margin, any shape.
         noise: its standard deviation, >= 0, a scalar.
-
-    Returns:
-        Two arrays of the shape of m, differentiable once, in m and in the noise.
     """
-    found = _folded(kind, label, m, noise)
-    return found.chance, found.slope
-
-
-@smoothed.defjvp
-def _smoothed_jvp(kind: Kind, label: int, primals, tangents):
-    """By the heat equation: the derivative in the noise is noise times the second one in m."""
-    (m, noise), (m_dot, noise_dot) = primals, tangents
-    found = _folded(kind, label, m, noise)
-    spread = noise * noise_dot
-    return (found.chance, found.slope), (
-        found.slope * m_dot + found.bend * spread,
-        found.bend * m_dot + found.twist * spread,
-    )
+    fold = 2.0 if len(kind.labels) == 1 else 1.0
+    found = _positive(kind, label * m, noise)
+    if label < 0:
+        found = Smoothed(1 - found.chance, found.slope, -found.bend, found.twist)
+    return Smoothed(*(fold * part for part in found))
