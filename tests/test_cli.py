@@ -260,6 +260,20 @@ def test_reproduce_computes_draws_and_resumes(capsys, toy_checkout):
     assert computed(toy_checkout) == 7
 
 
+def test_reproduce_does_the_same_in_processes(capsys, toy_checkout):
+    for folder in ("simulations", "figures"):
+        text = (toy_checkout / folder / "toy.py").read_text()
+        (toy_checkout / folder / "twin.py").write_text(text.replace("toy.txt", "twin.txt"))
+    ran = shell(capsys, "reproduce", "--root", str(toy_checkout), "--jobs", "2")
+    assert ran.code == 0 and ran.out.index(" toy ") < ran.out.index(" twin ")
+    manifest = json.loads((toy_checkout / "figures/output/manifest.json").read_text())
+    assert manifest["toy"]["records"] == manifest["twin"]["records"]
+    assert manifest["twin"]["files"] == ["figures/output/twin.txt"]
+    (toy_checkout / "figures" / "twin.py").write_text("raise OSError('no ink')\n")
+    ran = shell(capsys, "reproduce", "--root", str(toy_checkout), "--jobs", "2")
+    assert ran.code != 0 and "no ink" in ran.err
+
+
 def test_reproduce_goes_on_where_the_first_figure_has_nothing_to_draw(capsys, toy_checkout):
     (toy_checkout / "figures" / "toy.py").write_text("def draw(store, out):\n    return []\n")
     assert shell(capsys, "reproduce", "--root", str(toy_checkout)).code == 0

@@ -134,12 +134,13 @@ def progress(total: int, text: str) -> Iterator[Any]:
 
 
 @contextmanager
-def steps(text: str) -> Iterator[Any]:
+def steps(text: str, *, lines: bool = False) -> Iterator[Any]:
     """Progress of an experiment; yields ``report(done, total)``.
 
-    A bar on a terminal; elsewhere one line when it starts and one at each quarter.
+    A bar on a terminal; elsewhere, or where lines are asked for, one when it starts and one at each
+    quarter.
     """
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not lines:
         with progress(2, text) as advance:
             yield lambda done, total: advance(completed=done, total=total)
         return

@@ -5,12 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
+from nfl_pruning.cli.processes import in_processes, jobs_option, usual_jobs
 from nfl_pruning.cli.scripts import PRESETS, Experiment, checkout, load
+
+if TYPE_CHECKING:
+    from nfl_pruning.records import RecordStore
 
 HELP = """Run the simulations of a checkout and draw its figures.
 
@@ -22,7 +28,7 @@ hashes of the records) go to figures/output.
 Examples:
   nfl-pruning reproduce
   nfl-pruning reproduce --only no_free_lunch,calibration
-  nfl-pruning reproduce --preset paper --root ~/nfl-pruning
+  nfl-pruning reproduce --preset paper --root ~/nfl-pruning --jobs 1
 """
 
 
@@ -44,49 +50,76 @@ Examples:
     help="The checkout.",
 )
 @click.option("--fresh", is_flag=True, help="Forget the finished records first.")
-def command(preset: str, only: str, root: Path, fresh: bool) -> None:
+@jobs_option("Experiments")
+def command(preset: str, only: str, root: Path, fresh: bool, jobs: int | None) -> None:
     """Compute, draw, and write the manifest after every figure."""
     from nfl_pruning.cli.output import print_table
     from nfl_pruning.validation import check_choice
 
     check_choice("preset", preset, PRESETS)
     found = {experiment.name: experiment for experiment in checkout(root)}
-    chosen = (
-        [check_choice("only", name.strip(), found) for name in only.split(",")]
-        if only
-        else [*found]
-    )
-    rows = []
-    for name in chosen:
-        start = time.monotonic()
-        written = reproduce(found[name], preset, fresh=fresh)
-        seconds = f"{time.monotonic() - start:.0f}"
-        rows.append((name, "\n".join(path.as_posix() for path in written), seconds))
-    print_table(("experiment", "written", "seconds"), rows, left=("experiment", "written"))
+    names = dict.fromkeys(name.strip() for name in only.split(",")) if only else found
+    chosen = [found[check_choice("only", name, found)] for name in names]
+    rows = {}
+    for experiment, written, seconds in _reproduced(chosen, preset, fresh=fresh, jobs=jobs):
+        _enter(experiment, preset, written)
+        files = "\n".join(path.as_posix() for path in written)
+        rows[experiment.name] = (experiment.name, files, f"{seconds:.0f}")
+    in_order = [rows[name] for name in names]
+    print_table(("experiment", "written", "seconds"), in_order, left=("experiment", "written"))
 
 
-def reproduce(experiment: Experiment, preset: str, *, fresh: bool = False) -> list[Path]:
-    """Run one experiment, draw its figure and enter it in the manifest; returns the files."""
+def _reproduced(
+    experiments: list[Experiment], preset: str, *, fresh: bool, jobs: int | None
+) -> Iterator[tuple[Experiment, list[Path], float]]:
+    """Experiments as they are finished, the files that they wrote and the seconds they took."""
+    jobs = min(len(experiments), jobs or usual_jobs())
+    if jobs == 1:
+        for experiment in experiments:
+            yield experiment, *reproduce(experiment, preset, fresh=fresh)
+        return
+    by_name = {experiment.name: experiment for experiment in experiments}
+    work = partial(reproduce, preset=preset, fresh=fresh, lines=True)
+    tasks = {name: (experiment,) for name, experiment in by_name.items()}
+    for name, found in in_processes(work, tasks, jobs):
+        yield by_name[name], *found
+
+
+def reproduce(
+    experiment: Experiment, preset: str, *, fresh: bool = False, lines: bool = False
+) -> tuple[list[Path], float]:
+    """Run one experiment and draw its figure; returns the files and the seconds it took.
+
+    Args:
+        experiment: see there.
+        preset: quick or paper.
+        fresh: forget the finished records first.
+        lines: show progress as lines, which several processes may write, and not as a bar.
+    """
     from nfl_pruning.cli.output import steps
-    from nfl_pruning.records import RecordStore
 
-    store = RecordStore(experiment.records(preset))
+    start, store = time.monotonic(), _store(experiment, preset)
     if fresh:
         store.forget_others([])
-    with steps(experiment.name) as progress:
+    with steps(experiment.name, lines=lines) as progress:
         load(experiment.simulation).run(preset, store, progress)
     out = experiment.root / "figures" / "output"
     out.mkdir(parents=True, exist_ok=True)  # a figure whose data are missing here draws nothing
     written = [Path(path) for path in load(experiment.figure).draw(store, out)]
-    _enter(out / "manifest.json", experiment, preset, store, written)
-    return written
+    return written, time.monotonic() - start
 
 
-def _enter(
-    manifest: Path, experiment: Experiment, preset: str, store: Any, written: list[Path]
-) -> None:
+def _store(experiment: Experiment, preset: str) -> RecordStore:
+    from nfl_pruning.records import RecordStore
+
+    return RecordStore(experiment.records(preset))
+
+
+def _enter(experiment: Experiment, preset: str, written: list[Path]) -> None:
+    """Enter what was written, and what it came from, in the manifest."""
     from nfl_pruning.records import config_hash, to_json, write_atomically
 
+    manifest = experiment.root / "figures" / "output" / "manifest.json"
     try:
         entries = json.loads(manifest.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
@@ -102,7 +135,7 @@ def _enter(
         "simulation": place(experiment.simulation),
         "records": {
             f"{config_hash(record['config'])}.json": _digest(to_json(record["result"]))
-            for record in store.all()
+            for record in _store(experiment, preset).all()
         },
     }
     text = to_json(entries, indent=1) + "\n"

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nfl_pruning.cli.options import json_option, seed_of, seed_option
+from nfl_pruning.cli.processes import in_processes, jobs_option, usual_jobs
 from nfl_pruning.cli.scripts import PRESETS
 
 if TYPE_CHECKING:
@@ -33,8 +31,6 @@ Examples:
   nfl-pruning verify --preset paper --json --jobs 1
 """
 
-MOST_JOBS = 4  # the longest check takes a fifth of them all
-
 
 @click.command("verify", help=HELP, short_help="Check every statement; write a report.")
 @click.option(
@@ -48,11 +44,7 @@ MOST_JOBS = 4  # the longest check takes a fifth of them all
     type=click.Path(path_type=Path), help="Folder of report and records.",
 )  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Check again what has been checked.")
-@click.option(
-    "--jobs", type=click.IntRange(1), metavar="N",
-    help=f"Checks at a time, each in a process.  [default: one a core, at most {MOST_JOBS}; "
-    "on a GPU or TPU one]",
-)  # fmt: skip
+@jobs_option("Checks")
 @json_option
 def command(
     preset: str, only: str, seed: str, out: Path, fresh: bool, jobs: int | None, as_json: bool
@@ -91,7 +83,7 @@ def _entries(
 ) -> list[Entry]:  # fmt: skip
     """The evidence of all statements, in their order."""
     missing = [s for s in statements if fresh or store.get(_config(s, preset, seed)) is None]
-    jobs = min(len(missing), jobs or _processes())
+    jobs = min(len(missing), jobs or usual_jobs())
     if jobs > 1:
         _check_in_processes(missing, preset, seed, store.folder, jobs)
         missing = []
@@ -136,38 +128,15 @@ def _config(statement: Statement, preset: str, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _processes() -> int:
-    """How many checks to run at a time: processes would compete for an accelerator's memory."""
-    import jax
-
-    from nfl_pruning.montecarlo.resources import cpu_workers
-
-    return min(MOST_JOBS, cpu_workers()) if jax.default_backend() == "cpu" else 1
-
-
 def _check_in_processes(
     statements: list[Statement], preset: str, seed: int, folder: Path, jobs: int
 ) -> None:
     """Fill the records, several checks at a time; each check's numbers are as in one process."""
     _say(f"{len(statements)} checks, {jobs} at a time")
-    # a forked process would share the state of JAX's threads
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        try:
-            tasks = {
-                pool.submit(_fill_record, statement.identifier, preset, seed, folder): statement
-                for statement in statements
-            }
-            for done, task in enumerate(as_completed(tasks), start=1):
-                task.result()
-                _say(f"{done} of {len(statements)} checked: {tasks[task].title}")
-        except BrokenProcessPool:
-            raise click.ClickException(
-                "a process that checked statements was ended from outside (out of memory?); "
-                "finished checks are kept: run the command again, with --jobs 1 for less memory."
-            ) from None
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    titles = {statement.identifier: statement.title for statement in statements}
+    tasks = {name: (name, preset, seed, folder) for name in titles}
+    for done, (name, _) in enumerate(in_processes(_fill_record, tasks, jobs), start=1):
+        _say(f"{done} of {len(statements)} checked: {titles[name]}")
 
 
 def _fill_record(identifier: str, preset: str, seed: int, folder: Path) -> None:
