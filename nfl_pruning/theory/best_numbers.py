@@ -22,6 +22,7 @@ from nfl_pruning.problem import Problem
 from nfl_pruning.selections import ExactCalibration, SoftCalibration
 from nfl_pruning.theory.fast.batch import TAKES, unknown
 from nfl_pruning.theory.gradients import limit_function
+from nfl_pruning.theory.numbers import GOALS
 from nfl_pruning.theory.proportional import Solution, solve
 from nfl_pruning.validation import (
     InvalidArgumentError,
@@ -33,7 +34,6 @@ from nfl_pruning.validation import (
 Box = list[tuple[float, float]]
 Goal = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
-GOALS = ("test_error", "test_loss")
 # Box and grid of each number; the ridge goes by its logarithm. At exploit = 1 nothing is explored
 # and no weight matters: that is the threshold rule, a case of its own.
 GRIDS: dict[str, tuple[float, ...]] = {

@@ -23,11 +23,11 @@ from nfl_pruning.theory.fast.limit import digits
 from nfl_pruning.theory.fast.mesh import Nodes
 from nfl_pruning.theory.fast.solver import solve_cell
 from nfl_pruning.theory.label_law import LabelLaw
+from nfl_pruning.theory.numbers import GOALS
 from nfl_pruning.theory.ordering import SignedOrder
 from nfl_pruning.theory.probe_limit import probe_limit, selection_law
 from nfl_pruning.theory.usual import EXPLOITS
 
-GOALS = ("test_error", "test_loss")
 LEAST_MASS = 1e-10  # of a bin: what less than that does is lost in rounding
 
 

@@ -18,6 +18,9 @@ INSIDE = {
 }
 """Numbers that some problems lack: name -> the part of the problem, and its field."""
 
+GOALS = ("test_error", "test_loss")
+"""What the best numbers and the best rule minimise."""
+
 NUMBERS = ("signal", "keep_fraction", "ridge", "samples_per_feature", *INSIDE)
 
 

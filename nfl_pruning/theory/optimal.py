@@ -18,7 +18,8 @@ import numpy as np
 
 from nfl_pruning.probes import InSampleProbe
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.bins import GOALS, Grid
+from nfl_pruning.theory.bins import Grid
+from nfl_pruning.theory.numbers import GOALS
 from nfl_pruning.theory.proportional import Solution
 from nfl_pruning.theory.rule_search import Ended, search, value_of
 from nfl_pruning.theory.sweep import solve_each
