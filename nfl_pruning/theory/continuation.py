@@ -96,12 +96,15 @@ def _continuation(path: Path) -> tuple[Root, int]:
     """
     place, levels = 0.0, list(PATH_LEVELS)
     root = _remeshed(path(0.0), path(0.0).start(), LEVELS[levels[0]])
-    stride, slope = 0.1, np.zeros_like(root.x)
+    stride, slope = 0.1, None
     for _ in range(MOST_TRIALS):
         if not root.converged or place == 1:
             break
         trial = min(place + stride, 1.0)
-        guess = root.x + slope * (trial - place)
+        if slope is None:  # the first step: by what the linearised fit changes
+            guess = root.x + path(trial).start() - path(place).start()
+        else:
+            guess = root.x + slope * (trial - place)
         new = _remeshed(path(trial), guess, LEVELS[levels[0]], max_steps=12)
         if new.converged:
             slope = (new.x - root.x) / (trial - place)

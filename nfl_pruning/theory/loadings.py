@@ -37,7 +37,8 @@ class Linear(NamedTuple):
 
     Attributes:
         n: samples. ridge: penalty. alpha: E[df / dv].
-        along, across: -E[u f] and about -E[u_perp f]. square: E[f^2].
+        along, across: -E[u f] and -E[u_perp f], the second a guess where the probe saw other
+            samples. square: E[f^2].
         shared: E[f_1 f] with the probe's f_1.
     """
 
@@ -94,7 +95,7 @@ class Loadings(NamedTuple):
             [
                 (a_u + jnp.sum(self.s**2 * r * lean_u)) / scale,
                 (a_p + jnp.sum(self.s**2 * r * lean_p)) / scale,
-                noise_f / (alpha * tau) - 1,
+                (noise_f / tau - alpha) / grip(alpha, terms.ridge, self.s),
                 (q - a_u**2 - a_p**2) / tau**2 - 1,
             ]
         )
@@ -176,7 +177,7 @@ class MemoryLoadings(NamedTuple):
             [
                 (a_2 + jnp.sum(s**2 * self.tt * mean_2)) / jnp.sqrt(v_22),
                 (g_1 - t_11 * a_21 - t_12 * alpha) / (terms.size * sigma),
-                (g_2 - t_12 * a_21 - t_22 * alpha) / (alpha * t_22),
+                (g_2 - t_12 * a_21 - t_22 * alpha) / (grip(alpha, terms.ridge, s) * t_22),
                 (v_12 - sigma * a_u) / (sigma * jnp.sqrt(v_22)),
                 (new_22 - v_22) / t_22,
             ]
@@ -184,6 +185,11 @@ class MemoryLoadings(NamedTuple):
 
 
 Closing = Loadings | MemoryLoadings
+
+
+def grip(alpha: Array, ridge: Array, s: Array | np.ndarray) -> Array:
+    """What a change of alpha compares to; alpha itself may vanish: a hinge under a large ridge."""
+    return jax.lax.stop_gradient(alpha + ridge / jnp.max(s))
 
 
 @jax.jit

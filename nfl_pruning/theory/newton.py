@@ -13,7 +13,7 @@ from nfl_pruning.losses import Loss
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.equations import Rows, Terms, moments_and_slopes, residual_and_slopes
 from nfl_pruning.theory.keep_law import KeepLaw
-from nfl_pruning.theory.linear import Shared, at_rest, linearised
+from nfl_pruning.theory.linear import SMALL, Shared, at_rest, linearised
 from nfl_pruning.theory.loadings import Closing, Linear
 from nfl_pruning.theory.memory import Memory
 from nfl_pruning.theory.mesh import (
@@ -112,9 +112,9 @@ class System:
         along, across = pull * law.mean(1, moment=1), 0.3 * pull * kept * perp
         square = pull**2 * law.mean(2)
         if self.closing is not None:
-            alpha, n = pull**2 * kept, delta * len(self.closing.s)
-            linear = Linear(n, self.ridge, alpha, along, across, square, self._shared_pull(pull))
-            return self.closing.start(linear, cast(Any, self.memory))
+            known = self._linear_moments() if self.memory else (along, across, square, 0.0)
+            fit = Linear(delta * len(self.closing.s), self.ridge, pull**2 * kept, *known)
+            return self.closing.start(fit, cast(Any, self.memory))
         if self.memory and self.ridge > 0:
             return self._linear_start(pull**2 * kept)
         grip = self.ridge + pull**2 * kept
@@ -128,25 +128,20 @@ class System:
 
     def _linear_start(self, bend: float) -> np.ndarray:
         """For a probe that has seen the samples, whose equations bear no worse start."""
-        still, terms = at_rest(), self.terms()
-        blocks = self.rows(np.asarray(still), LEVELS[0])
-        sums = sum(moments_and_slopes(still, terms, block, self.loss)[0] for block in blocks)
+        terms = self.terms()
         shared = Shared(terms.delta, terms.ridge, terms.rho, terms.probe, jnp.asarray(bend))
-        return np.asarray(linearised(shared, jnp.asarray(sums)))
+        return np.asarray(linearised(shared, jnp.asarray(self._moments_at_rest())))
 
-    def _shared_pull(self, pull: float) -> float:
-        """E[f_1 f_2] at theta = 0, with f_1 the probe's own pull; 0 where there is none."""
-        if self.memory is None:
-            return 0.0
-        own, total = self.memory.pull, 0.0
-        for i, label in enumerate((1, -1)):
+    def _moments_at_rest(self) -> np.ndarray:
+        still, plain = at_rest(), self.terms()._replace(closing=None)
+        blocks = self.rows(np.asarray(still), LEVELS[0])
+        parts = [moments_and_slopes(still, plain, block, self.loss)[0] for block in blocks]
+        return np.sum([np.asarray(part) for part in parts], axis=0)
 
-            def integrand(u: np.ndarray, i: int = i, label: int = label) -> np.ndarray:
-                keep, weight = (part[:, i] for part in self.law.evaluate(u.ravel()))
-                return -pull * np.sum(keep * weight, axis=0).reshape(u.shape) * own(label, u)
-
-            total += self.law.label_law.integral(label, self.law.breaks, integrand)
-        return total
+    def _linear_moments(self) -> tuple[float, float, float, float]:
+        """-E[u f], -E[u_perp f], E[f^2] and E[f_1 f] at theta = 0, with the probe's own f_1."""
+        u, xi, eta, square, shared = self._moments_at_rest() / SMALL
+        return -u, -(xi + eta) / np.sqrt(2), square / SMALL, shared
 
 
 def _in_range(x: np.ndarray) -> bool:

@@ -19,7 +19,7 @@ from nfl_pruning.spectrum import Spectrum, power_law
 from nfl_pruning.theory.certify import certified_root
 from nfl_pruning.theory.equations import response_of
 from nfl_pruning.theory.keep_law import keep_law
-from nfl_pruning.theory.loadings import Closing, Loadings, MemoryLoadings, response
+from nfl_pruning.theory.loadings import Closing, Loadings, MemoryLoadings, grip, response
 from nfl_pruning.theory.memory import Memory
 from nfl_pruning.theory.mesh import LEVELS
 from nfl_pruning.theory.newton import System
@@ -149,11 +149,11 @@ def genuine(system: System, x: np.ndarray) -> bool:
     assert closing is not None
     n = system.problem.samples_per_feature * len(closing.s)
     kappa, size, penalty = (jnp.asarray(part, jnp.float64) for part in (np.exp(x[3]), n, ridge))
-    stated = float(response(kappa, size, penalty, closing.s))
+    stated = response(kappa, size, penalty, closing.s)
     terms = system.terms()._replace(closing=None)
     rows = system.rows(x, LEVELS[1])
     found = sum(float(response_of(jnp.asarray(x), terms, block, system.loss)) for block in rows)
-    return abs(found / stated - 1) < 0.01
+    return bool(abs(found - stated) < 0.01 * grip(stated, penalty, closing.s))
 
 
 def least_risk(teacher: Teacher, loss: Loss, spectrum: Spectrum) -> float:
