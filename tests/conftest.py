@@ -1,13 +1,11 @@
 """Shared by all tests: quick compilation, and no programs carried through the whole run."""
 
 import os
-import subprocess
-import sys
 import tempfile
 
 import pytest
 
-QUICK_COMPILATION = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1"
+from nfl_pruning.cli.cache import quick_compilation
 
 
 def pytest_configure(config):
@@ -19,14 +17,8 @@ def pytest_configure(config):
     if hasattr(config, "workerinput"):  # inherits variables from the process that starts it
         return
     _share_programs(config)
-    if "XLA_FLAGS" in os.environ or config.option.markexpr != "not slow":
-        return
-    flags = {"XLA_FLAGS": QUICK_COMPILATION}
-    # XLA ends a process that asks for a flag it does not know: another process finds out
-    start = [sys.executable, "-c", "import jax; jax.devices('cpu')"]
-    if subprocess.run(start, env=os.environ | flags, capture_output=True, check=False).returncode:
-        return
-    os.environ.update(flags)
+    if config.option.markexpr == "not slow":
+        quick_compilation()
 
 
 def _share_programs(config):

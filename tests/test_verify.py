@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -52,7 +53,8 @@ def test_json_tells_all(capsys, verified):
     )
 
 
-def test_processes_find_the_same(capsys, verified, tmp_path):
+def test_processes_find_the_same(capsys, verified, tmp_path, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))  # that of this process
     alone = verify(capsys, verified, "--json").json["statements"][0]
     names = "truncated-minimiser,grand-el2n"
     ran = shell(capsys, "verify", "--only", names, "--jobs", "2", "--out", str(tmp_path), "--json")

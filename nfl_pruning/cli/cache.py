@@ -1,14 +1,34 @@
-"""Compiled programs are kept between runs of the command line, and only there."""
+"""Compilation, much of a short command's time: programs are kept, and made quickly where asked."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+
+QUICK_FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1"
+
+
+def quick_compilation() -> None:
+    """Let XLA optimise less, in this process and those it starts, before JAX is first used.
+
+    Compilation takes about half the time, and simulations run as fast; sweeps over many problems
+    run at 70 to 85 per cent of their rate. Does nothing where the user has set XLA_FLAGS, where
+    there is an accelerator, and where XLA does not know these flags.
+    """
+    if "XLA_FLAGS" in os.environ:
+        return
+    # XLA ends a process that asks for a flag it does not know: another process finds out
+    ask = [sys.executable, "-c", "import jax; print(jax.default_backend())"]
+    flags = {"XLA_FLAGS": QUICK_FLAGS}
+    told = subprocess.run(ask, env=os.environ | flags, capture_output=True, text=True, check=False)
+    if told.returncode == 0 and told.stdout.split()[-1:] == ["cpu"]:
+        os.environ.update(flags)
 
 
 def use_compilation_cache() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nfl_pruning.cli.cache import quick_compilation
 from nfl_pruning.cli.options import json_option, seed_of, seed_option
 from nfl_pruning.cli.processes import in_processes, jobs_option, usual_jobs
 from nfl_pruning.cli.scripts import PRESETS
@@ -83,6 +84,8 @@ def _entries(
 ) -> list[Entry]:  # fmt: skip
     """The evidence of all statements, in their order."""
     missing = [s for s in statements if fresh or store.get(_config(s, preset, seed)) is None]
+    if missing and preset == "quick":  # most of which is compilation
+        quick_compilation()
     jobs = min(len(missing), jobs or usual_jobs())
     if jobs > 1:
         _check_in_processes(missing, preset, seed, store.folder, jobs)
