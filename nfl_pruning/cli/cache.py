@@ -17,9 +17,9 @@ QUICK_FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_le
 def quick_compilation() -> None:
     """Let XLA optimise less, in this process and those it starts, before JAX is first used.
 
-    Compilation takes about half the time, and simulations run as fast; sweeps over many problems
-    run at 70 to 85 per cent of their rate. Does nothing where the user has set XLA_FLAGS, where
-    there is an accelerator, and where XLA does not know these flags.
+    Programs compile sooner, and some run more slowly, as those of long sweeps do. Does nothing
+    where the user has set XLA_FLAGS, where there is an accelerator, and where XLA does not know
+    the flags.
     """
     if "XLA_FLAGS" in os.environ:
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,14 @@ def entries(option: str, text: str) -> list[str]:
     if not found or len(set(found)) < len(found):
         raise InvalidArgumentError(f"{option} must be a list of distinct entries; got {text!r}.")
     return found
+
+
+def chosen(only: str, known: Mapping[str, Any]) -> list[Any]:
+    """What ``--only`` names of a registry, each once, in the order given; all where it is empty."""
+    from nfl_pruning.validation import check_choice
+
+    names = dict.fromkeys(name.strip() for name in only.split(",")) if only else known
+    return [known[check_choice("only", name, known)] for name in names]
 
 
 def refuse_given(names: Iterable[str], owner: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nfl_pruning.cli.options import chosen
 from nfl_pruning.cli.processes import in_processes, jobs_option, usual_jobs
 from nfl_pruning.cli.scripts import PRESETS, Experiment, checkout, load
 
@@ -58,14 +59,12 @@ def command(preset: str, only: str, root: Path, fresh: bool, jobs: int | None) -
 
     check_choice("preset", preset, PRESETS)
     found = {experiment.name: experiment for experiment in checkout(root)}
-    names = dict.fromkeys(name.strip() for name in only.split(",")) if only else found
-    chosen = [found[check_choice("only", name, found)] for name in names]
-    rows = {}
-    for experiment, written, seconds in _reproduced(chosen, preset, fresh=fresh, jobs=jobs):
+    experiments, rows = chosen(only, found), {}
+    for experiment, written, seconds in _reproduced(experiments, preset, fresh=fresh, jobs=jobs):
         _enter(experiment, preset, written)
         files = "\n".join(path.as_posix() for path in written)
         rows[experiment.name] = (experiment.name, files, f"{seconds:.0f}")
-    in_order = [rows[name] for name in names]
+    in_order = [rows[experiment.name] for experiment in experiments]
     print_table(("experiment", "written", "seconds"), in_order, left=("experiment", "written"))
 
 
@@ -78,11 +77,10 @@ def _reproduced(
         for experiment in experiments:
             yield experiment, *reproduce(experiment, preset, fresh=fresh)
         return
-    by_name = {experiment.name: experiment for experiment in experiments}
     work = partial(reproduce, preset=preset, fresh=fresh, lines=True)
-    tasks = {name: (experiment,) for name, experiment in by_name.items()}
+    tasks = {experiment.name: (experiment,) for experiment in experiments}
     for name, found in in_processes(work, tasks, jobs):
-        yield by_name[name], *found
+        yield *tasks[name], *found
 
 
 def reproduce(

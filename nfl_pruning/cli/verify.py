@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nfl_pruning.cli.cache import quick_compilation
-from nfl_pruning.cli.options import json_option, seed_of, seed_option
+from nfl_pruning.cli.options import chosen, json_option, seed_of, seed_option
 from nfl_pruning.cli.processes import in_processes, jobs_option, usual_jobs
 from nfl_pruning.cli.scripts import PRESETS
 
@@ -56,13 +56,12 @@ def command(
 
     check_choice("preset", preset, PRESETS)
     number = seed_of(seed)
-    names = dict.fromkeys(name.strip() for name in only.split(",")) if only else STATEMENTS
-    chosen = [STATEMENTS[check_choice("only", name, STATEMENTS)] for name in names]
+    statements = chosen(only, STATEMENTS)
     check_folder("out", out)
     from nfl_pruning.records import RecordStore
 
     store = RecordStore(out / "records")
-    entries = _entries(chosen, preset, number, store, fresh=fresh, jobs=jobs)
+    entries = _entries(statements, preset, number, store, fresh=fresh, jobs=jobs)
     report = write_report(entries, out, preset, number)
     good = all(entry.as_expected for entry in entries)
     if as_json:

@@ -95,17 +95,20 @@ def _continuation(path: Path) -> tuple[Root, int]:
     up: the root that is returned then has an infinite residual.
     """
     place, levels = 0.0, list(PATH_LEVELS)
-    root = _remeshed(path(0.0), path(0.0).start(), LEVELS[levels[0]])
+    easy = path(0.0)
+    first = easy.start()
+    root = _remeshed(easy, first, LEVELS[levels[0]])
     stride, slope = 0.1, None
     for _ in range(MOST_TRIALS):
         if not root.converged or place == 1:
             break
         trial = min(place + stride, 1.0)
+        system = path(trial)
         if slope is None:  # the first step: by what the linearised fit changes
-            guess = root.x + path(trial).start() - path(place).start()
+            guess = root.x + system.start() - first
         else:
             guess = root.x + slope * (trial - place)
-        new = _remeshed(path(trial), guess, LEVELS[levels[0]], max_steps=12)
+        new = _remeshed(system, guess, LEVELS[levels[0]], max_steps=12)
         if new.converged:
             slope = (new.x - root.x) / (trial - place)
             root, place, stride = new, trial, min(1.5 * stride, 0.25)
