@@ -1,5 +1,7 @@
 """The inner integrals of in-sample probes: against plain sums, and their derivatives."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,9 +16,10 @@ from nfl_pruning.theory.fast.inner import Inner, inner_integrals
 ROWS, NODES, STEP = 3, 40, 1e-5
 XI = np.linspace(-5, 5, NODES)
 WEIGHT = np.exp(-0.5 * XI**2)
-NUMBERS = Inner(
+PLAIN: tuple[Any, ...] = (  # made into arrays of JAX in float64, by each test
     np.array([-1.0, 0.3, 2.0]), 0.8, np.array([0.5, 4.0, 2.0]), np.array([-0.6, 0.2, 1.1]), 0.9, 0.7
-)
+)  # fmt: skip
+NUMBERS = Inner(*PLAIN)
 
 
 def moved(name: str, by: float) -> Inner:
