@@ -13,6 +13,7 @@ with standard deviation 2K, K following the Kolmogorov distribution.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -79,7 +80,7 @@ class Link:
             return ((0.0, 1.0),)
         return tuple(zip(self.steps.locations, self.steps.widths, strict=True))
 
-    @property
+    @cached_property
     def symmetric(self) -> bool:
         """Whether P(y = 1 | -t) = 1 - P(y = 1 | t), so that both labels are alike."""
         base, locations, widths, jumps = self.steps

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from nfl_pruning import Problem, Status, make_selection, solve
+from nfl_pruning.theory.fast import batch
 from nfl_pruning.theory.gradients import limit_function
 from nfl_pruning.theory.observables import zero_one_error
 from nfl_pruning.theory.sweep import solve_list, solve_many, sweep
@@ -73,6 +74,32 @@ def test_in_sample_probes_of_all_bands():
         assert_same([base.replace(keep="easiest"), base.replace(selection=EXACT)])
         assert_same([base.replace(loss="squared", keep_fraction=r) for r in (0.3, 1.0)])
     assert_same([aware, skewed, skewed.replace(keep="easiest")])
+
+
+@pytest.mark.parametrize(
+    ("problem", "axes"),
+    [
+        (BASE, {"alignment": [0.5, 0.9]}),
+        pytest.param(
+            IN_SAMPLE.replace(keep="easiest"),
+            {"keep_fraction": [0.2, 0.58, 0.97]},
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_cells_side_by_side_as_on_an_accelerator(problem, axes, monkeypatch):
+    """There no guess may be waited for: what it does not solve is followed afterwards, apart."""
+    one_by_one = sweep(problem, **axes)
+    monkeypatch.setattr(batch.jax, "default_backend", lambda: "side by side")
+    monkeypatch.setattr(batch, "WIDE_CHUNK", 2)
+    programs = []
+    compiled = batch._compiled
+    monkeypatch.setattr(batch, "_compiled", lambda asked: programs.append(asked) or compiled(asked))
+    found = sweep(problem, **axes)
+    assert not found.singly and (found.status == Status.CERTIFIED).all()
+    assert {asked.patient for asked in programs} == ({False} if problem is BASE else {False, True})
+    for name in ("cosine", "norm", "test_error", "test_loss"):
+        np.testing.assert_allclose(found[name], one_by_one[name], atol=1e-12, rtol=1e-12)
 
 
 COPIES = BASE.replace(

@@ -8,8 +8,9 @@ import pytest
 from nfl_pruning import FixedProbe, InvalidArgumentError, Problem, make_selection, solve
 from nfl_pruning.probes import PilotProbe
 from nfl_pruning.selections import SoftCalibration
+from nfl_pruning.theory.grid import NAMES
 from nfl_pruning.theory.numbers import NUMBERS
-from nfl_pruning.theory.sweep import NAMES, sweep
+from nfl_pruning.theory.sweep import sweep
 
 BASE = Problem(samples_per_feature=6, keep_fraction=0.3).replace(
     probe="fixed:0.8", signal=2, ridge=0.01
@@ -56,7 +57,7 @@ def test_a_cell_is_the_problem_with_that_value(axis):
     problem, value, expected = CASES[axis]
     grid: dict[str, Any] = {axis: [value]}
     found, exact = sweep(problem, **grid), solve(expected)
-    assert found.problems == (expected,) != (problem,)
+    assert list(found.problems) == [expected] != [problem]
     assert found.axes == {axis: (value,)} and found.shape == (1,)
     for name in ("cosine", "test_error", "test_loss"):
         assert abs(found[name][0] - getattr(exact, name)) < 1e-9

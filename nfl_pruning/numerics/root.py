@@ -58,7 +58,7 @@ def newton(
     tolerance: float,
     reach: Callable[[Array], Array],
     longest: float = 2.0,
-    most: int = 60,
+    most: int | Array = 60,
 ) -> Found:
     """Damped Newton: a step is halved until the largest residual falls.
 

@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import ExactCalibration, SoftCalibration
-from nfl_pruning.theory.fast.batch import TAKES, unknown
+from nfl_pruning.theory.fast.known import TAKES, unknown
 from nfl_pruning.theory.gradients import limit_function
 from nfl_pruning.theory.numbers import GOALS
 from nfl_pruning.theory.proportional import Solution, solve

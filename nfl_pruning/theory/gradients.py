@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.fast.batch import TAKES, Known, known, unknown
+from nfl_pruning.theory.fast.known import TAKES, Known, known, unknown
 from nfl_pruning.theory.fast.limit import Limit, limit
 from nfl_pruning.theory.fast.mesh import Nodes
 from nfl_pruning.validation import InvalidArgumentError, check_choice

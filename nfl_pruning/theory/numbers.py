@@ -33,6 +33,19 @@ def lacking(problem: Problem, name: str) -> str:
     return "" if field in {known.name for known in fields(owner)} else f"{part} {owner.label!r}"
 
 
+def numbers_of(problem: Problem) -> dict[str, float]:
+    """The numbers that a problem has, by name; without a norm where the probe has the default."""
+    every: dict[str, float | None] = {
+        "signal": problem.teacher.signal,
+        "keep_fraction": problem.keep_fraction,
+        "ridge": problem.student.ridge,
+        "samples_per_feature": problem.samples_per_feature,
+    }
+    for name, (part, field) in INSIDE.items():
+        every[name] = getattr(getattr(problem, part), field, None)
+    return {name: value for name, value in every.items() if value is not None}
+
+
 def with_numbers(problem: Problem, names: tuple[str, ...], values: list[float]) -> Problem:
     """The problem with some of its numbers changed.
 

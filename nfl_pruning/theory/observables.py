@@ -126,11 +126,14 @@ def best_norm(teacher: Teacher, loss: Loss, cosine: Array) -> Array:
 
 @partial(jax.jit, static_argnames=("link", "loss"))
 def _best_norm(link: Link, loss: Loss, scale: Array, cosine: Array) -> Array:
-    fixed = _nodes(link, loss, scale, cosine, jnp.full_like(cosine, 1e4))
+    def rule(norm: Array) -> tuple[Array, Array, Array]:
+        w, weights = _nodes(link, loss, scale, cosine, norm)
+        return w, weights, positive_probability(link.steps, scale[..., None], cosine[..., None], w)
+
+    fixed = rule(jnp.full_like(cosine, 1e4))
 
     def slope(norm):
-        w, weights = fixed if loss.smooth else _nodes(link, loss, scale, cosine, jnp.abs(norm))
-        positive = positive_probability(link.steps, scale[..., None], cosine[..., None], w)
+        w, weights, positive = fixed if loss.smooth else rule(jnp.abs(norm))
         v = norm[..., None] * w
         up, down = loss.derivative(v), loss.derivative(-v)
         return jnp.sum(weights * w * (positive * up - (1 - positive) * down), axis=-1)
@@ -166,13 +169,15 @@ def best_loss(teacher: Teacher, loss: Loss) -> float:
 
 def best_losses(link: Link, loss: Loss, scale: ArrayLike) -> np.ndarray:
     """:func:`best_loss` for teachers of one link, by their margin per unit of z; any shape."""
+    different, place = np.unique(np.asarray(scale, float), return_inverse=True)
+    length = 1 << (len(different) - 1).bit_length()  # few lengths, for each compiles a program
     with jax.enable_x64(True):
-        scale = jnp.asarray(scale, float)
+        scale = jnp.asarray(np.pad(different, (0, length - len(different)), mode="edge"))
         best = _best_norm(link, loss, scale, jnp.ones_like(scale))
         finite = jnp.isfinite(best)
         size = jnp.where(finite, jnp.abs(best), 1.0)
         value = _expected_loss(link, loss, scale, jnp.where(best < 0, -1.0, 1.0), size)
-        return np.asarray(jnp.where(finite, value, 0.0))
+        return np.asarray(jnp.where(finite, value, 0.0))[place]
 
 
 def observables(

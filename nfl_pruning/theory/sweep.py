@@ -14,11 +14,14 @@ from numpy.typing import ArrayLike
 
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.fast.batch import Found, groups, run_batch
-from nfl_pruning.theory.numbers import NUMBERS, lacking, with_numbers
+from nfl_pruning.theory.fast.batch import Found, run_batch
+from nfl_pruning.theory.fast.cell import Kind
+from nfl_pruning.theory.fast.known import known_at
+from nfl_pruning.theory.fast.rule import Rule, Setting
+from nfl_pruning.theory.grid import Grid, families
 from nfl_pruning.theory.observables import best_losses, calibration_slopes
 from nfl_pruning.theory.proportional import Solution, finite, solve
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+from nfl_pruning.validation import check_choice
 
 OBSERVED = (
     "cosine",
@@ -30,8 +33,6 @@ OBSERVED = (
     "residual",
 )
 STATE = ("a_u", "a_p", "tau", "kappa", "chi", "probe_alignment")
-NAMES = ("score", "keep", "selection", "probe", "loss", "link")
-AXES = (*NUMBERS, *NAMES)
 
 Progress = Callable[[int, int], Any]
 
@@ -42,7 +43,7 @@ class Sweep:
 
     Attributes:
         axes: name -> values, in the order of the array axes.
-        problems: one a cell, in C order.
+        problems: one a cell, in C order; those of a grid are made when asked for.
         status: how each cell ended (:class:`Status`), an object array of the grid's shape.
         values: name -> float64 array of the grid's shape, NaN where the status has no estimate:
             cosine, norm, test_error, test_loss, excess_risk, error_estimate, residual; and the
@@ -51,7 +52,7 @@ class Sweep:
     """
 
     axes: dict[str, tuple]
-    problems: tuple[Problem, ...]
+    problems: Sequence[Problem]
     status: np.ndarray
     values: dict[str, np.ndarray]
     singly: dict[int, Solution] = field(default_factory=dict, repr=False)
@@ -143,68 +144,18 @@ def sweep(
     Example:
         >>> sweep(problem, score=["el2n", "entropy"], alignment=[0.3, 0.9])["cosine"]  # (2, 2)
     """
-    bases = [problem] if isinstance(problem, Problem) else list(problem.values())
-    if not bases:
-        raise InvalidArgumentError("a sweep must have at least one problem; got none.")
-    grid = {name: _axis(name, values) for name, values in axes.items()}
-    _check_owned(bases, grid)
-    problems = [
-        _at(base, dict(zip(grid, values, strict=True)))
-        for base in bases
-        for values in product(*grid.values())
-    ]
-    named = grid if isinstance(problem, Problem) else {"rule": tuple(problem)} | grid
-    flat = solve_many(problems, progress=progress)
+    single = isinstance(problem, Problem)
+    grid = Grid([problem] if single else list(problem.values()), axes)
+    named = grid.axes if single else {"rule": tuple(problem)} | grid.axes
     shape = tuple(len(values) for values in named.values())
+    flat = solve_many(grid, progress=progress)
     return Sweep(
         named,
-        flat.problems,
+        grid,
         flat.status.reshape(shape),
         {name: array.reshape(shape) for name, array in flat.values.items()},
         flat.singly,
     )
-
-
-def _axis(name: str, given: ArrayLike) -> tuple:
-    """The values of an axis: floats, or names as they are."""
-    if name not in AXES:
-        raise InvalidArgumentError(f"a sweep's axes must be among {', '.join(AXES)}; got {name!r}.")
-    values = np.atleast_1d(np.asarray(given, object))
-    if values.ndim > 1:
-        raise InvalidArgumentError(
-            f"axis {name} must be a list of values; got an array of shape {values.shape}."
-        )
-    if not len(values):
-        raise InvalidArgumentError(f"axis {name} must have at least one value; got none.")
-    if name in NUMBERS:
-        return tuple(check_number(f"axis {name}", value, "(-inf, inf)") for value in values)
-    for value in values:
-        if not isinstance(value, str):
-            raise InvalidArgumentError(f"axis {name} must hold names; got {value!r}.")
-    return tuple(values)
-
-
-def _check_owned(bases: list[Problem], grid: dict[str, tuple]) -> None:
-    """Refuse an axis that is no number of any problem of the sweep: it would change nothing."""
-    names = {name: values for name, values in grid.items() if name in NAMES}
-    cases = [
-        _at(base, dict(zip(names, values, strict=True)))
-        for base in bases
-        for values in product(*names.values())
-    ]
-    for name in (name for name in grid if name in NUMBERS):
-        without = dict.fromkeys(lacking(case, name) for case in cases)
-        if all(without):
-            raise InvalidArgumentError(
-                f"axis {name} must be a number of the problem; got {', '.join(without)}."
-            )
-
-
-def _at(problem: Problem, point: dict[str, Any]) -> Problem:
-    """The problem with the names of a point, and those of its numbers that it then has."""
-    problem = problem.replace(**{name: value for name, value in point.items() if name in NAMES})
-    own = tuple(name for name in point if name in NUMBERS and not lacking(problem, name))
-    return with_numbers(problem, own, [point[name] for name in own])
 
 
 def solve_each(problems: Iterable[Problem]) -> Iterator[Solution]:
@@ -226,26 +177,43 @@ def solve_many(
 
     values = {name: np.full(count, np.nan) for name in (*OBSERVED, *STATE)}
     status = np.full(count, Status.NO_SOLUTION, object)
-    fast, slow = groups(problems)
-    for (kind, rule), (where, settings) in fast.items():
+    slow = np.ones(count, bool)
+    for (kind, rule), (where, settings) in _groups(problems).items():
         found = run_batch(kind, rule, settings, progress=advance)
-        slow += list(np.asarray(where)[~found.good])
         good = np.flatnonzero(found.good)
+        places = where[good]
+        slow[places] = False
         if not len(good):
             continue
-        places = np.asarray(where)[good]
         _put(values, places, found, good)
         if rule.probe != "in-sample":
             values["chi"][places] = np.nan
-        least = best_losses(kind.link, kind.loss, np.asarray(settings.signal)[good])
+        least = best_losses(kind.link, kind.loss, settings.signal[good])
         values["excess_risk"][places] = values["test_loss"][places] - least
         status[places] = Status.CERTIFIED
-    singly = {}
-    for i, solution in zip(slow, solve_each([problems[i] for i in slow]), strict=True):
-        singly[int(i)] = solution
-        _put_solution(values, status, int(i), solution)
+    singly, left = {}, np.flatnonzero(slow).tolist()
+    for i, solution in zip(left, solve_each(problems[i] for i in left), strict=True):
+        singly[i] = solution
+        _put_solution(values, status, i, solution)
         advance(1)
-    return Sweep({"problem": tuple(range(count))}, tuple(problems), status, values, singly)
+    return Sweep({"problem": tuple(range(count))}, problems, status, values, singly)
+
+
+def _groups(
+    problems: Sequence[Problem],
+) -> dict[tuple[Kind, Rule], tuple[np.ndarray, Setting]]:
+    """Positions and numbers of the problems that the compiled solver knows, by its programs."""
+    parts: dict[tuple[Kind, Rule], list[tuple[np.ndarray, Setting]]] = {}
+    for family in families(problems):
+        for where, taken in known_at(family.problem, family.columns, len(family.places)):
+            part = family.places[where], taken.setting
+            parts.setdefault((taken.kind, taken.rule), []).append(part)
+    found = {}
+    for key, members in parts.items():
+        places, settings = zip(*members, strict=True)
+        columns = (np.concatenate(column) for column in zip(*settings, strict=True))
+        found[key] = np.concatenate(places), Setting(*columns)
+    return found
 
 
 def _put(values: dict[str, np.ndarray], places: np.ndarray, found: Found, good: np.ndarray) -> None:

@@ -1,9 +1,9 @@
-"""Many problems at once: which of them the compiled solver knows, and how it is run over them."""
+"""Many problems of one kind at once: the compiled solver, run over chunks of them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from threading import Lock
@@ -13,27 +13,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nfl_pruning.losses import LOSSES
-from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
-from nfl_pruning.problem import Problem
 from nfl_pruning.programs import release_programs
-from nfl_pruning.scores.base import Score
-from nfl_pruning.selections import ExactCalibration, Random, SoftCalibration, Threshold
 from nfl_pruning.theory.fast.cell import Kind
 from nfl_pruning.theory.fast.limit import Limit, State, limit
 from nfl_pruning.theory.fast.mesh import Nodes
-from nfl_pruning.theory.fast.rule import Rule, Setting, first_bands
-from nfl_pruning.theory.label_law import LabelLaw
-from nfl_pruning.theory.ordering import (
-    AbsoluteOrder,
-    SignedOrder,
-    UnsupportedProblemError,
-    order_of,
-)
+from nfl_pruning.theory.fast.rule import Rule, Setting
 
 
 class Tier(NamedTuple):
-    """A resolution; with fewer than ``least`` problems left, compiling costs more than `solve`."""
+    """A resolution; with fewer than ``least`` problems left, compiling costs more than `solve`.
+
+    That is so on a processor; an accelerator compiles every tier it needs.
+    """
 
     nodes: Nodes
     least: int
@@ -53,129 +44,36 @@ IN_SAMPLE_TIERS = (  # there `solve` takes seconds
 )
 TARGET = 1e-8
 RESIDUAL = 1e-10
-CHUNK, WIDE_CHUNK = 32, 2048  # problems a call: one after another; side by side
-STEEPEST = 1 - 1e-9  # alignments closer to 1 than this count as perfect
+CHUNK, WIDE_CHUNK = 32, 4096  # problems a call: one after another; side by side
 
 Progress = Callable[[int], Any]
 
 _COMPILING = Lock()
 
 
-class Known(NamedTuple):
-    """A problem that the compiled solver can take: what is compiled in, and its numbers."""
+class Program(NamedTuple):
+    """What is compiled: for which problems, on how many nodes, and how; see ``limit``."""
 
     kind: Kind
     rule: Rule
-    setting: Setting
+    nodes: Nodes
+    platform: str
+    patient: bool
 
 
-@lru_cache(maxsize=1024)
-def _aware(score: Score, keep: str, norm: float) -> bool | None:
-    """Whether a score orders by y u (True) or |u| (False) at a probe's norm; None: neither."""
-    problem = Problem(score=score, keep=keep, probe=FixedProbe(0.5))
-    law = LabelLaw(problem.teacher, 0.5)
-    try:
-        order = order_of(problem, law, lambda label, u: norm * u)
-    except UnsupportedProblemError:
-        return None
-    if isinstance(order, SignedOrder):
-        return True
-    return False if isinstance(order, AbsoluteOrder) else None
-
-
-def _order(problem: Problem) -> bool | None:
-    """As ``_aware``, for a problem; probes of unknown norm are asked at several."""
-    if isinstance(problem.selection, Random):
-        return False
-    fixed = isinstance(problem.probe, FixedProbe)
-    norms = (problem.probe_norm,) if fixed else (0.1, 1.0, 20.0)
-    found = {_aware(problem.score, problem.keep, norm) if norm > 0 else None for norm in norms}
-    return found.pop() if len(found) == 1 else None
-
-
-def _protocol(problem: Problem) -> tuple[float, float] | None:
-    """(exploit, weight exponent) of the protocols that keep two bands."""
-    selection = problem.selection
-    if isinstance(selection, Threshold):
-        return 1.0, 0.0
-    if isinstance(selection, Random):
-        return 0.0, 0.0
-    if isinstance(selection, ExactCalibration):
-        return selection.exploit, 1.0
-    if isinstance(selection, SoftCalibration):
-        return selection.exploit, selection.exponent
-    return None
-
-
-TAKES = (
-    "threshold, random, exact or soft protocols, logistic or squared loss, ridge and signal above "
-    "0, and a score that orders samples by the margin"
-)
-"""The problems of :func:`known` in words."""
-
-
-def unknown(problem: Problem) -> str:
-    """What of a problem the compiled solver does not know, in words; empty where it knows it."""
-    loss, ridge, scale = problem.student.loss, problem.student.ridge, problem.teacher.scale
-    if _protocol(problem) is None:
-        return f"protocol {problem.selection.label!r}"
-    if loss not in (LOSSES["logistic"], LOSSES["squared"]):
-        return f"loss {loss.name!r}"
-    if ridge == 0 or scale == 0:
-        return f"ridge {ridge:g} and signal {problem.teacher.signal:g}"
-    if _order(problem) is None:
-        return f"score {problem.score.name!r} with probe {problem.probe.label!r}"
-    return ""
-
-
-def known(problem: Problem) -> Known | None:
-    """The problem for the compiled solver, or None where only ``solve`` can treat it."""
-    if unknown(problem):
-        return None
-    bands, aware = _protocol(problem), _order(problem)
-    assert bands is not None and aware is not None
-    loss, link = problem.student.loss, problem.teacher.link
-    probe, alignment, pilot, own = problem.probe, 0.5, 1.0, 1.0
-    name = "fixed"
-    if isinstance(probe, FixedProbe):
-        alignment = probe.alignment
-    elif not isinstance(problem.selection, Random):  # for which the probe does not matter
-        name, own = ("pilot" if isinstance(probe, PilotProbe) else "in-sample"), probe.ridge
-        pilot = probe.samples_per_feature if isinstance(probe, PilotProbe) else 1.0
-    assert isinstance(probe, FixedProbe | PilotProbe | InSampleProbe)
-    perfect = abs(alignment) > STEEPEST
-    if perfect:
-        alignment = float(np.sign(alignment))
-    kind = Kind(link, loss, perfect, (1,) if link.symmetric else (1, -1))
-    setting = Setting(
-        problem.samples_per_feature,
-        problem.student.ridge,
-        problem.keep_fraction,
-        problem.teacher.scale,
-        alignment,
-        *bands,
-        pilot,
-        own,
-        float(problem.keep == "hardest"),
-    )
-    kept = None
-    if name == "in-sample" and isinstance(problem.selection, Threshold):
-        kept = first_bands(aware, hardest=problem.keep == "hardest")
-    return Known(kind, Rule(aware, name, kept), setting)
-
-
-def _program(kind: Kind, rule: Rule, nodes: Nodes, platform: str) -> Callable:
+def _program(asked: Program) -> Callable:
     """A compiled function of a chunk of settings; threads that ask at once wait for one."""
     with _COMPILING:
-        return _compiled(kind, rule, nodes, platform)
+        return _compiled(asked)
 
 
 @lru_cache(maxsize=16)  # each holds a hundred memory maps, of which a process has few
-def _compiled(kind: Kind, rule: Rule, nodes: Nodes, platform: str) -> Callable:
+def _compiled(asked: Program) -> Callable:
+    kind, rule, nodes, platform, patient = asked
 
     def one(setting: Setting) -> tuple[Limit, State]:
         with jax.default_matmul_precision("highest"):
-            return limit(kind, setting, rule, nodes=nodes)
+            return limit(kind, setting, rule, nodes=nodes, patient=patient)
 
     # One problem after another keeps its arrays in a processor's cache, and lets each stop when it
     # has converged; an accelerator needs them side by side.
@@ -214,20 +112,22 @@ def run_batch(
         progress: called with the number of problems that were finished since its last call.
     """
     release_programs()
+    platform = jax.default_backend()
     count = len(settings.ridge)
     values: np.ndarray | None = None
     good = np.zeros(count, bool)
     for tier in IN_SAMPLE_TIERS if rule.probe == "in-sample" else TIERS:
         todo = np.flatnonzero(~good)
-        if len(todo) < tier.least:
+        if len(todo) < (tier.least if platform == "cpu" else 1):
             break
-        part = Setting(*(np.asarray(entry)[todo] for entry in settings))
-        found = _run(kind, rule, part, tier.nodes)
+        asked = Program(kind, rule, tier.nodes, platform, patient=platform == "cpu")
+        found = _run(asked, _part(settings, todo))
+        if not asked.patient:
+            found = _followed(asked, _part(settings, todo), found)
         if values is None:
             values = np.full((found.shape[0], count), np.nan)
         values[:, todo] = found
-        n_limit = len(Limit._fields)
-        numbers = Limit(*found[:n_limit])
+        numbers = Limit(*found[: len(Limit._fields)])
         fine = (numbers.error_estimate <= TARGET) & (numbers.residual <= RESIDUAL)
         fine &= np.isfinite(found).all(axis=0)
         good[todo] = fine
@@ -236,11 +136,24 @@ def run_batch(
     return Found(Limit(*values[: len(Limit._fields)]), State(*values[len(Limit._fields) :]), good)
 
 
-def _run(kind: Kind, rule: Rule, settings: Setting, nodes: Nodes) -> np.ndarray:
+def _followed(asked: Program, settings: Setting, found: np.ndarray) -> np.ndarray:
+    """What was found, the problems that no guess solved followed from a larger ridge.
+
+    Side by side, one such problem would hold up all others: an accelerator takes them apart.
+    """
+    stuck = np.flatnonzero(~(Limit(*found[: len(Limit._fields)]).residual <= RESIDUAL))
+    if len(stuck):
+        found[:, stuck] = _run(asked._replace(patient=True), _part(settings, stuck))
+    return found
+
+
+def _part(settings: Setting, places: np.ndarray) -> Setting:
+    return Setting(*(np.asarray(entry)[places] for entry in settings))
+
+
+def _run(asked: Program, settings: Setting) -> np.ndarray:
     """All numbers of the limits and states, shape (numbers, problems), chunk by chunk."""
-    platform = jax.default_backend()
-    size = _chunk(platform)
-    program = _program(kind, rule, nodes, platform)
+    size, program = _chunk(asked.platform), _program(asked)
     count = len(settings.ridge)
     starts = range(0, count, size)
 
@@ -251,29 +164,9 @@ def _run(kind: Kind, rule: Rule, settings: Setting, nodes: Nodes) -> np.ndarray:
             found = program(chunk)
         return np.stack([np.asarray(part) for group in found for part in group])
 
-    if platform == "cpu":
+    if asked.platform == "cpu":
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             parts = list(pool.map(one, starts))
     else:
         parts = [one(begin) for begin in starts]
     return np.concatenate(parts, axis=1)[:, :count]
-
-
-def groups(
-    problems: Sequence[Problem],
-) -> tuple[dict[tuple[Kind, Rule], tuple[list[int], Setting]], list[int]]:
-    """Problems by what is compiled in: their positions and numbers; and the unknown ones."""
-    found: dict[tuple[Kind, Rule], list[tuple[int, Setting]]] = {}
-    rest = []
-    for i, problem in enumerate(problems):
-        taken = known(problem)
-        if taken is None:
-            rest.append(i)
-        else:
-            found.setdefault((taken.kind, taken.rule), []).append((i, taken.setting))
-    stacked = {}
-    for key, members in found.items():
-        columns = zip(*(setting for _, setting in members), strict=True)
-        numbers = Setting(*(np.asarray(column, float) for column in columns))
-        stacked[key] = ([i for i, _ in members], numbers)
-    return stacked, rest

@@ -23,6 +23,7 @@ from nfl_pruning.theory.fast.mesh import Nodes
 from nfl_pruning.theory.fast.path import easy_ridge, follow, root
 from nfl_pruning.theory.fast.rows import Rows, build_rows
 from nfl_pruning.theory.fast.solver import Answer
+from nfl_pruning.theory.fast.table import Bands
 from nfl_pruning.theory.linear import Shared, at_rest, linearised
 
 PATH = Nodes(24, 24)  # resolution of the continuation that finds a start
@@ -77,6 +78,19 @@ def _terms(cell: Cell, probe: Probe, size: Array) -> Terms:
     )
 
 
+def _like_the_probe(cell: Cell, probe: Probe, law: Bands, size: Array) -> Array:
+    """A guess for a student that keeps most of what the probe has seen; shape (5,).
+
+    It tends to the probe as the effective sample size of the kept weights tends to that of all.
+    The factor of the noise is the best of those that were tried on random problems.
+    """
+    share = size**2 / jnp.sum(cell.keep * cell.omega**2 * law.mass)
+    noise = 0.25 * probe.sigma * jnp.sqrt(jnp.maximum(1.02 - share, 0.02))
+    zero = jnp.zeros_like(share)
+    step = jnp.log(probe.kappa / share)
+    return jnp.stack([probe.sigma, zero, jnp.log(noise), step, zero])
+
+
 def solve_in_sample(
     kind: Kind,
     cells: tuple[Cell, Cell],
@@ -84,6 +98,7 @@ def solve_in_sample(
     *,
     kept: tuple[bool, ...] | None,
     nodes: Nodes,
+    patient: bool,
 ) -> Answer:
     """As ``solve_cell``, for a probe with memory; ``rho`` is its cosine, edges are in u.
 
@@ -122,10 +137,13 @@ def solve_in_sample(
     near = follow(
         lambda ridge: at(ridge, few),
         begin,
-        sound=lambda ridge, x: value(x, frozen._replace(ridge=ridge), frozen_probe, few)[1] < 0.05,
         ends=(easy_ridge(frozen.ridge), frozen.ridge),
+        guesses=[_like_the_probe(frozen, frozen_probe, law, size)],
+        sound=lambda ridge, x: value(x, frozen._replace(ridge=ridge), frozen_probe, few)[1] < 0.05,
+        patient=patient,
     )
-    found = root(at(frozen.ridge, rows_at(near, nodes)), near, tolerance=TOLERANCE)
+    fitted = at(frozen.ridge, rows_at(near.x, nodes))
+    found = root(fitted, near.x, tolerance=TOLERANCE, most=near.most)
     held = jax.lax.stop_gradient(found.x)
     fine = build_rows(kind, cell, probe, kept=kept, unknowns=held, nodes=nodes.finer())
     left, gap = value(held, cell, probe, fine)

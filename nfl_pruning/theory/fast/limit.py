@@ -64,16 +64,20 @@ def _unpruned(kind: Kind, setting: Setting, *, samples: Array) -> Cell:
     )
 
 
-def _probe(kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes) -> tuple[Probe, Answer]:
+def _probe(
+    kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes, patient: bool
+) -> tuple[Probe, Answer]:
     """The fit of a pilot or in-sample probe: all samples, no selection, logistic loss."""
     own = replace(kind, loss=LOSSES["logistic"], perfect=True)
     samples = setting.pilot_samples if rule.probe == "pilot" else setting.samples_per_feature
     cell = _unpruned(kind, setting, samples=samples)
-    answer = solve_cell(own, cell, cell, nodes=nodes)
+    answer = solve_cell(own, cell, cell, nodes=nodes, patient=patient)
     return Probe(answer.x[0], jnp.exp(answer.x[2]), jnp.exp(answer.x[3])), answer
 
 
-def limit(kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes) -> tuple[Limit, State]:
+def limit(
+    kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes, patient: bool = True
+) -> tuple[Limit, State]:
     """Solve one problem.
 
     Args:
@@ -81,10 +85,12 @@ def limit(kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes) -> tuple[Li
         setting: the problem's numbers; differentiable in all of them.
         rule: what is compiled in of the selection and the probe.
         nodes: resolution of Newton's method; the numbers have twice as many.
+        patient: whether roots that no guess leads to are followed from a larger ridge; if not, the
+            residual of such a problem is large.
     """
     before, memory = jnp.zeros(()), None
     if rule.probe != "fixed":
-        probe, first = _probe(kind, setting, rule, nodes=nodes)
+        probe, first = _probe(kind, setting, rule, nodes=nodes, patient=patient)
         before = jnp.max(jnp.abs(first.x - first.coarse))
         setting = setting._replace(alignment=probe.a / probe.sigma)
         memory = probe if rule.probe == "in-sample" else None
@@ -93,9 +99,11 @@ def limit(kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes) -> tuple[Li
         for level in (nodes, nodes.finer())
     )
     if memory is None:
-        answer = solve_cell(kind, rough, fine, nodes=nodes)
+        answer = solve_cell(kind, rough, fine, nodes=nodes, patient=patient)
     else:
-        answer = solve_in_sample(kind, (rough, fine), memory, kept=rule.kept, nodes=nodes)
+        answer = solve_in_sample(
+            kind, (rough, fine), memory, kept=rule.kept, nodes=nodes, patient=patient
+        )
     return _report(kind, setting, answer, before=before)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -13,8 +13,8 @@ from nfl_pruning.numerics.root import Evaluate, Found, newton
 
 TOLERANCE = 1e-12
 FIRST_STRIDE, WIDEST, NARROWEST = 0.25, 0.35, 0.01
-MOST_TRIALS, MOST_STEPS = 40, 16
-DIRECT, EASY = -2.0, -1.0  # places that stand for "nothing tried" and "tried directly, in vain"
+MOST_TRIALS, MOST_STEPS, MOST_AT_LAST = 40, 12, 60
+EASY = -1.0  # a place that stands for "tried directly, in vain"; before it, for a guess to be tried
 LOOSE = 1e-6
 
 
@@ -25,7 +25,11 @@ def reach(x: Array) -> Array:
 
 
 def root(
-    evaluate: Evaluate, first: Array, *, tolerance: float = TOLERANCE, most: int = 60
+    evaluate: Evaluate,
+    first: Array,
+    *,
+    tolerance: float = TOLERANCE,
+    most: int | Array = MOST_AT_LAST,
 ) -> Found:
     """Newton's method with this package's step lengths."""
     return newton(evaluate, first, tolerance=tolerance, reach=reach, most=most)
@@ -34,6 +38,18 @@ def root(
 def easy_ridge(ridge: Array) -> Array:
     """A ridge so large that the fit is nearly linear."""
     return jnp.maximum(10.0, 10 * ridge)
+
+
+class Reached(NamedTuple):
+    """The end of a path.
+
+    Attributes:
+        x: the last root that was found, or the first guess.
+        most: evaluations that the search for a finer root from there is worth.
+    """
+
+    x: Array
+    most: Array
 
 
 class _State(NamedTuple):
@@ -49,39 +65,47 @@ def follow(
     begin: Callable[[Array], Array],
     *,
     ends: tuple[Array, Array],
+    guesses: Sequence[Array] = (),
     sound: Callable[[Array, Array], Array] = lambda parameter, x: jnp.array(True),
-) -> Array:
+    patient: bool = True,
+) -> Reached:
     """A root at the second end of a parameter's range.
 
-    Tried directly first; then from the first end on, in steps of the parameter's logarithm that
-    adapt. Where that fails, the last root that was found.
+    Tried directly first, from one guess after another; then from the first end on, in steps of the
+    parameter's logarithm that adapt. Where that fails, the last root that was found may do.
 
     Args:
         at: the parameter -> the equations there.
         begin: the parameter -> a guess of the root, good at the first end.
-        sound: (parameter, root) -> whether it is a root of the right kind.
         ends: the easy value of the parameter and the one asked for, both positive.
+        guesses: further ones, for the second end alone.
+        sound: (parameter, root) -> whether it is a root of the right kind.
+        patient: whether it is followed from the first end where no guess leads to a root; if not,
+            nothing more is spent on such a problem.
     """
     easy, asked = ends
-    first = begin(asked)
+    direct = jnp.stack([begin(asked), *guesses])
+    most = MOST_TRIALS if patient else len(direct)
 
     def value_at(place: Array) -> Array:
         return easy * (asked / easy) ** place
 
     def improve(state: _State) -> _State:
         place, x, slope, stride, trials = state
-        direct, restart = place == DIRECT, place == EASY
+        guessing, restart = place < EASY, place == EASY
         ahead = jnp.minimum(place + stride, 1.0)
-        trial = jnp.where(direct, 1.0, jnp.where(restart, 0.0, ahead))
+        trial = jnp.where(guessing, 1.0, jnp.where(restart, 0.0, ahead))
         guess = jnp.where(restart, begin(easy), x + slope * (trial - place))
-        parameter, guess = value_at(trial), jnp.where(direct, first, guess)
+        guess = jnp.where(guessing, direct[jnp.minimum(trials, len(direct) - 1)], guess)
+        parameter = value_at(trial)
         found = root(at(parameter), guess, tolerance=LOOSE, most=MOST_STEPS)
         good = (found.residual <= LOOSE) & sound(parameter, found.x)
         known = place >= 0
         gained = jnp.where(known, (found.x - x) / jnp.maximum(trial - place, 1e-9), 0.0)
         wider = jnp.minimum(jnp.where(known, 1.5, 1.0) * stride, WIDEST)
+        failed = jnp.where(guessing, place + 1, jnp.where(restart, 2.0, place))
         return _State(
-            jnp.where(good, trial, jnp.where(direct, EASY, jnp.where(restart, 2.0, place))),
+            jnp.where(good, trial, failed),
             jnp.where(good, found.x, x),
             jnp.where(good, gained, slope),
             jnp.where(good, wider, jnp.where(known, 0.4 * stride, stride)),
@@ -89,13 +113,15 @@ def follow(
         )
 
     def going(state: _State) -> Array:
-        return (state.place < 1) & (state.stride > NARROWEST) & (state.trials < MOST_TRIALS)
+        return (state.place < 1) & (state.stride > NARROWEST) & (state.trials < most)
 
     begin_state = _State(
-        jnp.asarray(DIRECT),
-        first,
-        jnp.zeros_like(first),
+        EASY - jnp.asarray(float(len(direct))),
+        direct[0],
+        jnp.zeros_like(direct[0]),
         jnp.asarray(FIRST_STRIDE),
         jnp.zeros((), jnp.int32),
     )
-    return jax.lax.while_loop(going, improve, begin_state).x
+    last = jax.lax.while_loop(going, improve, begin_state)
+    worth = (last.place == 1) | patient
+    return Reached(last.x, jnp.where(worth, MOST_AT_LAST, 0))

@@ -19,7 +19,7 @@ from nfl_pruning.theory.fast.equations import (
     value_and_jacobian,
 )
 from nfl_pruning.theory.fast.mesh import Nodes, build_mesh
-from nfl_pruning.theory.fast.path import easy_ridge, follow, root
+from nfl_pruning.theory.fast.path import Reached, easy_ridge, follow, root
 from nfl_pruning.theory.fast.table import Bands
 
 COARSE, FEW = Nodes(48, 48), Nodes(24, 24)
@@ -62,7 +62,7 @@ def start(kind: Kind, cell: Cell, law: Bands) -> Array:
     )
 
 
-def remeshed(make: Callable[[Array, Nodes], Evaluate], first: Array, nodes: Nodes) -> Found:
+def remeshed(make: Callable[[Array, Nodes], Evaluate], first: Reached, nodes: Nodes) -> Found:
     """A root at a resolution; graded meshes are built at an earlier root, twice over.
 
     Args:
@@ -71,27 +71,34 @@ def remeshed(make: Callable[[Array, Nodes], Evaluate], first: Array, nodes: Node
         nodes: the resolution.
     """
     if not nodes.graded:
-        return root(make(first, nodes), first)
-    near = root(make(first, COARSE), first)
+        return root(make(first.x, nodes), first.x, most=first.most)
+    near = root(make(first.x, COARSE), first.x, most=first.most)
 
     def again(_, found: Found) -> Found:
-        return root(make(found.x, nodes), found.x)
+        return root(make(found.x, nodes), found.x, most=first.most)
 
     return jax.lax.fori_loop(0, 2, again, near)
 
 
-def _near(kind: Kind, cell: Cell, law: Bands, size: Array) -> Array:
+def _near(kind: Kind, cell: Cell, law: Bands, *, size: Array, patient: bool) -> Reached:
     """A root on few nodes, by continuation in the ridge where Newton's method fails."""
     how = Integral(build_mesh(kind, cell, jnp.zeros(4), FEW), FEW.zeta, size)
     return follow(
         lambda ridge: lambda x: value_and_jacobian(kind, cell._replace(ridge=ridge), x, how),
         lambda ridge: start(kind, cell._replace(ridge=ridge), law),
         ends=(easy_ridge(cell.ridge), cell.ridge),
+        patient=patient,
     )
 
 
 def solve_cell(
-    kind: Kind, rough: Cell, cell: Cell, *, nodes: Nodes, finer: Nodes | None = None
+    kind: Kind,
+    rough: Cell,
+    cell: Cell,
+    *,
+    nodes: Nodes,
+    finer: Nodes | None = None,
+    patient: bool = True,
 ) -> Answer:
     """The root, moved by one Newton step on a quadrature of more nodes in each direction.
 
@@ -101,6 +108,7 @@ def solve_cell(
         cell: with those of the finer quadrature, for the last step and all derivatives.
         nodes: the resolution.
         finer: the other one; ``nodes.finer()`` if None.
+        patient: of ``follow``.
     """
     frozen = jax.lax.stop_gradient(rough)
     law = masses(kind, frozen)
@@ -110,7 +118,7 @@ def solve_cell(
         how = Integral(build_mesh(kind, frozen, at, nodes), nodes.zeta, size)
         return lambda x: value_and_jacobian(kind, frozen, x, how)
 
-    near = _near(kind, frozen, law, size)
+    near = _near(kind, frozen, law, size=size, patient=patient)
     found = remeshed(make, near, nodes)
     finer = finer or nodes.finer()
     how = Integral(build_mesh(kind, frozen, found.x, finer), finer.zeta, size)
