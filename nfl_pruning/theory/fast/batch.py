@@ -44,7 +44,7 @@ IN_SAMPLE_TIERS = (  # there `solve` takes seconds
 )
 TARGET = 1e-8
 RESIDUAL = 1e-10
-CHUNK, WIDE_CHUNK = 32, 4096  # problems a call: one after another; side by side
+CHUNK, WIDE_CHUNK = 32, 2048  # problems a call: one after another; side by side
 
 Progress = Callable[[int], Any]
 
