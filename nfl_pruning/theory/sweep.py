@@ -168,6 +168,7 @@ def solve_many(
     problems: Sequence[Problem], *, progress: Progress = lambda done, total: None
 ) -> Sweep:
     """:func:`sweep` for any list of problems; the one axis is their number."""
+    problems = problems if isinstance(problems, Grid) else tuple(problems)
     count, done = len(problems), 0
 
     def advance(finished: int) -> None:
