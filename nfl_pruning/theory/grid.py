@@ -57,8 +57,9 @@ class Grid(Sequence[Problem]):
         self._bases = tuple(bases)
         self.axes = {name: _axis(name, values) for name, values in axes.items()}
         self.shape = (len(self._bases), *(len(values) for values in self.axes.values()))
-        _check_owned([case for case, _ in self._cases()], self.axes)
-        for case, _ in self._cases():
+        cases = [case for case, _ in self._cases()]
+        _check_owned(cases, self.axes)
+        for case in cases:
             for name in _owned(case, self.axes):
                 for value in self.axes[name]:
                     with_numbers(case, (name,), [value])
@@ -95,9 +96,9 @@ class Grid(Sequence[Problem]):
     def families(self) -> Iterator[Family]:
         """The grid, combination of names by combination of names."""
         cells = np.arange(len(self)).reshape(self.shape)
-        numbers = [np.array(v) for name, v in self.axes.items() if name in NUMBERS]
-        columns = [part.ravel() for part in np.meshgrid(*numbers, indexing="ij")]
-        table = dict(zip((name for name in self.axes if name in NUMBERS), columns, strict=True))
+        numbers = {name: values for name, values in self.axes.items() if name in NUMBERS}
+        columns = np.meshgrid(*numbers.values(), indexing="ij")
+        table = {name: part.ravel() for name, part in zip(numbers, columns, strict=True)}
         for case, where in self._cases():
             own = _owned(case, table)
             yield Family(case, cells[where].ravel(), {name: table[name] for name in own})
