@@ -5,7 +5,10 @@ protocols one by one, at a few seconds each. The results name some of them, draw
 random, and those with the largest error estimates: ``recheck.py`` next to this file solves these
 again by plain numpy and scipy. Run::
 
-    python simulations/benchmarks/certificate.py --count 10000 --out docs/certificate.json
+    python simulations/benchmarks/certificate.py --share 0.2 --out certificate.json
+
+With ``--records FOLDER`` a run that was stopped goes on with the part it was in, and with
+``--only`` two processes share the parts; a last run joins what they recorded.
 """
 
 from __future__ import annotations
@@ -22,10 +25,10 @@ import click
 import numpy as np
 
 from nfl_pruning import Problem, Status, make_selection
-from nfl_pruning.records import provenance, to_json
+from nfl_pruning.records import RecordStore, provenance, source_hash, to_json
 from nfl_pruning.selections import Power, Window
 from nfl_pruning.theory.proportional import finite
-from nfl_pruning.theory.sweep import STATE, Sweep, solve_many
+from nfl_pruning.theory.sweep import OBSERVED, STATE, solve_many
 
 RANGES = {
     "samples_per_feature": (0.2, 1e4),
@@ -40,6 +43,7 @@ PROBES = ("fixed", "pilot", "in-sample")
 UNPENALISED = "hinge without a ridge"
 EXPONENT = 2.0  # largest size of a power rule's exponent
 CERTIFIED = 1e-7
+WITHOUT = (Status.SEPARABLE, Status.NOT_SEPARABLE)
 
 Stratum = tuple[str, str, str, str, str]
 ALL: list[Stratum] = list(
@@ -98,12 +102,42 @@ def _problem(rng: np.random.Generator, stratum: Stratum) -> Problem:
 
 @dataclass(frozen=True)
 class Part:
-    """Problems of one kind, solved together: their numbers in the draw, and what was found."""
+    """Problems of one kind, solved together.
+
+    Attributes:
+        name: of the kind.
+        places: numbers of the problems in the draw.
+        status: values of :class:`Status`.
+        numbers: name -> one a problem, NaN where there is none.
+        singly: how many ``solve`` took one by one.
+        seconds: compilation included.
+    """
 
     name: str
-    places: list[int]
-    found: Sweep
+    places: np.ndarray
+    status: np.ndarray
+    numbers: dict[str, np.ndarray]
+    singly: int
     seconds: float
+
+    @property
+    def has_fit(self) -> np.ndarray:
+        """Whether a fit may exist."""
+        return ~np.isin(self.status, [status.value for status in WITHOUT])
+
+    @property
+    def certified(self) -> np.ndarray:
+        """Whether the error is known to be small enough."""
+        return self.numbers["error_estimate"] <= CERTIFIED
+
+    def counts(self) -> dict[str, float]:
+        """Of problems, fits and certificates."""
+        return {
+            "problems": len(self.places),
+            "a fit exists": int(self.has_fit.sum()),
+            "certified": int(self.certified.sum()),
+            "seconds": self.seconds,
+        }
 
 
 def kinds(problems: list[Problem], share: float) -> dict[str, list[int]]:
@@ -113,84 +147,83 @@ def kinds(problems: list[Problem], share: float) -> dict[str, list[int]]:
     for i, problem in enumerate(problems):
         student = problem.student
         loss = UNPENALISED if student.ridge == 0 else student.loss.name
-        name = "compiled" if i < first else f"{loss}, {problem.selection.name}"
+        other = problem.selection.name if i >= first else problem.probe.label.split(":")[0]
+        name = f"{loss}, {other}" if i >= first else f"compiled: {loss}, {other}"
         named.setdefault(name, []).append(i)
     return named
 
 
-def _picked(found: Sweep, rows: np.ndarray, places: np.ndarray) -> list[dict[str, Any]]:
-    """Number of the problem and what was found, for :mod:`recheck`."""
-    names = ("cosine", "norm", "test_error", "error_estimate", *STATE)
-    told = []
-    for i in rows:
-        numbers = {name: finite(float(found[name][i])) for name in names}
-        single = found.singly.get(int(i))
-        nu = single.state.get("nu") if single else None
-        told.append({"problem": int(places[i])} | numbers | {"nu": nu})
-    return told
+def solved(name: str, places: list[int], problems: list[Problem]) -> Part:
+    """The part of the draw at these places."""
+    begin = time.perf_counter()
+    found = solve_many([problems[i] for i in places], progress=_teller(name))
+    numbers = {key: found[key] for key in (*OBSERVED, *STATE)}
+    numbers["nu"] = np.full(len(places), np.nan)
+    for i, single in found.singly.items():
+        numbers["nu"][i] = single.state.get("nu", np.nan)
+    status = np.array([status.value for status in found.status])
+    seconds = time.perf_counter() - begin
+    return Part(name, np.array(places), status, numbers, len(found.singly), seconds)
 
 
-def report(parts: list[Part], *, recheck: int) -> dict[str, Any]:
+def recalled(result: dict[str, Any]) -> Part:
+    """The part of a record; JSON's null was NaN."""
+    numbers = {key: np.array(column, float) for key, column in result["numbers"].items()}
+    status, places = np.array(result["status"]), np.array(result["places"])
+    return Part(**result | {"numbers": numbers, "status": status, "places": places})
+
+
+def joined(parts: list[Part]) -> Part:
+    """All of them as one."""
+    return Part(
+        "all",
+        np.concatenate([part.places for part in parts]),
+        np.concatenate([part.status for part in parts]),
+        {n: np.concatenate([part.numbers[n] for part in parts]) for n in parts[0].numbers},
+        sum(part.singly for part in parts),
+        sum(part.seconds for part in parts),
+    )
+
+
+def report(problems: list[Problem], parts: list[Part], *, recheck: int) -> dict[str, Any]:
     """What was found so far, and which of it shall be solved again."""
-    found = _joined([part.found for part in parts])
-    places = np.concatenate([part.places for part in parts])
-    error = np.where(np.isnan(found["error_estimate"]), np.inf, found["error_estimate"])
-    good = error <= CERTIFIED
-    exists = _has_fit(found)
+    found = joined(parts)
+    estimate = found.numbers["error_estimate"]
+    error = np.where(np.isnan(estimate), np.inf, estimate)
+    good, exists = found.certified, found.has_fit
     certified, without = np.flatnonzero(good), np.flatnonzero(~exists)
     rng = np.random.default_rng(1)
     choose = lambda rows: rng.choice(rows, min(recheck, len(rows)), replace=False)  # noqa: E731
     largest = certified[np.argsort(error[certified])[-recheck:]]
-    missing = np.flatnonzero(~good & exists)
-    statuses: list[Status] = found.status.tolist()
+    missing = found.places[~good & exists][:50].tolist()
+    told = dict(zip(found.places.tolist(), found.status.tolist(), strict=True))
     return {
-        "problems": len(error),
-        "seconds, compilation included": sum(part.seconds for part in parts),
-        "status": dict(Counter(status.value for status in found.status)),
+        "problems done": len(error),
+        "seconds, compilation included": found.seconds,
+        "status": dict(Counter(found.status.tolist())),
         "a fit exists": int(exists.sum()),
         "certified to 1e-7": int(good.sum()),
         "share certified": float(good.sum() / exists.sum()),
-        "solved one by one": len(found.singly),
-        "largest error estimate of a certified one": float(error[certified].max()),
-        "kinds": {part.name: _counts(part) for part in parts},
-        "chosen at random": _picked(found, choose(certified), places),
-        "largest estimates": _picked(found, largest, places),
-        "no fit": [{"problem": int(places[i])} for i in choose(without)],
+        "solved one by one": found.singly,
+        "largest error estimate of a certified one": max(error[certified].tolist(), default=None),
+        "kinds": {part.name: part.counts() for part in parts},
+        "chosen at random": _picked(found, choose(certified)),
+        "largest estimates": _picked(found, largest),
+        "no fit": [{"problem": int(found.places[i])} for i in choose(without)],
         "not certified": [
-            {"problem": int(places[i]), "status": statuses[i].value} | found.problems[i].describe()
-            for i in missing[:50]
+            {"problem": i, "status": told[i]} | problems[i].describe() for i in missing
         ],
     }
 
 
-def _has_fit(found: Sweep) -> np.ndarray:
-    without = (Status.SEPARABLE, Status.NOT_SEPARABLE)
-    return np.array([status not in without for status in found.status])
-
-
-def _counts(part: Part) -> dict[str, float]:
-    found = part.found
-    return {
-        "problems": len(found.problems),
-        "a fit exists": int(_has_fit(found).sum()),
-        "certified": int((found["error_estimate"] <= CERTIFIED).sum()),
-        "seconds": part.seconds,
-    }
-
-
-def _joined(parts: list[Sweep]) -> Sweep:
-    starts = np.cumsum([0, *(len(part.problems) for part in parts)]).tolist()
-    return Sweep(
-        {"problem": tuple(range(starts[-1]))},
-        tuple(problem for part in parts for problem in part.problems),
-        np.concatenate([part.status for part in parts]),
-        {name: np.concatenate([part[name] for part in parts]) for name in parts[0].values},
-        {
-            first + i: s
-            for first, part in zip(starts[:-1], parts, strict=True)
-            for i, s in part.singly.items()
-        },
-    )
+def _picked(found: Part, rows: np.ndarray) -> list[dict[str, Any]]:
+    """Number of the problem and what was found, for :mod:`recheck`."""
+    names = ("cosine", "norm", "test_error", "error_estimate", *STATE, "nu")
+    return [
+        {"problem": int(found.places[i])}
+        | {name: finite(float(found.numbers[name][i])) for name in names}
+        for i in rows
+    ]
 
 
 @click.command(help=__doc__)
@@ -199,15 +232,34 @@ def _joined(parts: list[Sweep]) -> Sweep:
 @click.option("--share", default=0.1, show_default=True, help="Of problems solved one by one.")
 @click.option("--recheck", default=100, show_default=True, help="Cells to solve again, of a list.")
 @click.option("--out", type=Path, help="JSON file for the results, rewritten after every part.")
-def main(count: int, seed: int, share: float, recheck: int, out: Path | None) -> None:
+@click.option("--records", type=Path, help="Folder that keeps the parts that are done.")
+@click.option("--only", multiple=True, help="Parts with this in their name; may be repeated.")
+def main(
+    count: int,
+    seed: int,
+    share: float,
+    recheck: int,
+    out: Path | None,
+    records: Path | None,
+    only: tuple[str, ...],
+) -> None:
     """Solve in parts, count, check, print."""
+    drawn = {"problems": count, "seed": seed, "share": share}
     problems = draw(count, seed, share)
+    store = RecordStore(records) if records else None
+    named = kinds(problems, share)
+    if only:
+        named = {name: named[name] for name in named if any(text in name for text in only)}
+    if not named:
+        raise click.UsageError(f"--only must be in the name of a part; got {', '.join(only)}.")
     parts, result = [], {}
-    for name, places in kinds(problems, share).items():
-        begin = time.perf_counter()
-        found = solve_many([problems[i] for i in places], progress=_teller(name))
-        parts.append(Part(name, places, found, time.perf_counter() - begin))
-        result = report(parts, recheck=recheck) | {"problems": count, "seed": seed, "share": share}
+    for name, places in named.items():
+        config = drawn | {"part": name, "source": source_hash()}
+        known = store.get(config) if store else None
+        parts.append(recalled(known) if known else solved(name, places, problems))
+        if store and not known:
+            store.put(config, vars(parts[-1]))
+        result = report(problems, parts, recheck=recheck) | drawn
         if out:
             out.write_text(to_json(result | {"provenance": provenance()}, indent=2) + "\n")
     lists = ("not certified", "chosen at random", "largest estimates", "no fit")
