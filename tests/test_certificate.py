@@ -1,14 +1,17 @@
 """The certificate's draw, and the plain method that solves its problems again."""
 
 import importlib
+import json
 import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from nfl_pruning import Problem, make_selection, solve
+from nfl_pruning import Problem, Status, make_selection, solve
+from nfl_pruning.theory.sweep import Sweep
 
 BENCHMARKS = Path(__file__).parents[1] / "simulations" / "benchmarks"
 
@@ -106,3 +109,53 @@ def test_plain_method_tells_where_no_hard_margin_exists():
     assert excess[0] > 0 > excess[1]
     found = [{"problem": 0, "excess": value} for value in excess]
     assert recheck.summary_without(found)["wrong"] == 1
+
+
+class Solver:
+    """Stands in for ``solve_many``: numbers made from the problems', stops when told to."""
+
+    def __init__(self, module, stop=np.inf):
+        self.module, self.stop, self.parts = module, stop, 0
+
+    def __call__(self, problems, *, progress):
+        if self.parts == self.stop:
+            raise KeyboardInterrupt
+        self.parts += 1
+        progress(len(problems), len(problems))
+        ridge = np.array([problem.student.ridge for problem in problems])
+        certified = ridge > 1e-4
+        values = dict.fromkeys((*self.module.OBSERVED, *self.module.STATE), 1 / 3 + ridge)
+        values["error_estimate"] = np.where(certified, 1e-9 * ridge, np.nan)
+        status = np.full(len(problems), Status.SEPARABLE, object)
+        status[certified] = Status.CERTIFIED
+        return Sweep({"problem": tuple(range(len(problems)))}, problems, status, values)
+
+
+def test_certificate_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    """Parts that are recorded are not solved again, and the results are the same."""
+    certificate = script("certificate")
+
+    def run(solver, folder, *more):
+        monkeypatch.setattr(certificate, "solve_many", solver)
+        out = tmp_path / "found.json"
+        arguments = ["--count", "400", "--share", "0.5", "--records", str(tmp_path / folder)]
+        ran = CliRunner().invoke(certificate.main, [*arguments, "--out", str(out), *more])
+        return ran, json.loads(out.read_text(encoding="utf-8"))
+
+    whole, expected = run(Solver(certificate), "whole")
+    assert whole.exit_code == 0 and expected["problems done"] == 400
+    assert 0 < expected["a fit exists"] < 400 and len(expected["no fit"]) > 0
+    stopped, half = run(Solver(certificate, stop=3), "halves")
+    assert stopped.exit_code != 0 and len(half["kinds"]) == 3
+    share = Solver(certificate)
+    run(share, "halves", "--only", "hinge", "--only", "squared, in-sample")
+    rest = Solver(certificate)
+    _, found = run(rest, "halves")
+    assert 3 + share.parts + rest.parts == len(expected["kinds"]) and share.parts and rest.parts
+    for results in (expected, found):
+        del results["provenance"], results["seconds, compilation included"]
+        for part in results["kinds"].values():
+            del part["seconds"]
+    assert found == expected
+    refused, _ = run(rest, "halves", "--only", "nothing")
+    assert refused.exit_code == 2 and "got nothing" in refused.output

@@ -16,8 +16,9 @@ from nfl_pruning.montecarlo.estimate import Simulation
 from nfl_pruning.montecarlo.laws import GaussianLaw, parse_law
 from nfl_pruning.montecarlo.newton import plane_start, second_derivative
 from nfl_pruning.montecarlo.passes import Samples
+from nfl_pruning.montecarlo.plan import Parameters, Plan
 from nfl_pruning.montecarlo.runner import Job
-from nfl_pruning.montecarlo.sampling import Parameters, Plan, trial_keys
+from nfl_pruning.montecarlo.sampling import trial_keys
 from nfl_pruning.montecarlo.trials import choose_rows, collect
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.validation import InvalidArgumentError, check_integer

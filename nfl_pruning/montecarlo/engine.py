@@ -12,6 +12,7 @@ import numpy as np
 from nfl_pruning.montecarlo.estimate import Simulation, make_simulation
 from nfl_pruning.montecarlo.laws import GaussianLaw, parse_law
 from nfl_pruning.montecarlo.outcome import GRADIENT_TOLERANCE
+from nfl_pruning.montecarlo.plan import make_numbers, make_plan
 from nfl_pruning.montecarlo.resources import RunPlan, plan_run
 from nfl_pruning.montecarlo.resume import TrialRecords
 from nfl_pruning.montecarlo.runner import (
@@ -21,7 +22,6 @@ from nfl_pruning.montecarlo.runner import (
     shared_by_hosts,
     trials_of_host,
 )
-from nfl_pruning.montecarlo.sampling import make_numbers, make_plan
 from nfl_pruning.montecarlo.statistics import Until, check_until, looks
 from nfl_pruning.montecarlo.trials import Layout, Outcome, Table, empty_table, explicit_trial
 from nfl_pruning.problem import Problem

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import jax
 
-from nfl_pruning.montecarlo.sampling import Plan
+from nfl_pruning.montecarlo.plan import Plan
 from nfl_pruning.montecarlo.trials import Layout, block_shape
 from nfl_pruning.validation import InvalidArgumentError, check_choice
 

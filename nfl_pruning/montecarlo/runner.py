@@ -18,8 +18,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, PartitionSpec
 
 from nfl_pruning.losses import Loss
+from nfl_pruning.montecarlo.plan import Parameters, Plan
 from nfl_pruning.montecarlo.resources import RunPlan
-from nfl_pruning.montecarlo.sampling import Parameters, Plan
 from nfl_pruning.montecarlo.stages import run_staged
 from nfl_pruning.montecarlo.trials import Layout, Outcome, Table, run_range
 

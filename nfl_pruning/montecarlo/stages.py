@@ -16,7 +16,8 @@ from jax import Array
 
 from nfl_pruning.links import LINKS
 from nfl_pruning.losses import Loss
-from nfl_pruning.montecarlo.sampling import Kept, Parameters, Plan, trial_keys
+from nfl_pruning.montecarlo.plan import Parameters, Plan
+from nfl_pruning.montecarlo.sampling import Kept, trial_keys
 from nfl_pruning.montecarlo.trials import (
     Layout,
     Outcome,

@@ -23,10 +23,9 @@ from nfl_pruning.montecarlo.outcome import (
     Fit,
 )
 from nfl_pruning.montecarlo.passes import Samples
+from nfl_pruning.montecarlo.plan import Parameters, Plan
 from nfl_pruning.montecarlo.sampling import (
     Kept,
-    Parameters,
-    Plan,
     TrialKeys,
     choose,
     draw_all,
