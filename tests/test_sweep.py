@@ -77,29 +77,36 @@ def test_in_sample_probes_of_all_bands():
 
 
 @pytest.mark.parametrize(
-    ("problem", "axes", "passes"),
+    ("problem", "axes", "passes"),  # whether it follows, problems a chunk
     [
-        (BASE.replace(loss="squared", link="probit"), {"alignment": [0.5, 0.9]}, ["direct"]),
+        (BASE.replace(loss="squared", link="probit"), {"alignment": [0.5, 0.9]}, [(False, 2)]),
         pytest.param(
             IN_SAMPLE.replace(keep="easiest"),
             {"keep_fraction": [0.2, 0.58, 0.97]},
-            ["direct", "patient"],
+            [(False, 2), (True, 1)],
             marks=pytest.mark.slow,
         ),
     ],
 )
 def test_cells_side_by_side_as_on_an_accelerator(problem, axes, passes, monkeypatch):
-    """There no guess may be waited for: what it does not solve is followed afterwards, apart."""
+    """There no guess may be waited for: what it does not solve is followed afterwards, apart.
+
+    Few problems, as those that are followed, go in narrow chunks.
+    """
     one_by_one = sweep(problem, **axes)
     monkeypatch.setattr(batch.jax, "default_backend", lambda: "side by side")
-    monkeypatch.setattr(batch, "WIDE_CHUNK", 2)
+    monkeypatch.setattr(batch, "WIDE_CHUNKS", (1, 2))
     programs = []
     compiled = batch._compiled
-    monkeypatch.setattr(batch, "_compiled", lambda asked: programs.append(asked) or compiled(asked))
+
+    def recording(asked, size):
+        programs.append((asked.patient, size))
+        return compiled(asked, size)
+
+    monkeypatch.setattr(batch, "_compiled", recording)
     found = sweep(problem, **axes)
     assert not found.singly and (found.status == Status.CERTIFIED).all()
-    made = [asked.patient for asked in dict.fromkeys(programs)]
-    assert made == [name == "patient" for name in passes]
+    assert list(dict.fromkeys(programs)) == passes
     for name in ("cosine", "norm", "test_error", "test_loss"):
         np.testing.assert_allclose(found[name], one_by_one[name], atol=1e-12, rtol=1e-12)
 

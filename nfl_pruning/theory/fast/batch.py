@@ -44,7 +44,8 @@ IN_SAMPLE_TIERS = (  # there `solve` takes seconds
 )
 TARGET = 1e-8
 RESIDUAL = 1e-10
-CHUNK, WIDE_CHUNK = 32, 2048  # problems a call: one after another; side by side
+CHUNK = 32  # problems a call, one after another
+WIDE_CHUNKS = (512, 2048)  # side by side: for few problems, most of a wide chunk would be padding
 
 Progress = Callable[[int], Any]
 
@@ -61,14 +62,14 @@ class Program(NamedTuple):
     patient: bool
 
 
-def _program(asked: Program) -> Callable:
-    """A compiled function of a chunk of settings; threads that ask at once wait for one."""
+def _program(asked: Program, size: int) -> Callable:
+    """A compiled function of ``size`` settings; threads that ask at once wait for one."""
     with _COMPILING:
-        return _compiled(asked)
+        return _compiled(asked, size)
 
 
 @lru_cache(maxsize=16)  # each holds a hundred memory maps, of which a process has few
-def _compiled(asked: Program) -> Callable:
+def _compiled(asked: Program, size: int) -> Callable:
     kind, rule, nodes, platform, patient = asked
 
     def one(setting: Setting) -> tuple[Limit, State]:
@@ -79,12 +80,16 @@ def _compiled(asked: Program) -> Callable:
     # has converged; an accelerator needs them side by side.
     many = partial(jax.lax.map, one) if platform == "cpu" else jax.vmap(one)
     with jax.enable_x64(True):
-        entry = jax.ShapeDtypeStruct((_chunk(platform),), jnp.float64)
+        entry = jax.ShapeDtypeStruct((size,), jnp.float64)
         return jax.jit(many).lower(Setting(*[entry] * len(Setting._fields))).compile()
 
 
-def _chunk(platform: str) -> int:
-    return CHUNK if platform == "cpu" else WIDE_CHUNK
+def _chunk(platform: str, count: int) -> int:
+    """Problems a call, where there are so many in all."""
+    if platform == "cpu":
+        return CHUNK
+    few, many = WIDE_CHUNKS
+    return few if count <= many // 2 else many
 
 
 class Found(NamedTuple):
@@ -153,8 +158,9 @@ def _part(settings: Setting, places: np.ndarray) -> Setting:
 
 def _run(asked: Program, settings: Setting) -> np.ndarray:
     """All numbers of the limits and states, shape (numbers, problems), chunk by chunk."""
-    size, program = _chunk(asked.platform), _program(asked)
     count = len(settings.ridge)
+    size = _chunk(asked.platform, count)
+    program = _program(asked, size)
     starts = range(0, count, size)
 
     def one(begin: int) -> np.ndarray:
