@@ -25,10 +25,11 @@ def solve_coarse(system: System) -> tuple[Root, int]:
     Tried directly from the linearised fit, then by continuation from an easier system.
     """
     root, number = _remeshed(system, system.start(), LEVELS[0]), 0
-    for path in _easier(system):
-        if root.converged:
-            break
-        root, number = _continuation(path)
+    for informed in (True, False):
+        for path in _easier(system):
+            if root.converged:
+                return root, number
+            root, number = _continuation(path, informed=informed)
     return root, number
 
 
@@ -88,24 +89,29 @@ def _vanishing_ridge(system: System) -> Path:
     return path
 
 
-def _continuation(path: Path) -> tuple[Root, int]:
+def _continuation(path: Path, *, informed: bool) -> tuple[Root, int]:
     """Follow the root along a path from an easier system.
 
     Steps adapt; where they become too small the mesh is refined, and at last the search is given
     up: the root that is returned then has an infinite residual.
+
+    Args:
+        path: see ``_easier``.
+        informed: whether the first step starts from what the linearised fit changes by: right for
+            a root near that fit, as at a large ridge, and wrong for others. Else from the root.
     """
     place, levels = 0.0, list(PATH_LEVELS)
     easy = path(0.0)
-    first = easy.start()
-    root = _remeshed(easy, first, LEVELS[levels[0]])
-    stride, slope = 0.1, None
+    linear = easy.start()
+    root = _remeshed(easy, linear, LEVELS[levels[0]])
+    stride, slope = 0.1, None if informed else np.zeros_like(root.x)
     for _ in range(MOST_TRIALS):
         if not root.converged or place == 1:
             break
         trial = min(place + stride, 1.0)
         system = path(trial)
-        if slope is None:  # the first step: by what the linearised fit changes
-            guess = root.x + system.start() - first
+        if slope is None:
+            guess = root.x + system.start() - linear
         else:
             guess = root.x + slope * (trial - place)
         new = _remeshed(system, guess, LEVELS[levels[0]], max_steps=12)
