@@ -71,6 +71,9 @@ def test_plain_existence_is_the_published_threshold():
     assert value == pytest.approx(0.3449301284, abs=2e-10)
 
 
+MUCH = {"samples_per_feature": 700.0, "keep_fraction": 0.009, "signal": 9.0}
+
+
 def claim(solution):
     numbers = {name: getattr(solution, name) for name in ("cosine", "norm", "test_error")}
     names = ("a_u", "a_p", "tau", "kappa", "chi", "nu")
@@ -86,6 +89,8 @@ def claim(solution):
         small("window:0.25", "pilot:3:0.05", "max-margin"),
         small("power:1.2", "in-sample:0.05", "squared"),
         small("power:-0.8", "in-sample:0.05", "max-margin"),
+        small("window:0.3", "fixed:-0.5", "max-margin", keep="easiest", **MUCH),
+        small("threshold", "fixed:0.4", ridge=0, **MUCH),
     ],
     ids=lambda p: f"{p.student.loss.name}-{p.selection.label}-{p.probe.label}",
 )

@@ -126,6 +126,16 @@ def test_a_hinge_without_a_ridge_is_refused_in_simulation_and_solved_in_theory()
     assert abs(solve(many.replace(ridge=0)).norm / solve(many.replace(ridge=1e-6)).norm - 1) < 1e-4
 
 
+def test_randomly_pruned_much_data_is_less_data():
+    """Found along another path: from few samples the first step is a long one there."""
+    few = Problem(samples_per_feature=10).replace(signal=14, loss="max-margin")
+    much = few.replace(samples_per_feature=500, keep_fraction=0.02, selection="random")
+    found, expected = solve(much), solve(few)
+    assert found.status.value == expected.status.value == "certified"
+    for name in ("cosine", "norm", "test_error"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-9)
+
+
 def test_no_hard_margin_fit_is_given_where_none_exists():
     for probe in ("fixed:0.8", "in-sample:0.02"):
         problem = HARD.replace(probe=probe, selection="exact", samples_per_feature=30)
