@@ -83,7 +83,7 @@ def test_in_sample_probes_of_all_bands():
         pytest.param(
             IN_SAMPLE.replace(keep="easiest"),
             {"keep_fraction": [0.2, 0.58, 0.97]},
-            [(False, 2), (True, 1)],
+            [(False, 4), (True, 2)],
             marks=pytest.mark.slow,
         ),
     ],
@@ -95,7 +95,7 @@ def test_cells_side_by_side_as_on_an_accelerator(problem, axes, passes, monkeypa
     """
     one_by_one = sweep(problem, **axes)
     monkeypatch.setattr(batch.jax, "default_backend", lambda: "side by side")
-    monkeypatch.setattr(batch, "WIDE_CHUNKS", (1, 2))
+    monkeypatch.setattr(batch, "WIDE_CHUNKS", (2, 4))
     programs = []
     compiled = batch._compiled
 
