@@ -5,6 +5,7 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_plain_existence_is_the_published_threshold():
     assert value == pytest.approx(0.3449301284, abs=2e-10)
 
 
-MUCH = {"samples_per_feature": 700.0, "keep_fraction": 0.009, "signal": 9.0}
+MUCH: dict[str, Any] = {"samples_per_feature": 700.0, "keep_fraction": 0.009, "signal": 9.0}
 
 
 def claim(solution):
