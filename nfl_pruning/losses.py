@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -17,7 +18,9 @@ from jax import Array
 from jax.scipy.special import expit
 
 from nfl_pruning.registry import Registry
+from nfl_pruning.validation import check_choice
 
+NEWTON, QUADRATIC_PROGRAM = "newton", "quadratic program"
 MOST_STEPS = 40  # of the proximal map; more than any step size in double precision takes
 
 
@@ -34,30 +37,59 @@ class Loss:
         value: loss at t, elementwise.
         derivative: d loss / d t, elementwise (a subgradient at kinks).
         prox: (v, step) -> t, the proximal point, elementwise; differentiable almost everywhere.
-        pull: (v, step) -> v - prox(v, step), in a form that loses no digits.
+        prox_residual: (v, step) -> v - prox(v, step), in a form that loses no digits.
+        summary: when a fit exists without a ridge, for people.
         separates: whether the infimum lies at t = infinity, so that a ridge-free fit to linearly
             separable samples does not exist.
-        kinks: step -> the v at which ``pull`` bends; at step 0, the t at which the loss does.
-        limit: name of the constraint that fits obey in the limit of a vanishing ridge, where the
-            kept samples can obey it.
+        kinks: step -> the v at which ``prox_residual`` has a corner; at step 0, the t at which the
+            loss does.
+        constraint: the hard loss that fits obey in the limit of a vanishing ridge, where the kept
+            samples can obey it; None where that limit is not known: a ridge is then needed.
         attained: whether the limit of a vanishing ridge attains the least loss on samples that obey
             the constraint, so that it is a fit like any other and not a mere direction.
         hard: whether the loss is itself a constraint, 0 or infinite: its fit is then the shortest
             parameter that obeys it, whatever the ridge and the weights.
-        smooth: whether the loss has a derivative everywhere; fits to others are quadratic programs.
+        one_sided: of a hard loss, whether it bounds margins from below rather than fixing them.
+        softened: of a hard loss, the name of the loss that becomes it as the ridge vanishes.
+        smooth: whether the loss has a derivative everywhere.
+        fitting: how samples are fitted: ``"newton"``, which needs a derivative, or ``"quadratic
+            program"``, which knows the hinge and the hard margin; None where no method is known:
+            simulation then refuses the loss. By default Newton's method for a smooth one.
     """
 
     name: str
     value: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
     prox: Callable[[Array, Array], Array]
-    pull: Callable[[Array, Array], Array]
-    separates: bool
+    prox_residual: Callable[[Array, Array], Array]
+    summary: str = ""
+    separates: bool = False
     kinks: Callable[[Array], tuple[Array, ...]] = _no_kinks
-    limit: str = "max-margin"
+    constraint: Loss | None = None
     attained: bool = False
     hard: bool = False
+    one_sided: bool = True
+    softened: str | None = None
     smooth: bool = True
+    fitting: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.fitting is None and self.smooth:
+            object.__setattr__(self, "fitting", NEWTON)
+        if self.fitting is not None:
+            check_choice("fitting", self.fitting, (NEWTON, QUADRATIC_PROGRAM))
+
+    @property
+    def obeys(self) -> Loss | None:
+        """The constraint on ridge-free fits: its own of a hard loss."""
+        return self if self.hard else self.constraint
+
+    @cached_property
+    def slope_at_zero(self) -> float:
+        """Size of the derivative at t = 0, where fits are linearised; 1 for a constraint."""
+        with jax.ensure_compile_time_eval():
+            slope = -float(self.derivative(jnp.zeros(())))
+        return 1.0 if self.hard else slope
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Registered losses go to other processes by name: their functions have none."""
@@ -115,58 +147,20 @@ def _logistic_prox_jvp(primals, tangents):
 
 
 LOSSES: Registry[Loss] = Registry("loss")
-LOSSES.add(
-    "logistic",
-    Loss(
-        "logistic",
-        value=lambda t: jax.nn.softplus(-t),
-        derivative=lambda t: -expit(-t),
-        prox=logistic_prox,
-        pull=lambda v, step: -step * _miss(logistic_prox(v, step)),
-        separates=True,
-    ),
-)
-LOSSES.add(
-    "squared",
-    Loss(
-        "squared",
-        value=lambda t: 0.5 * (1 - t) ** 2,
-        derivative=lambda t: t - 1,
-        prox=lambda v, step: (v + step) / (1 + step),
-        pull=lambda v, step: (v - 1) * step / (1 + step),
-        separates=False,
-        limit="interpolation",
-    ),
-)
-LOSSES.add(
-    "hinge",
-    Loss(
-        "hinge",
-        value=lambda t: jnp.maximum(1 - t, 0.0),
-        derivative=lambda t: jnp.where(t < 1, -1.0, 0.0),
-        prox=lambda v, step: v + jnp.clip(1 - v, 0.0, step),
-        pull=lambda v, step: -jnp.clip(1 - v, 0.0, step),
-        separates=False,
-        kinks=lambda step: (jnp.ones_like(step), 1 - step),
-        attained=True,
-        smooth=False,
-    ),
-)
-LOSSES.add(
+
+MAX_MARGIN = Loss(
     "max-margin",
-    Loss(
-        "max-margin",
-        value=lambda t: jnp.where(t >= 1, 0.0, jnp.inf),
-        derivative=lambda t: jnp.where(t >= 1, 0.0, -jnp.inf),
-        prox=lambda v, step: jnp.maximum(v, 1.0),
-        pull=lambda v, step: -jnp.maximum(1 - v, 0.0) + 0 * step,
-        separates=False,
-        kinks=lambda step: (jnp.ones_like(step),),
-        hard=True,
-        smooth=False,
-    ),
+    value=lambda t: jnp.where(t >= 1, 0.0, jnp.inf),
+    derivative=lambda t: jnp.where(t >= 1, 0.0, -jnp.inf),
+    prox=lambda v, step: jnp.maximum(v, 1.0),
+    prox_residual=lambda v, step: -jnp.maximum(1 - v, 0.0) + 0 * step,
+    summary="a constraint: a fit exists only while the kept samples are separable",
+    kinks=lambda step: (jnp.ones_like(step),),
+    hard=True,
+    softened="hinge",
+    smooth=False,
+    fitting=QUADRATIC_PROGRAM,
 )
-MAX_MARGIN = LOSSES["max-margin"]
 
 # The limit of a vanishing ridge for the squared loss, where samples can be interpolated. It is no
 # loss to choose: labels that every margin must equal are fitted by ``squared`` itself.
@@ -175,8 +169,46 @@ INTERPOLATION = Loss(
     value=lambda t: jnp.where(t == 1, 0.0, jnp.inf),
     derivative=lambda t: jnp.where(t == 1, 0.0, jnp.where(t < 1, -jnp.inf, jnp.inf)),
     prox=lambda v, step: jnp.ones_like(v),
-    pull=lambda v, step: v - 1 + 0 * step,
-    separates=False,
-    limit="interpolation",
+    prox_residual=lambda v, step: v - 1 + 0 * step,
     hard=True,
+    one_sided=False,
+    softened="squared",
 )
+
+LOGISTIC = Loss(
+    "logistic",
+    value=lambda t: jax.nn.softplus(-t),
+    derivative=lambda t: -expit(-t),
+    prox=logistic_prox,
+    prox_residual=lambda v, step: -step * _miss(logistic_prox(v, step)),
+    summary="without ridge a fit exists only while the kept samples are not separable",
+    separates=True,
+    constraint=MAX_MARGIN,
+)
+
+SQUARED = Loss(
+    "squared",
+    value=lambda t: 0.5 * (1 - t) ** 2,
+    derivative=lambda t: t - 1,
+    prox=lambda v, step: (v + step) / (1 + step),
+    prox_residual=lambda v, step: (v - 1) * step / (1 + step),
+    summary="a fit exists also without ridge, separable samples or not",
+    constraint=INTERPOLATION,
+)
+
+HINGE = Loss(
+    "hinge",
+    value=lambda t: jnp.maximum(1 - t, 0.0),
+    derivative=lambda t: jnp.where(t < 1, -1.0, 0.0),
+    prox=lambda v, step: v + jnp.clip(1 - v, 0.0, step),
+    prox_residual=lambda v, step: -jnp.clip(1 - v, 0.0, step),
+    summary="a fit exists also without ridge, separable samples or not",
+    kinks=lambda step: (jnp.ones_like(step), 1 - step),
+    constraint=MAX_MARGIN,
+    attained=True,
+    smooth=False,
+    fitting=QUADRATIC_PROGRAM,
+)
+
+for _loss in (LOGISTIC, SQUARED, HINGE, MAX_MARGIN):
+    LOSSES.add(_loss.name, _loss)

@@ -7,6 +7,7 @@ import pytest
 
 from nfl_pruning import FixedProbe, Problem, make_selection
 from nfl_pruning.theory.fast.known import known, unknown
+from nfl_pruning.theory.fast.rule import Setting
 from nfl_pruning.theory.grid import Grid, families
 from nfl_pruning.theory.sweep import _groups
 
@@ -56,8 +57,8 @@ def test_families_hold_every_cell_once_with_its_numbers(grid):
 def settings(problems):
     """Position -> what is compiled in and the numbers that the solver reads."""
     return {
-        int(place): (kind, rule, *(float(part[i]) for part in setting))
-        for (kind, rule), (places, setting) in _groups(problems).items()
+        int(place): (kind, rule, *(np.asarray(part[i]).tolist() for part in setting))
+        for (kind, rule, _), (places, setting) in _groups(problems).items()
         for i, place in enumerate(places)
     }
 
@@ -69,7 +70,11 @@ def test_a_grid_a_list_and_one_problem_give_the_solver_the_same(grid):
         taken = known(problem)
         assert (taken is None) == bool(unknown(problem))
         if taken is not None:
-            one_by_one[i] = (taken.kind, taken.rule, *map(float, taken.setting))
+            one_by_one[i] = (
+                taken.kind,
+                taken.rule,
+                *(np.asarray(part).tolist() for part in taken.setting),
+            )
     assert settings(grid) == settings(list(grid)) == one_by_one
 
 
@@ -92,4 +97,4 @@ def test_perfect_probes_are_compiled_apart():
     found = settings(GRIDS["perfect probes"])
     assert [found[i][0].perfect for i in range(4)] == [True, False, True, True]
     assert found[2][2:] == found[3][2:] != found[0][2:]
-    np.testing.assert_equal(found[0][2:][4], -1.0)
+    np.testing.assert_equal(found[0][2:][Setting._fields.index("alignment")], -1.0)

@@ -34,7 +34,7 @@ def test_derivative_pull_and_prox_agree(name):
     loss = LOSSES[name]
     with jax.enable_x64(True):
         v, step = (jnp.asarray(part) for part in GRID)
-        t, pull = loss.prox(v, step), loss.pull(v, step)
+        t, pull = loss.prox(v, step), loss.prox_residual(v, step)
         np.testing.assert_allclose(pull, step * loss.derivative(t), rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(v - t, pull, rtol=1e-9, atol=1e-9 * (1 + np.abs(v).max()))
         points = jnp.linspace(-20, 20, 41)
@@ -72,7 +72,8 @@ def test_proximal_points_of_losses_with_corners_minimise(name):
                 assert float(energy(found)) <= float(np.min(energy(t))) + 1e-12
                 assert float(energy(found + 0.01)) > float(energy(found))
                 assert float(energy(found - 0.01)) > float(energy(found))
-                assert abs(loss.pull(jnp.float64(v), jnp.float64(step)) - (v - found)) < 1e-12
+                residual = loss.prox_residual(jnp.float64(v), jnp.float64(step))
+                assert abs(residual - (v - found)) < 1e-12
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
@@ -81,7 +82,7 @@ def test_pulls_have_corners_where_they_say(name):
     loss, h = LOSSES[name], 1e-4
     with jax.enable_x64(True):
         v = jnp.arange(-6, 4, h)
-        pull = loss.pull(v, jnp.full_like(v, 2.5))
+        pull = loss.prox_residual(v, jnp.full_like(v, 2.5))
     bend = np.abs(np.diff(np.asarray(pull), 2)) / h
     corners = {round(float(k), 6) for k in loss.kinks(np.asarray(2.5))}
     found = {round(float(v[i + 1]), 3) for i in np.flatnonzero(bend > 0.1)}
@@ -97,5 +98,5 @@ def test_float32_prox_ends():
 def test_hard_constraints():
     v = jnp.array([-2.0, 0.5, 1.0, 3.0])
     np.testing.assert_allclose(MAX_MARGIN.prox(v, jnp.ones(4)), [1, 1, 1, 3])
-    np.testing.assert_allclose(MAX_MARGIN.pull(v, jnp.ones(4)), [-3, -0.5, 0, 0])
+    np.testing.assert_allclose(MAX_MARGIN.prox_residual(v, jnp.ones(4)), [-3, -0.5, 0, 0])
     np.testing.assert_allclose(INTERPOLATION.prox(v, jnp.ones(4)), 1.0)

@@ -82,14 +82,7 @@ def losses() -> list[Row]:
     """Losses of the fit."""
     from nfl_pruning.losses import LOSSES
 
-    what = {
-        (True, False): "without ridge a fit exists only while the kept samples are not separable",
-        (False, False): "a fit exists also without ridge, separable samples or not",
-        (False, True): "a constraint: a fit exists only while the kept samples are separable",
-    }
-    return [
-        {"name": name, "what": what[loss.separates, loss.hard]} for name, loss in LOSSES.items()
-    ]
+    return [{"name": name, "what": loss.summary} for name, loss in LOSSES.items()]
 
 
 def datasets() -> list[Row]:

@@ -122,6 +122,11 @@ def make_job(
     seed = check_seed(seed, bits=63)
     law = parse_law(law)
     student = problem.student
+    if student.loss.fitting is None:
+        raise InvalidArgumentError(
+            "a simulated loss must have a derivative, or be the hinge or the hard margin, which "
+            f"quadratic programs fit; {student.loss.name!r} has corners and names no such way."
+        )
     if student.ridge == 0 and not student.loss.smooth and not student.loss.hard:
         raise InvalidArgumentError(
             f"ridge must be > 0 for a simulated fit with {student.loss.name} loss, which has many "

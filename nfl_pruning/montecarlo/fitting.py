@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from nfl_pruning.losses import Loss
+from nfl_pruning.losses import QUADRATIC_PROGRAM, Loss
 from nfl_pruning.montecarlo.controls import row_controls
 from nfl_pruning.montecarlo.interior import fit_margins
 from nfl_pruning.montecarlo.newton import (
@@ -84,13 +84,13 @@ def fit(
 
     Args:
         samples: training rows, labels and weights w_i / n.
-        loss: a convex loss; those with corners are quadratic programs (``interior.py``).
+        loss: a convex loss with a way of fitting; quadratic programs are in ``interior.py``.
         ridge: float64 scalar >= 0. At 0, samples that some parameter separates have no minimiser
             under a loss whose infimum lies at infinity: the code is then SEPARABLE. Where a loss
             has many minimisers, the one of least norm is found, the limit of a vanishing ridge.
         tolerance: Euclidean norm of the gradient to reach.
     """
-    if not loss.smooth:
+    if loss.fitting == QUADRATIC_PROGRAM:
         return fit_margins(samples, loss, ridge, tolerance=tolerance)
     pull = jnp.sum(samples.weights * jnp.abs(loss.derivative(jnp.zeros_like(samples.labels))))
     scale = jnp.maximum(samples.total(pull), 1e-300)  # no sample can make a steeper gradient at 0

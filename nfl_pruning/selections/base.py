@@ -9,13 +9,14 @@ sample with a probability proportional, up to clipping at 1, to a function of th
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from jax import Array
 
+from nfl_pruning.numerics.arrays import choose
 from nfl_pruning.registry import Registry
 from nfl_pruning.scores.base import Score
 from nfl_pruning.validation import InvalidArgumentError, format_number
@@ -25,6 +26,8 @@ from nfl_pruning.validation import InvalidArgumentError, format_number
 class Stratum:
     """A band of the priority order.
 
+    Its entries are numbers; or arrays of one shape, where many selections are described at once.
+
     Attributes:
         share: fraction of all samples in the band, in [0, 1].
         keep_probability: chance that a sample of the band is kept, in [0, 1].
@@ -33,17 +36,17 @@ class Stratum:
         factor: multiplies that weight.
     """
 
-    share: float
-    keep_probability: float
-    weight_exponent: float = 0.0
-    factor: float = 1.0
+    share: Any
+    keep_probability: Any
+    weight_exponent: Any = 0.0
+    factor: Any = 1.0
 
     @property
-    def weight(self) -> float:
+    def weight(self) -> Any:
         """Weight of a kept sample in the limit; 0 where nothing is kept."""
-        if self.keep_probability == 0:
-            return 0.0
-        return self.factor * self.keep_probability**-self.weight_exponent
+        kept = self.keep_probability > 0
+        probability = choose(kept, self.keep_probability, 1.0)
+        return choose(kept, self.factor * probability**-self.weight_exponent, 0.0)
 
 
 @dataclass(frozen=True)
@@ -59,14 +62,32 @@ class Selection(abc.ABC):
         values = [format_number(getattr(self, f.name)) for f in fields(self) if f.name != "exploit"]
         return ":".join([self.name, *values])
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Its parameters that are numbers, by name: what sweeps and derivatives can move."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, int | float)}
+
+    def moved(self, numbers: Mapping[str, Any]) -> Self:
+        """A copy with other numbers, which may be arrays or traced values and are not checked."""
+        copy = object.__new__(type(self))
+        for f in fields(self):
+            object.__setattr__(copy, f.name, numbers.get(f.name, getattr(self, f.name)))
+        return copy
+
 
 @dataclass(frozen=True)
 class RankSelection(Selection):
     """A selection that looks at ranks alone: monotone transforms of a score change nothing."""
 
     @abc.abstractmethod
-    def strata(self, keep_fraction: float) -> tuple[Stratum, ...]:
-        """Bands from first priority to last; shares sum to 1, share * keep to ``keep_fraction``."""
+    def strata(self, keep_fraction: Any) -> tuple[Stratum, ...]:
+        """Bands from first priority to last; shares sum to 1, share * keep to ``keep_fraction``.
+
+        The one statement of the rule: theory, simulation and data read it. Written in arithmetic
+        that arrays and traced values allow (``numerics.arrays.choose`` for conditions), it also
+        runs in the compiled solver; else problems with it are solved one by one.
+        """
 
 
 @dataclass(frozen=True)

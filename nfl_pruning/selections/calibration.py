@@ -1,15 +1,19 @@
 """Calibration (Ayed and Hayou 2023): part of the budget by score, the rest random, reweighted."""
 
 from dataclasses import dataclass
+from typing import Any
 
+from nfl_pruning.numerics.arrays import choose
 from nfl_pruning.selections.base import RankSelection, Stratum, register_selection
 from nfl_pruning.validation import check_number
 
 
-def _bands(keep_fraction: float, exploit: float, weight_exponent: float) -> tuple[Stratum, ...]:
+def _bands(keep_fraction: Any, exploit: Any, weight_exponent: Any) -> tuple[Stratum, ...]:
     exploited = exploit * keep_fraction
-    explored = (1 - exploit) * keep_fraction / (1 - exploited) if exploited < 1 else 1.0
-    return (Stratum(exploited, 1.0), Stratum(1 - exploited, explored, weight_exponent))
+    rest = 1 - exploited
+    some = rest > 0
+    explored = choose(some, (1 - exploit) * keep_fraction / choose(some, rest, 1.0), 1.0)
+    return (Stratum(exploited, 1.0), Stratum(rest, explored, weight_exponent))
 
 
 @register_selection("exact", uses=("score", "keep", "exploit"))
@@ -26,7 +30,7 @@ class ExactCalibration(RankSelection):
     def __post_init__(self) -> None:
         check_number("exploit", self.exploit, "[0, 1]")
 
-    def strata(self, keep_fraction: float) -> tuple[Stratum, ...]:
+    def strata(self, keep_fraction: Any) -> tuple[Stratum, ...]:
         return _bands(keep_fraction, self.exploit, 1.0)
 
 
@@ -45,5 +49,5 @@ class SoftCalibration(RankSelection):
         check_number("soft exponent", self.exponent, "[0, 1]")
         check_number("exploit", self.exploit, "[0, 1]")
 
-    def strata(self, keep_fraction: float) -> tuple[Stratum, ...]:
+    def strata(self, keep_fraction: Any) -> tuple[Stratum, ...]:
         return _bands(keep_fraction, self.exploit, self.exponent)

@@ -1,7 +1,7 @@
 """Any keep probability and weight that are constant on bands of the priority order."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class Piecewise(RankSelection):
         rows = (self.shares, self.keep, self.weights)
         return ":".join([self.name, *(",".join(map(format_number, row)) for row in rows)])
 
-    def strata(self, keep_fraction: float) -> tuple[Stratum, ...]:
+    def strata(self, keep_fraction: Any) -> tuple[Stratum, ...]:
         kept = float(np.dot(self.shares, self.keep))
         if abs(kept - keep_fraction) > 1e-6:
             raise InvalidArgumentError(

@@ -1,6 +1,7 @@
 """The baseline that any score has to beat."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from nfl_pruning.selections.base import RankSelection, Stratum, register_selection
 
@@ -10,5 +11,5 @@ from nfl_pruning.selections.base import RankSelection, Stratum, register_selecti
 class Random(RankSelection):
     """Keep a uniformly random subset, all with weight 1."""
 
-    def strata(self, keep_fraction: float) -> tuple[Stratum, ...]:
+    def strata(self, keep_fraction: Any) -> tuple[Stratum, ...]:
         return (Stratum(1.0, keep_fraction),)

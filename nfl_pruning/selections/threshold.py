@@ -1,6 +1,7 @@
 """The rule that practice means by pruning: keep the first r n samples of the priority order."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from nfl_pruning.selections.base import RankSelection, Stratum, register_selection
 
@@ -10,5 +11,5 @@ from nfl_pruning.selections.base import RankSelection, Stratum, register_selecti
 class Threshold(RankSelection):
     """Keep the hardest (or easiest) fraction, all with weight 1."""
 
-    def strata(self, keep_fraction: float) -> tuple[Stratum, ...]:
+    def strata(self, keep_fraction: Any) -> tuple[Stratum, ...]:
         return (Stratum(keep_fraction, 1.0), Stratum(1 - keep_fraction, 0.0))

@@ -1,7 +1,9 @@
 """A window of the priority order that starts past its first samples."""
 
 from dataclasses import dataclass
+from typing import Any
 
+from nfl_pruning.numerics.arrays import choose
 from nfl_pruning.selections.base import RankSelection, Stratum, register_selection
 from nfl_pruning.validation import InvalidArgumentError, check_number
 
@@ -20,9 +22,9 @@ class Window(RankSelection):
     def __post_init__(self) -> None:
         check_number("window offset", self.offset, "[0, 1)")
 
-    def strata(self, keep_fraction: float) -> tuple[Stratum, ...]:
+    def strata(self, keep_fraction: Any) -> tuple[Stratum, ...]:
         rest = 1 - self.offset - keep_fraction
-        if rest < -1e-12:
+        if isinstance(rest, float) and rest < -1e-12:
             raise InvalidArgumentError(
                 f"window offset must be at most 1 - keep_fraction = {1 - keep_fraction:g}; "
                 f"got {self.offset:g}."
@@ -30,5 +32,5 @@ class Window(RankSelection):
         return (
             Stratum(self.offset, 0.0),
             Stratum(keep_fraction, 1.0),
-            Stratum(max(rest, 0.0), 0.0),
+            Stratum(choose(rest > 0, rest, 0.0), 0.0),
         )

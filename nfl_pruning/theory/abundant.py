@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nfl_pruning.losses import LOSSES, MAX_MARGIN
+from nfl_pruning.losses import LOSSES
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
@@ -176,7 +176,7 @@ def _solve(problem: Problem, n_features: int | None, radius: float) -> AbundantS
             "sample breaks any constraint."
         )
     law = plane_law(problem, n_features, radius)
-    apart = loss.limit == MAX_MARGIN.name and separable(law)
+    apart = loss.obeys is not None and loss.obeys.one_sided and separable(law)
     found, digits, error = _certified(law, radius, on_boundary=apart)
     status = Status.CERTIFIED if error <= CERTIFIED_ERROR else Status.NOT_CERTIFIED
     risks = observables(problem.teacher, loss, cosine=digits.cosine, norm=digits.norm)

@@ -10,6 +10,7 @@ from nfl_pruning.theory.continuation import solve_coarse
 from nfl_pruning.theory.mesh import LEVELS
 from nfl_pruning.theory.newton import Root, System, newton
 from nfl_pruning.theory.observables import zero_one_error
+from nfl_pruning.theory.state import State
 
 TARGET_ERROR = 1e-9
 ROUNDING = 1e-11  # of link, density range and linear algebra together
@@ -34,10 +35,8 @@ class Digits:
 
 def digits_of(system: System, x: np.ndarray) -> Digits:
     """The quantities that users read, from the unknowns."""
-    rho = system.law.label_law.alignment
-    along = rho * x[0] + np.sqrt(max(1 - rho**2, 0.0)) * x[1]
-    norm = float(np.sqrt(x[0] ** 2 + x[1] ** 2 + np.exp(2 * x[2])))
-    cosine = float(np.clip(along / norm, -1.0, 1.0))
+    state, norm = State.unpack(x), float(State.unpack(x).norm)
+    cosine = float(np.clip(state.on_teacher(system.law.label_law.alignment) / norm, -1.0, 1.0))
     return Digits(cosine, norm, float(zero_one_error(system.problem.teacher, cosine)))
 
 

@@ -58,10 +58,10 @@ def _easier(system: System) -> Iterator[Path]:
         ratio = (delta - edge) / (first - edge)
         return lambda t: at_delta(edge + (first - edge) * ratio**t)
 
-    if system.loss.hard and system.memory is None:
+    if system.loss.hard and system.fit is None:
         yield approach(min(0.05, 0.5 * delta))
     elif system.loss.hard or system.ridge == 0:
-        if system.memory is None:
+        if system.fit is None:
             yield approach(30 * delta)
         yield _vanishing_ridge(system)
     else:
@@ -71,15 +71,14 @@ def _easier(system: System) -> Iterator[Path]:
 
 def _linear_ridge(system: System) -> float:
     """A ridge so large that the fit is linear, whatever the weights and the largest variance."""
-    top = 1.0 if system.closing is None else float(np.max(system.closing.s))
+    top = float(np.max(system.closing.s))
     return 10.0 * top * max(1.0, system.law.mean(2))
 
 
 def _vanishing_ridge(system: System) -> Path:
     """A path through ridges; a constraint is reached through a loss that becomes it at the end."""
     high, low = _linear_ridge(system), system.ridge or SMALL_RIDGE
-    soft = {"max-margin": "hinge", "interpolation": "squared"}
-    loss = LOSSES[soft[system.loss.limit]] if system.loss.hard else system.loss
+    loss = LOSSES[system.loss.softened] if system.loss.softened else system.loss
 
     def path(t: float) -> System:
         if t == 1:

@@ -11,7 +11,6 @@ import jax
 import numpy as np
 from scipy.optimize import brentq
 
-from nfl_pruning.losses import MAX_MARGIN
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.keep_law import KeepLaw, keep_law
 from nfl_pruning.theory.ordering import UnsupportedProblemError
@@ -43,9 +42,15 @@ def existence_threshold(problem: Problem) -> float:
     with jax.enable_x64(True):
         try:
             probe = probe_limit(problem)
-            if problem.student.loss.limit != MAX_MARGIN.name:
+            constraint = problem.student.loss.obeys
+            if constraint is None:
+                raise UnsupportedProblemError(
+                    f"The {problem.student.loss.name} loss names no constraint that its fits obey "
+                    "as the ridge vanishes."
+                )
+            if not constraint.one_sided:
                 return 1 / _law(problem, probe).mean(0)
-            if probe.memory is None:
+            if probe.fit is None:
                 return separability_threshold(problem, _law(problem, probe))
             return _first_crossing(problem)
         except UnsupportedProblemError as reason:
@@ -62,7 +67,7 @@ def _first_crossing(problem: Problem) -> float:
     def excess(samples_per_feature: float) -> float:
         here = problem.replace(samples_per_feature=samples_per_feature)
         probe = probe_limit(here)
-        needed = separability_threshold(here, _law(here, probe), memory=probe.memory)
+        needed = separability_threshold(here, _law(here, probe), fit=probe.fit)
         return samples_per_feature / needed - 1
 
     low = 1 / problem.keep_fraction

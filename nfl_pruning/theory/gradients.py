@@ -9,22 +9,12 @@ import jax
 import jax.numpy as jnp
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.fast.known import TAKES, Known, known, unknown
+from nfl_pruning.theory.fast.known import TAKES, Known, bands_at, known, unknown
 from nfl_pruning.theory.fast.limit import Limit, limit
 from nfl_pruning.theory.fast.mesh import Nodes
 from nfl_pruning.validation import InvalidArgumentError, check_choice
 
-NUMBERS = (
-    "samples_per_feature",
-    "ridge",
-    "keep_fraction",
-    "signal",
-    "alignment",
-    "exploit",
-    "exponent",
-    "pilot_samples",
-    "probe_ridge",
-)
+DIRECT = ("samples_per_feature", "ridge", "signal", "alignment", "pilot_samples", "probe_ridge")
 
 
 def limit_function(
@@ -44,8 +34,9 @@ def limit_function(
 
     Returns:
         A function with keyword arguments, any of samples_per_feature, ridge, keep_fraction,
-        signal, alignment (of a fixed probe), exploit, exponent (of calibration weights),
-        pilot_samples and probe_ridge, that returns a :class:`Limit` of float64 scalars.
+        signal, alignment (of a fixed probe), pilot_samples, probe_ridge and the numbers of the
+        selection (exploit, exponent of calibration weights, offset), that returns a
+        :class:`Limit` of float64 scalars.
 
     Raises:
         InvalidArgumentError: the problem is not one that the compiled solver knows, or a call is
@@ -63,21 +54,25 @@ def limit_function(
             f"{unknown(problem)}."
         )
     resolution = Nodes(nodes, nodes, graded)
+    known_numbers = (*DIRECT, "keep_fraction", *problem.selection.numbers)
 
     def function(**numbers: Any) -> Limit:
         for name in numbers:
-            check_choice("number of limit_function", name, NUMBERS)
+            check_choice("number of limit_function", name, known_numbers)
         if not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
             raise InvalidArgumentError(
                 "limit_function works in double precision; call it inside jax.enable_x64(True)."
             )
-        return _evaluate(taken, numbers, resolution)
+        return _evaluate(problem, taken, numbers, resolution=resolution)
 
     return function
 
 
-def _evaluate(taken: Known, numbers: dict[str, Any], resolution: Nodes) -> Limit:
-    given = {name: jnp.asarray(value, jnp.float64) for name, value in numbers.items()}
-    filled = taken.setting._replace(**given)
+def _evaluate(
+    problem: Problem, taken: Known, numbers: dict[str, Any], *, resolution: Nodes
+) -> Limit:
+    given = {name: numbers[name] for name in DIRECT if name in numbers}
+    share, keep, weight = bands_at(problem, numbers)
+    filled = taken.setting._replace(**given, share=share, keep=keep, weight=weight)
     setting = type(filled)(*(jnp.asarray(value, jnp.float64) for value in filled))
     return limit(taken.kind, setting, taken.rule, nodes=resolution)[0]

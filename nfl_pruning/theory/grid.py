@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.numbers import NUMBERS, lacking, numbers_of, with_numbers
+from nfl_pruning.theory.numbers import all_numbers, lacking, numbers_of, with_numbers
 from nfl_pruning.validation import InvalidArgumentError, check_number
 
 NAMES = ("score", "keep", "selection", "probe", "loss", "link")
-AXES = (*NUMBERS, *NAMES)
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class Grid(Sequence[Problem]):
     def families(self) -> Iterator[Family]:
         """The grid, combination of names by combination of names."""
         cells = np.arange(len(self)).reshape(self.shape)
-        numbers = {name: values for name, values in self.axes.items() if name in NUMBERS}
+        numbers = {name: values for name, values in self.axes.items() if name not in NAMES}
         columns = np.meshgrid(*numbers.values(), indexing="ij")
         table = {name: part.ravel() for name, part in zip(numbers, columns, strict=True)}
         for case, where in self._cases():
@@ -135,13 +134,16 @@ def _named(problem: Problem, point: Mapping[str, Any]) -> Problem:
 
 def _owned(problem: Problem, names: Iterable[str]) -> tuple[str, ...]:
     """Those of the names that are numbers of the problem."""
-    return tuple(name for name in names if name in NUMBERS and not lacking(problem, name))
+    return tuple(name for name in names if name not in NAMES and not lacking(problem, name))
 
 
 def _axis(name: str, given: ArrayLike) -> tuple:
     """The values of an axis: floats, or names as they are."""
-    if name not in AXES:
-        raise InvalidArgumentError(f"a sweep's axes must be among {', '.join(AXES)}; got {name!r}.")
+    known = (*all_numbers(), *NAMES)
+    if name not in known:
+        raise InvalidArgumentError(
+            f"a sweep's axes must be among {', '.join(known)}; got {name!r}."
+        )
     values = np.atleast_1d(np.asarray(given, object))
     if values.ndim > 1:
         raise InvalidArgumentError(
@@ -149,7 +151,7 @@ def _axis(name: str, given: ArrayLike) -> tuple:
         )
     if not len(values):
         raise InvalidArgumentError(f"axis {name} must have at least one value; got none.")
-    if name in NUMBERS:
+    if name not in NAMES:
         return tuple(check_number(f"axis {name}", value, "(-inf, inf)") for value in values)
     for value in values:
         if not isinstance(value, str):
@@ -159,7 +161,7 @@ def _axis(name: str, given: ArrayLike) -> tuple:
 
 def _check_owned(cases: list[Problem], axes: Mapping[str, tuple]) -> None:
     """Refuse an axis that is no number of any problem of the sweep: it would change nothing."""
-    for name in (name for name in axes if name in NUMBERS):
+    for name in (name for name in axes if name not in NAMES):
         without = dict.fromkeys(lacking(case, name) for case in cases)
         if all(without):
             raise InvalidArgumentError(

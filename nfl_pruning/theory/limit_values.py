@@ -19,7 +19,7 @@ from nfl_pruning.theory.certify import certified_root, digits_of
 from nfl_pruning.theory.implicit import difference, implicit, safe_step
 from nfl_pruning.theory.mesh import LEVELS
 from nfl_pruning.theory.newton import System, equations_at, newton
-from nfl_pruning.theory.numbers import NUMBERS, with_numbers
+from nfl_pruning.theory.numbers import all_numbers, with_numbers
 from nfl_pruning.theory.observables import observables
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.proportional import no_fit_sentence, pose
@@ -37,7 +37,7 @@ def limit_values(
 
     Args:
         problem: what does not change; any that ``solve`` solves.
-        numbers: values for some of ``numbers.NUMBERS``, concrete or traced by ``jax.grad``,
+        numbers: values for some of ``numbers.all_numbers()``, concrete or traced by ``jax.grad``,
             ``jax.jvp`` or ``jax.jacrev`` (not by ``jax.jit``), strictly inside their ranges.
         spectrum: covariance, teacher and perhaps probe; by default isotropic inputs.
 
@@ -54,7 +54,7 @@ def limit_values(
         >>> with jax.enable_x64(True):
         ...     jax.grad(lambda r: limit_values(hinge, {"keep_fraction": r})["test_error"])(0.3)
     """
-    names = tuple(check_choice("number", name, NUMBERS) for name in numbers)
+    names = tuple(check_choice("number", name, all_numbers()) for name in numbers)
     values = tuple(jnp.asarray(numbers[name], float) for name in names)
 
     def system_at(given: list[float]) -> System:

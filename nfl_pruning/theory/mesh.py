@@ -7,7 +7,6 @@ jumps at fixed u. Panels end on the jumps and shrink towards the lines down to t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -23,8 +22,10 @@ from nfl_pruning.numerics.quadrature import (
     panel_nodes,
 )
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.equations import Rows, Terms
+from nfl_pruning.theory.equations import LabelTerms, Rows
 from nfl_pruning.theory.keep_law import KeepLaw
+from nfl_pruning.theory.probe_fit import ProbeFit
+from nfl_pruning.theory.state import State, across_share
 
 BLOCK_ROWS, BLOCK_NODES = 64, 96  # one compiled shape serves every level of refinement
 NODES = 8  # a panel in xi
@@ -60,22 +61,11 @@ def link_layers(problem: Problem) -> Layers:
     return Layers(places / scale, widths / scale)
 
 
-def equation_terms(
-    problem: Problem, law: KeepLaw, *, ridge: float, labels: tuple[int, ...], probe: tuple
-) -> Terms:
-    """The scalars and link arrays of a problem, as float64 JAX arrays."""
-    steps = problem.teacher.link.steps
-    values = (
-        problem.samples_per_feature,
-        ridge,
-        law.label_law.alignment,
-        max(law.mean(1), problem.keep_fraction),
-        problem.teacher.scale,
-        *steps,
-        labels,
-        probe,
-    )
-    return Terms(*(jnp.asarray(value, jnp.float64) for value in values))
+def label_terms(problem: Problem, law: KeepLaw, labels: tuple[int, ...]) -> LabelTerms:
+    """What the moments need of a problem's label law, as float64 JAX arrays."""
+    teacher = problem.teacher
+    values = (law.label_law.alignment, teacher.scale, *teacher.link.steps, labels)
+    return LabelTerms(*(jnp.asarray(value, jnp.float64) for value in values))
 
 
 def kept_intervals(law: KeepLaw, n_labels: int) -> list[tuple[float, float]]:
@@ -94,34 +84,40 @@ class Setting:
         law: the limiting selection.
         layers: the link's rises.
         labels: (1, -1), or (1,) where y = +1 stands for both by symmetry.
-        probe_pull: (label, u) -> y times the derivative of the probe's own training loss; zeros
-            for a probe that has not seen the samples.
-        probe_bend: (sigma, kappa) of an in-sample probe, whose proximal map bends at u = 0 and
-            ``kappa / sigma``; None otherwise.
+        fit: of a probe that has seen the samples, whose proximal map bends at u = 0 and
+            kappa / sigma; None otherwise.
     """
 
     law: KeepLaw
     layers: Layers
     labels: tuple[int, ...]
-    probe_pull: Callable[[int, np.ndarray], np.ndarray]
-    probe_bend: tuple[float, float] | None = None
+    fit: ProbeFit | None = None
 
     @property
     def alignment(self) -> float:
         return self.law.label_law.alignment
 
+    def probe_derivatives(self, u: np.ndarray) -> np.ndarray:
+        """Y f_1, the derivative of the probe's own training loss, shape (labels, len(u)).
 
-def _u_features(setting: Setting, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        Zeros for a probe that has not seen the samples.
+        """
+        if self.fit is None:
+            return np.zeros((len(self.labels), len(u)))
+        return np.stack([self.fit.derivative(label, u) for label in self.labels])
+
+
+def _u_features(setting: Setting, state: State) -> tuple[np.ndarray, np.ndarray]:
     """Centres and widths in u of what is left of the lines once xi is integrated out."""
     rho, layers = setting.alignment, setting.layers
     lean = max(abs(rho), 1e-9)
     rise_at = np.sign(rho or 1.0) * layers.places / lean
     rise = np.sqrt(layers.widths**2 + 1 - rho**2) / lean
-    bend = np.hypot(1.0, np.hypot(x[1], np.exp(x[2]))) / max(abs(x[0]), 1e-9)
+    bend = np.hypot(1.0, state.spread) / max(abs(state.along), 1e-9)
     centres = np.concatenate([rise_at, [0.0, 0.0]])
     widths = np.concatenate([rise, [bend, 0.5]])
-    if setting.probe_bend is not None:
-        sigma, kappa = setting.probe_bend
+    if setting.fit is not None:
+        sigma, kappa = setting.fit.sigma, setting.fit.step
         centres = np.concatenate([centres, np.array([0.0, 1.0, -1.0]) * kappa / sigma])
         widths = np.concatenate([widths, np.full(3, (1 + np.log1p(kappa)) / sigma)])
     return np.clip(centres, -30, 30), np.clip(widths, 1e-4, 1e3)
@@ -161,23 +157,22 @@ class Lines:
 
 
 def _xi_nodes(
-    lines: Lines, x: np.ndarray, *, setting: Setting, loss: Loss, runs: int
+    lines: Lines, state: State, *, setting: Setting, loss: Loss, runs: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nodes in xi and normal weights for every u, shapes (len(u), runs * BLOCK_NODES)."""
     u, omegas = lines.u, lines.omegas
-    a_u, a_p, tau, kappa = x[0], x[1], np.exp(x[2]), np.exp(x[3])
-    s, rho, layers = np.hypot(a_p, tau), setting.alignment, setting.layers
-    perp = np.sqrt(max(1 - rho**2, 0.0))
+    a_u, a_p, s, rho = state.along, state.across, state.spread, setting.alignment
+    perp, layers = across_share(rho), setting.layers
     lean = max(perp * abs(a_p) / s, 1e-9)
     rise_at = np.where(a_p < 0, -1.0, 1.0) * (layers.places - rho * u[:, None]) / lean
-    rise = np.hypot(layers.widths, perp * tau / s) / lean
+    rise = np.hypot(layers.widths, perp * state.noise / s) / lean
     # A smooth map bends where the margin is 0 and where it lies one full step on the wrong side.
-    step = kappa * omegas.max(initial=1e-12)
+    step = state.step * omegas.max(initial=1e-12)
     bends = np.array([0.0, step, -step]) if loss.smooth else np.zeros(0)
     bend_at = (bends - a_u * u[:, None]) / s
     bend = np.full(len(bends), (1 + np.log1p(step)) / s)
     panels = runs * BLOCK_NODES // NODES
-    kinks = _kinks(lines, x, labels=setting.labels, loss=loss)[:, : panels - 4]
+    kinks = _kinks(lines, state, labels=setting.labels, loss=loss)[:, : panels - 4]
     exact_at = (kinks - a_u * u[:, None]) / s
     centres = np.clip(np.concatenate([rise_at, bend_at], axis=1), -30.0, 30.0)
     widths = np.clip(np.concatenate([rise, bend]), 1e-5, 1e3)
@@ -188,29 +183,28 @@ def _xi_nodes(
     return xi, weight * normal_density(xi)
 
 
-def _kinks(lines: Lines, x: np.ndarray, *, labels: tuple[int, ...], loss: Loss) -> np.ndarray:
+def _kinks(lines: Lines, state: State, *, labels: tuple[int, ...], loss: Loss) -> np.ndarray:
     """Margins v at which the proximal map has a corner, shape (len(u), kinks)."""
-    kappa, chi = np.exp(x[3]), x[4] if len(x) == 5 else 0.0
-    steps = (loss.kinks(jnp.asarray(kappa * omega)) for omega in lines.omegas)
+    steps = (loss.kinks(jnp.asarray(state.step * omega)) for omega in lines.omegas)
     corners = sorted({float(k) for kinks in steps for k in kinks})
     if not corners:
         return np.zeros((len(lines.u), 0))
-    moved = [(y, chi * pull) for y, pull in zip(labels, lines.pulls, strict=True)]
+    moved = [(y, state.shift * pull) for y, pull in zip(labels, lines.pulls, strict=True)]
     return np.stack([y * (k - shift) for k in corners for y, shift in moved], axis=1)
 
 
 def _corner_features(
-    setting: Setting, x: np.ndarray, *, loss: Loss, intervals: list[tuple[float, float]]
+    setting: Setting, state: State, *, loss: Loss, intervals: list[tuple[float, float]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where the corners of the proximal map pass xi = 0, and the width over which they do."""
     u = np.linspace(-NORMAL_RANGE, NORMAL_RANGE, CORNER_GRID)
     kept = np.any([(u >= a) & (u <= b) for a, b in intervals], axis=0)
     zeros = np.zeros((1, 1, len(u)))
     omegas = setting.law.evaluate(u[kept])[1] if kept.any() else zeros
-    pulls = np.stack([setting.probe_pull(label, u) for label in setting.labels])
+    pulls = setting.probe_derivatives(u)
     lines = Lines(u, zeros, zeros, pulls, np.unique(omegas)[[0, -1]])
-    v = _kinks(lines, x, labels=setting.labels, loss=loss) - x[0] * u[:, None]
-    xi = v / np.hypot(x[1], np.exp(x[2]))
+    v = _kinks(lines, state, labels=setting.labels, loss=loss) - state.along * u[:, None]
+    xi = v / state.spread
     where, which = np.nonzero((xi[1:] > 0) != (xi[:-1] > 0))
     rate = np.abs(xi[where + 1, which] - xi[where, which]) / (u[1] - u[0])
     return 0.5 * (u[where] + u[where + 1]), np.clip(1 / rate, 1e-4, 1e3)
@@ -218,11 +212,11 @@ def _corner_features(
 
 def build_lines(setting: Setting, x: np.ndarray, *, loss: Loss, level: Level) -> Lines:
     """Nodes in u for a setting, graded by the current unknowns."""
-    n_labels = len(setting.labels)
+    n_labels, state = len(setting.labels), State.unpack(x)
     intervals = kept_intervals(setting.law, n_labels)
-    centres, widths = _u_features(setting, x)
+    centres, widths = _u_features(setting, state)
     if not loss.smooth:
-        places, lengths = _corner_features(setting, x, loss=loss, intervals=intervals)
+        places, lengths = _corner_features(setting, state, loss=loss, intervals=intervals)
         centres, widths = np.append(centres, places), np.append(widths, lengths)
     panels = u_panels(intervals, (centres, widths), level.u_panels)
     nodes, weights = gauss_legendre(level.u_nodes)
@@ -233,8 +227,7 @@ def build_lines(setting: Setting, x: np.ndarray, *, loss: Loss, level: Level) ->
     omegas = np.unique(np.round(omega[keep > 0], 12))
     if len(omegas) > 8:
         omegas = omegas[[0, -1]]
-    pulls = np.stack([setting.probe_pull(label, u) for label in setting.labels])
-    return Lines(u, keep * density, omega, pulls, omegas)
+    return Lines(u, keep * density, omega, setting.probe_derivatives(u), omegas)
 
 
 def build_rows(
@@ -245,12 +238,12 @@ def build_rows(
     Args:
         setting: what is integrated over.
         lines: nodes in u.
-        x: current unknowns (a_u, a_p, log tau, log kappa, and chi for in-sample probes) that grade
-            the nodes in xi.
+        x: current unknowns, packed, which grade the nodes in xi.
         loss: the loss that is solved for (its bends matter).
         level: resolution.
     """
-    xi, xi_weight = _xi_nodes(lines, x, setting=setting, loss=loss, runs=level.xi_runs)
+    state = State.unpack(x)
+    xi, xi_weight = _xi_nodes(lines, state, setting=setting, loss=loss, runs=level.xi_runs)
     shape = (len(lines.u) * level.xi_runs, BLOCK_NODES)
     repeat = lambda part: np.repeat(part, level.xi_runs, axis=-1)  # noqa: E731
     by_row = (repeat(part) for part in (lines.u, lines.keep, lines.omega, lines.pulls))

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from nfl_pruning.problem import Problem
+from nfl_pruning.selections import SELECTIONS
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 
 INSIDE = {
@@ -13,22 +14,33 @@ INSIDE = {
     "probe_norm": ("probe", "norm"),
     "pilot_samples": ("probe", "samples_per_feature"),
     "probe_ridge": ("probe", "ridge"),
-    "exploit": ("selection", "exploit"),
-    "exponent": ("selection", "exponent"),
 }
-"""Numbers that some problems lack: name -> the part of the problem, and its field."""
+"""Numbers that some probes lack: name -> the part of the problem, and its field."""
 
 GOALS = ("test_error", "test_loss")
 """What the best numbers and the best rule minimise."""
 
-NUMBERS = ("signal", "keep_fraction", "ridge", "samples_per_feature", *INSIDE)
+ALWAYS = ("signal", "keep_fraction", "ridge", "samples_per_feature")
+
+
+def all_numbers() -> tuple[str, ...]:
+    """Every number that a problem may have: its own, its probe's, and those of any selection."""
+    of_selections = (
+        f.name for cls in SELECTIONS.values() for f in fields(cls) if f.type in (float, "float")
+    )
+    return tuple(dict.fromkeys([*ALWAYS, *INSIDE, *of_selections]))
+
+
+def _place(name: str) -> tuple[str, str]:
+    """The part of a problem that would hold a number, and the number's field there."""
+    return INSIDE.get(name, ("selection", name))
 
 
 def lacking(problem: Problem, name: str) -> str:
     """The part of a problem that would have a number but does not, in words; else nothing."""
-    if name not in INSIDE:
+    if name in ALWAYS:
         return ""
-    part, field = INSIDE[name]
+    part, field = _place(name)
     owner = getattr(problem, part)
     return "" if field in {known.name for known in fields(owner)} else f"{part} {owner.label!r}"
 
@@ -43,6 +55,7 @@ def numbers_of(problem: Problem) -> dict[str, float]:
     }
     for name, (part, field) in INSIDE.items():
         every[name] = getattr(getattr(problem, part), field, None)
+    every |= problem.selection.numbers
     return {name: value for name, value in every.items() if value is not None}
 
 
@@ -57,7 +70,7 @@ def with_numbers(problem: Problem, names: tuple[str, ...], values: list[float]) 
     for name in names:
         if without := lacking(problem, name):
             raise UnsupportedProblemError(f"{name} is no number of the {without}.")
-        if name in INSIDE:
-            part, field = INSIDE[name]
+        if name not in ALWAYS:
+            part, field = _place(name)
             parts[part] = replace(parts[part], **{field: given.pop(name)})
     return problem.replace(**given, **parts)

@@ -1,4 +1,4 @@
-"""What a probe tends to: alignment, the margins that it scores, memory of the samples."""
+"""What a probe tends to: alignment, the margins that it scores, its fit on the samples."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from nfl_pruning.problem import Problem, Student, Teacher
 from nfl_pruning.selections import Random
 from nfl_pruning.theory.certify import certified_root
 from nfl_pruning.theory.keep_law import KeepLaw, keep_law
-from nfl_pruning.theory.memory import Memory
 from nfl_pruning.theory.newton import System
 from nfl_pruning.theory.ordering import Margin, UnsupportedProblemError
+from nfl_pruning.theory.probe_fit import ProbeFit
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class ProbeLimit:
     Attributes:
         alignment: cosine to the teacher.
         margin: (label, u) -> the margin that is scored, u its standardised fresh margin.
-        memory: its fit, if it has seen the samples that it scores.
+        fit: its own, if it has seen the samples that it scores.
         error: error estimate of the fit behind it; 0 for a fixed probe.
     """
 
     alignment: float
     margin: Margin
-    memory: Memory | None = None
+    fit: ProbeFit | None = None
     error: float = 0.0
 
 
@@ -53,11 +53,11 @@ def probe_limit(problem: Problem) -> ProbeLimit:
     if isinstance(problem.selection, Random):  # the probe does not matter
         return ProbeLimit(1.0, _linear(1.0))
     if isinstance(probe, PilotProbe):
-        memory, error = _fit(problem.teacher, probe.samples_per_feature, probe.ridge)
-        return ProbeLimit(memory.a / memory.sigma, _linear(memory.sigma), None, error)
+        fit, error = _fit(problem.teacher, probe.samples_per_feature, probe.ridge)
+        return ProbeLimit(fit.alignment, _linear(fit.sigma), None, error)
     assert isinstance(probe, InSampleProbe)
-    memory, error = _fit(problem.teacher, problem.samples_per_feature, probe.ridge)
-    return ProbeLimit(memory.a / memory.sigma, memory.training_margin, memory, error)
+    fit, error = _fit(problem.teacher, problem.samples_per_feature, probe.ridge)
+    return ProbeLimit(fit.alignment, fit.training_margin, fit, error)
 
 
 def selection_law(problem: Problem) -> KeepLaw:
@@ -72,7 +72,7 @@ def selection_law(problem: Problem) -> KeepLaw:
 
 
 @lru_cache(maxsize=256)
-def _fit(teacher: Teacher, samples_per_feature: float, ridge: float) -> tuple[Memory, float]:
+def _fit(teacher: Teacher, samples_per_feature: float, ridge: float) -> tuple[ProbeFit, float]:
     """Unpruned ridge-logistic regression: its limit and error estimate."""
     unpruned = Problem(
         samples_per_feature=samples_per_feature,
@@ -86,5 +86,5 @@ def _fit(teacher: Teacher, samples_per_feature: float, ridge: float) -> tuple[Me
     root, _, error = certified_root(system)
     if not root.converged:
         raise UnsupportedProblemError("The limit of the probe's own fit was not found.")
-    x = root.x
-    return Memory(float(x[0]), float(np.exp(x[2])), float(np.exp(x[3]))), error
+    state = root.state
+    return ProbeFit(float(state.along), float(state.noise), float(state.step)), error

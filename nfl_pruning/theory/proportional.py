@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from nfl_pruning.losses import INTERPOLATION, MAX_MARGIN
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.certify import certified_root
@@ -19,6 +18,7 @@ from nfl_pruning.theory.observables import observables
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.probe_limit import ProbeLimit, probe_limit
 from nfl_pruning.theory.separability import separability_threshold
+from nfl_pruning.theory.state import State
 
 CERTIFIED_ERROR = 1e-6
 CONSTRAINT_RIDGE = 1.0  # any positive number gives the same fit under a hard constraint
@@ -138,7 +138,7 @@ def pose(problem: Problem) -> Posed:
     probe = probe_limit(problem)
     law = keep_law(problem, alignment=probe.alignment, margin=probe.margin)
     loss = problem.student.loss
-    system = System(problem, law, loss, problem.student.ridge, probe.memory)
+    system = System(problem, law, loss, problem.student.ridge, probe.fit)
     if not loss.hard and system.ridge > 0:
         return Posed(system, probe)
     system = replace(system, threshold=ridge_free_threshold(system))
@@ -192,35 +192,52 @@ def _state(system: System, x: np.ndarray, probe: ProbeLimit) -> dict[str, float]
 
     Under a constraint kappa depends on a ridge that means nothing; delta ridge kappa does not.
     """
-    names = ("a_u", "a_p", "tau", "kappa", "chi")
-    values = np.concatenate([x[:2], np.exp(x[2:4]), x[4:]])
-    state = {name: float(value) for name, value in zip(names, values, strict=False)}
+    state = named_state(x)
     if system.loss.hard:
         kappa = state.pop("kappa")
         state["nu"] = system.problem.samples_per_feature * system.ridge * kappa
     return state | {"probe_alignment": probe.alignment}
 
 
+def named_state(x: np.ndarray) -> dict[str, float]:
+    """The unknowns by their symbols in docs/equations.md."""
+    state = State.unpack(x)
+    named = {
+        "a_u": state.along,
+        "a_p": state.across,
+        "tau": state.noise,
+        "kappa": state.step,
+        "chi": state.coupling,
+    }
+    return {name: float(value) for name, value in named.items() if value is not None}
+
+
 def ridge_free_threshold(system: System) -> float:
     """Samples per feature above which the kept samples do not obey the loss's constraint."""
-    if system.loss.limit == MAX_MARGIN.name:
-        return separability_threshold(system.problem, system.law, memory=system.memory)
+    constraint = system.loss.obeys
+    if constraint is None:
+        raise UnsupportedProblemError(
+            f"The {system.loss.name} loss names no constraint that its fits obey as the ridge "
+            "vanishes; use ridge > 0."
+        )
+    if constraint.one_sided:
+        return separability_threshold(system.problem, system.law, fit=system.fit)
     # More kept samples than features; at equality rounding of the mass must not decide.
     return (1 + 1e-12) / system.law.mean(0)
 
 
 def _constrained(system: System) -> System:
     """The limit of a vanishing ridge where the samples can obey the loss's constraint."""
-    hard = MAX_MARGIN if system.loss.limit == MAX_MARGIN.name else INTERPOLATION
-    ridge = CONSTRAINT_RIDGE if system.memory is None else SMALL_RIDGE
-    return replace(system, loss=hard, ridge=ridge)
+    assert system.loss.obeys is not None
+    ridge = CONSTRAINT_RIDGE if system.fit is None else SMALL_RIDGE
+    return replace(system, loss=system.loss.obeys, ridge=ridge)
 
 
 def no_fit_sentence(system: System) -> str:
     """The status of a system on the wrong side of its threshold, with the threshold."""
     hard, threshold = system.loss.hard, system.threshold
     status = Status.NOT_SEPARABLE if hard else Status.SEPARABLE
-    if system.memory is not None:  # what the probe keeps depends on the number of samples
+    if system.fit is not None:  # what the probe keeps depends on the number of samples
         why = "existence_threshold tells how many samples per feature are the limit"
     elif np.isinf(threshold):
         why = "they are so at any number of samples per feature"
@@ -228,7 +245,7 @@ def no_fit_sentence(system: System) -> str:
         needs = "needs at most" if hard else "needs more than"
         why = f"a fit {needs} {threshold:.6g} samples per feature"
     sentence = status.sentence
-    if system.loss.limit == INTERPOLATION.name and not hard:
+    if not hard and system.loss.obeys is not None and not system.loss.obeys.one_sided:
         sentence = INTERPOLATED
     return f"{sentence.removesuffix('.')}; {why}."
 

@@ -32,8 +32,8 @@ from nfl_pruning.numerics.quadrature import NORMAL_RANGE, gauss_legendre, normal
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.keep_law import KeepLaw
 from nfl_pruning.theory.label_law import LABELS
-from nfl_pruning.theory.memory import Memory
 from nfl_pruning.theory.mesh import kept_intervals, link_layers, u_panels
+from nfl_pruning.theory.probe_fit import ProbeFit
 
 MOST_STEPS = 100
 SEPARATED = 1e-9  # a smaller V is 0: the minimum is approached at infinity
@@ -53,14 +53,14 @@ class _Nodes(NamedTuple):
     mass: np.ndarray
 
 
-def _plane_nodes(problem: Problem, law: KeepLaw, memory: Memory | None) -> _Nodes:
+def _plane_nodes(problem: Problem, law: KeepLaw, fit: ProbeFit | None) -> _Nodes:
     layers, rho = link_layers(problem), law.label_law.alignment
     perp = np.sqrt(max(1 - rho**2, 0.0))
     widths = np.clip(np.append(layers.widths, 0.5), 1e-8, 1e3)
     centres = np.append(layers.places, 0.0)
-    if memory is not None:  # the probe's proximal map bends over a full step
-        centres = np.append(centres, np.array([1.0, -1.0]) * memory.kappa / memory.sigma)
-        widths = np.append(widths, np.full(2, (1 + np.log1p(memory.kappa)) / memory.sigma))
+    if fit is not None:  # the probe's proximal map bends over a full step
+        centres = np.append(centres, np.array([1.0, -1.0]) * fit.step / fit.sigma)
+        widths = np.append(widths, np.full(2, (1 + np.log1p(fit.step)) / fit.sigma))
     panels = u_panels(kept_intervals(law, 2), (np.clip(centres, -30, 30), widths), 30)
     x, w = gauss_legendre(10)
     half, middle = 0.5 * np.diff(panels, axis=1), panels.mean(axis=1, keepdims=True)
@@ -83,7 +83,7 @@ def _plane_nodes(problem: Problem, law: KeepLaw, memory: Memory | None) -> _Node
     margin = problem.teacher.scale * (rho * u[:, None] + perp * across)
     with jax.enable_x64(True):
         positive = np.asarray(problem.teacher.link(margin))
-        pulls = {y: memory.pull(y, u) if memory else np.zeros_like(u) for y in LABELS}
+        pulls = {y: fit.derivative(y, u) if fit else np.zeros_like(u) for y in LABELS}
     keep = law.evaluate(u)[0].sum(axis=0)
     parts = []
     for i, y in enumerate(LABELS):
@@ -95,31 +95,29 @@ def _plane_nodes(problem: Problem, law: KeepLaw, memory: Memory | None) -> _Node
     return _Nodes(*(part[real] for part in nodes))
 
 
-def separability_threshold(
-    problem: Problem, law: KeepLaw, *, memory: Memory | None = None
-) -> float:
+def separability_threshold(problem: Problem, law: KeepLaw, *, fit: ProbeFit | None = None) -> float:
     """Samples per feature (before pruning) above which a ridge-free fit exists, for this law.
 
     The law is ``selection_law(problem)``. For a fresh probe the problem's own samples per feature
-    are not used; ``memory``, the fit of a probe that saw the samples, belongs to them, and the
+    are not used; ``fit``, the fit of a probe that saw the samples, belongs to them, and the
     answer says on which side of existence they are.
 
     Infinite where the kept samples are separable however many there are: noiseless labels, or a
     label-aware rule whose threshold lies on the wrong side of 0.
     """
-    nodes = _plane_nodes(problem, law, memory)
+    nodes = _plane_nodes(problem, law, fit)
     size = max(1.0, problem.teacher.scale)  # the place of the saddle grows with it
     rho, (u, across, f, mass) = law.label_law.alignment, nodes
     perp = np.sqrt(max(1 - rho**2, 0.0))
     z = rho * u + perp * across  # steep links bend the function of t in this direction alone
-    if memory is None:
+    if fit is None:
         features = np.stack([z, rho * across - perp * u])
         value, place = _saddle(features, mass, np.zeros(2), size)
     else:
-        h = memory.sigma * u - memory.kappa * f
-        f_squared = memory.tau**2 / (problem.samples_per_feature * memory.kappa**2)
+        h = fit.sigma * u - fit.step * f
+        f_squared = fit.noise**2 / (problem.samples_per_feature * fit.step**2)
         cost = np.array([0.0, 0.0, f_squared])
-        value, place = _saddle(np.stack([z, h / memory.sigma, f]), mass, cost, size)
+        value, place = _saddle(np.stack([z, h / fit.sigma, f]), mass, cost, size)
     if value < SEPARATED or np.abs(place).max() > 1e4 * size:
         return np.inf
     return 1 / value

@@ -14,23 +14,23 @@ from nfl_pruning.problem import Problem, Teacher
 from nfl_pruning.selections import Random, RankSelection
 from nfl_pruning.spectrum import Spectrum
 from nfl_pruning.theory.certify import certified_root
+from nfl_pruning.theory.closing import Closing, FreshClosing, StackedClosing, response
 from nfl_pruning.theory.keep_law import keep_law
-from nfl_pruning.theory.loadings import Closing, Loadings, MemoryLoadings, response
-from nfl_pruning.theory.memory import Memory
 from nfl_pruning.theory.newton import System
 from nfl_pruning.theory.ordering import Margin, UnsupportedProblemError
+from nfl_pruning.theory.probe_fit import ProbeFit
 
 PERFECT = 1e-12
 
 
 @dataclass(frozen=True)
 class SpectralProbe:
-    """A probe in the limit: alignment, scored margin, memory, closing equations, error."""
+    """A probe in the limit: alignment, scored margin, closing of the equations, its fit, error."""
 
     alignment: float
     margin: Margin
     closing: Closing
-    memory: Memory | None = None
+    fit: ProbeFit | None = None
     error: float = 0.0
 
 
@@ -44,12 +44,11 @@ def probe_of(problem: Problem, spectrum: Spectrum) -> SpectralProbe:
     in_sample = isinstance(probe, InSampleProbe)
     size = problem.samples_per_feature if in_sample else probe.samples_per_feature
     fit = _fit(problem.teacher, spectrum, size, probe.ridge)
-    memory, sigma = fit.memory, fit.memory.sigma
-    alignment = memory.a / sigma
+    alignment, sigma = fit.fit.alignment, fit.fit.sigma
     if in_sample:
-        arrays = (spectrum.eigenvalues, teacher**2, probe.ridge, fit.alpha, fit.b, fit.square)
-        closing = MemoryLoadings(*(np.asarray(part, np.float64) for part in arrays))
-        return SpectralProbe(alignment, memory.training_margin, closing, memory, fit.error)
+        r_1 = 1 / (probe.ridge + fit.alpha * spectrum.eigenvalues)
+        closing = StackedClosing(spectrum.eigenvalues, teacher**2, fit.fit, r_1, fit.b, fit.square)
+        return SpectralProbe(alignment, fit.fit.training_margin, closing, fit.fit, fit.error)
     s, n = spectrum.eigenvalues, size * spectrum.n_features
     r = 1 / (probe.ridge + fit.alpha * s)
     mean = -r * s * teacher * fit.b
@@ -69,14 +68,14 @@ def _times(norm: float) -> Margin:
     return lambda label, u: norm * np.asarray(u, float)
 
 
-def teacher_alone(spectrum: Spectrum) -> Loadings:
-    """Loadings where u is the teacher's own margin."""
+def teacher_alone(spectrum: Spectrum) -> FreshClosing:
+    """FreshClosing where u is the teacher's own margin."""
     nothing = np.zeros(spectrum.n_features)
     return _with(spectrum, (spectrum.teacher**2, nothing, nothing))
 
 
-def _with(spectrum: Spectrum, parts: tuple[np.ndarray, ...]) -> Loadings:
-    return Loadings(spectrum.eigenvalues, *parts)
+def _with(spectrum: Spectrum, parts: tuple[np.ndarray, ...]) -> FreshClosing:
+    return FreshClosing(spectrum.eigenvalues, *parts)
 
 
 def in_plane(alignment: float, energies: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
@@ -117,7 +116,7 @@ def _fixed(problem: Problem, probe: FixedProbe, spectrum: Spectrum) -> SpectralP
 class _Fit:
     """An unpruned logistic fit: its margins, and alpha, b and E[f^2] of the closing equations."""
 
-    memory: Memory
+    fit: ProbeFit
     alpha: float
     b: float
     square: float
@@ -132,15 +131,15 @@ def _fit(teacher: Teacher, spectrum: Spectrum, size: float, ridge: float) -> _Fi
     )
     law = keep_law(unpruned, alignment=1.0, margin=_times(1.0))
     closing = teacher_alone(spectrum)
-    system = System(unpruned, law, LOSSES["logistic"], ridge, closing=closing)
+    system = System(unpruned, law, LOSSES["logistic"], ridge, spectral=closing)
     root, _, error = certified_root(system)
     if not root.converged:
         raise UnsupportedProblemError("The limit of the probe's own fit was not found.")
-    a, tau, kappa = float(root.x[0]), float(np.exp(root.x[2])), float(np.exp(root.x[3]))
+    a, tau, kappa = (float(v) for v in (root.state.along, root.state.noise, root.state.step))
     n, s, tt = size * spectrum.n_features, spectrum.eigenvalues, spectrum.teacher**2
     alpha = float(response(jnp.asarray(kappa), jnp.asarray(n), jnp.asarray(ridge), closing.s))
     r = 1 / (ridge + alpha * s)
     b = -a / np.sum(s**2 * tt * r)
     noise = a**2 + tau**2 - b**2 * np.sum(s**3 * r**2 * tt)
     square = n * noise / np.sum(s**2 * r**2)
-    return _Fit(Memory(a, tau, kappa), alpha, float(b), float(square), error)
+    return _Fit(ProbeFit(a, tau, kappa), alpha, float(b), float(square), error)

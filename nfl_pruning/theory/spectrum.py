@@ -14,9 +14,9 @@ from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem, Teacher
 from nfl_pruning.spectrum import Spectrum, power_law
 from nfl_pruning.theory.certify import certified_root
+from nfl_pruning.theory.closing import effective_curvature, response
 from nfl_pruning.theory.equations import response_of
 from nfl_pruning.theory.keep_law import keep_law
-from nfl_pruning.theory.loadings import grip, response
 from nfl_pruning.theory.mesh import LEVELS
 from nfl_pruning.theory.newton import System
 from nfl_pruning.theory.observables import best_norm, observables
@@ -24,10 +24,12 @@ from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.proportional import (
     CERTIFIED_ERROR,
     Solution,
+    named_state,
     no_fit_sentence,
     ridge_free_threshold,
 )
 from nfl_pruning.theory.spectral_probe import probe_of
+from nfl_pruning.theory.state import State
 
 RIDGE_NEEDED = "A spectrum needs ridge > 0 here: {}."
 
@@ -88,7 +90,7 @@ def _solve(problem: Problem, spectrum: Spectrum) -> SpectrumSolution:
     else:
         system, probe_error = spectrum_system(problem, spectrum)
     root, digits, error = certified_root(system)
-    if digits is None or not (system.closing is None or genuine(system, root.x)):
+    if digits is None or not (system.spectral is None or genuine(system, root.x)):
         what = f"stopped at residual {root.residual:.1e}" if digits is None else "led astray"
         message = f"{Status.NO_SOLUTION.sentence} Newton and continuation {what}."
         return SpectrumSolution(problem, Status.NO_SOLUTION, message, spectrum=spectrum)
@@ -98,8 +100,6 @@ def _solve(problem: Problem, spectrum: Spectrum) -> SpectrumSolution:
     risks = observables(problem.teacher, loss, cosine=digits.cosine, norm=digits.norm)
     values = {name: float(value) for name, value in risks.items()}
     values["excess_risk"] = values["test_loss"] - least_risk(problem.teacher, loss, spectrum)
-    names = ("a_u", "a_p", "tau", "kappa", "chi")
-    state = np.concatenate([root.x[:2], np.exp(root.x[2:4]), root.x[4:]]).tolist()
     return SpectrumSolution(
         problem,
         status,
@@ -109,8 +109,7 @@ def _solve(problem: Problem, spectrum: Spectrum) -> SpectrumSolution:
         **values,
         residual=root.residual,
         error_estimate=error,
-        state=dict(zip(names, state, strict=False))
-        | {"probe_alignment": system.law.label_law.alignment},
+        state=named_state(root.x) | {"probe_alignment": system.law.label_law.alignment},
         spectrum=spectrum,
     )
 
@@ -128,7 +127,7 @@ def _whitened(problem: Problem, spectrum: Spectrum) -> tuple[System, float]:
     probe = probe_of(problem, spectrum)
     if spectrum.outside > 0:
         raise UnsupportedProblemError(RIDGE_NEEDED.format("the teacher is not all in the features"))
-    if probe.memory is not None:
+    if probe.fit is not None:
         raise UnsupportedProblemError(RIDGE_NEEDED.format("the probe has seen the samples"))
     law = keep_law(problem, alignment=probe.alignment, margin=probe.margin)
     system = System(problem, law, problem.student.loss, 0.0)
@@ -141,15 +140,12 @@ def genuine(system: System, x: np.ndarray) -> bool:
     For a probe that saw the samples the equations also hold, in a limit of vanishing kappa, where
     the student is a multiple of the probe; the response is then without bound, E[df / dv] is not.
     """
-    closing, ridge = system.closing, system.ridge
-    assert closing is not None
-    n = system.problem.samples_per_feature * len(closing.s)
-    kappa, size, penalty = (jnp.asarray(part, jnp.float64) for part in (np.exp(x[3]), n, ridge))
-    stated = response(kappa, size, penalty, closing.s)
-    terms = system.terms()._replace(closing=None)
+    s, step, terms = system.closing.s, State.unpack(x).step, system.terms()
+    stated = response(jnp.asarray(step), terms.delta * len(s), terms.ridge, s)
+    point, labels = jnp.asarray(x), system.label_terms
     rows = system.rows(x, LEVELS[1])
-    found = sum(float(response_of(jnp.asarray(x), terms, block, system.loss)) for block in rows)
-    return bool(abs(found - stated) < 0.01 * grip(stated, penalty, closing.s))
+    found = sum(float(response_of(point, labels, block, system.loss)) for block in rows)
+    return bool(abs(found - stated) < 0.01 * effective_curvature(stated, terms.ridge, s))
 
 
 def least_risk(teacher: Teacher, loss: Loss, spectrum: Spectrum) -> float:
@@ -173,5 +169,5 @@ def spectrum_system(problem: Problem, spectrum: Spectrum) -> tuple[System, float
         raise UnsupportedProblemError(RIDGE_NEEDED.format("it closes the equations"))
     probe = probe_of(problem, spectrum)
     law = keep_law(problem, alignment=probe.alignment, margin=probe.margin)
-    system = System(problem, law, loss, ridge, probe.memory, closing=probe.closing)
+    system = System(problem, law, loss, ridge, probe.fit, spectral=probe.closing)
     return system, probe.error

@@ -123,8 +123,8 @@ def sweep(
 ) -> Sweep:
     """The proportional limit of a problem over a grid of its numbers and names.
 
-    Threshold, random and calibrated protocols with logistic or squared loss and a score that
-    orders samples by the margin run in one compiled program, on all cores or on an accelerator;
+    Selections by rank with losses that have a derivative and a score that orders samples by the
+    margin run in a few compiled programs, on all cores or on an accelerator;
     what it does not know, or cannot certify to 1e-8, goes to :func:`solve` one by one.
 
     Args:
@@ -132,10 +132,10 @@ def sweep(
         progress: called with (cells done, cells in all).
         axes: sequences of values for signal, keep_fraction, ridge, samples_per_feature, alignment
             and probe_norm (of fixed probes), pilot_samples, probe_ridge (of pilot and in-sample
-            probes), exploit, exponent (of soft and power protocols), or of names for score, keep,
-            selection, probe, loss, link, as :meth:`Problem.replace` takes them; array axes come in
-            the order given. A rule without a number, as random pruning without an exploit, is
-            constant along that axis.
+            probes), exploit, exponent, offset (of selections that have them), or of names for
+            score, keep, selection, probe, loss, link, as :meth:`Problem.replace` takes them; array
+            axes come in the order given. A rule without a number, as random pruning without an
+            exploit, is constant along that axis.
 
     Raises:
         InvalidArgumentError: an axis is unknown, empty or no number of any rule, or a value is out
@@ -179,7 +179,7 @@ def solve_many(
     values = {name: np.full(count, np.nan) for name in (*OBSERVED, *STATE)}
     status = np.full(count, Status.NO_SOLUTION, object)
     slow = np.ones(count, bool)
-    for (kind, rule), (where, settings) in _groups(problems).items():
+    for (kind, rule, _), (where, settings) in _groups(problems).items():
         found = run_batch(kind, rule, settings, progress=advance)
         good = np.flatnonzero(found.good)
         places = where[good]
@@ -202,13 +202,17 @@ def solve_many(
 
 def _groups(
     problems: Sequence[Problem],
-) -> dict[tuple[Kind, Rule], tuple[np.ndarray, Setting]]:
-    """Positions and numbers of the problems that the compiled solver knows, by its programs."""
-    parts: dict[tuple[Kind, Rule], list[tuple[np.ndarray, Setting]]] = {}
+) -> dict[tuple[Kind, Rule, int], tuple[np.ndarray, Setting]]:
+    """Positions and numbers of the problems that the compiled solver knows, by its programs.
+
+    A program is known by what is compiled in: kind, rule and the number of bands.
+    """
+    parts: dict[tuple[Kind, Rule, int], list[tuple[np.ndarray, Setting]]] = {}
     for family in families(problems):
         for where, taken in known_at(family.problem, family.columns, len(family.places)):
             part = family.places[where], taken.setting
-            parts.setdefault((taken.kind, taken.rule), []).append(part)
+            key = taken.kind, taken.rule, taken.setting.share.shape[1]
+            parts.setdefault(key, []).append(part)
     found = {}
     for key, members in parts.items():
         places, settings = zip(*members, strict=True)

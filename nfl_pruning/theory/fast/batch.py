@@ -15,7 +15,7 @@ import numpy as np
 
 from nfl_pruning.programs import release_programs
 from nfl_pruning.theory.fast.cell import Kind
-from nfl_pruning.theory.fast.limit import Limit, State, limit
+from nfl_pruning.theory.fast.limit import Limit, Unknowns, limit
 from nfl_pruning.theory.fast.mesh import Nodes
 from nfl_pruning.theory.fast.rule import Rule, Setting
 
@@ -53,13 +53,14 @@ _COMPILING = Lock()
 
 
 class Program(NamedTuple):
-    """What is compiled: for which problems, on how many nodes, and how; see ``limit``."""
+    """What is compiled: for which problems and bands, on how many nodes, and how; see ``limit``."""
 
     kind: Kind
     rule: Rule
     nodes: Nodes
     platform: str
     patient: bool
+    bands: int
 
 
 def _program(asked: Program, size: int) -> Callable:
@@ -70,9 +71,9 @@ def _program(asked: Program, size: int) -> Callable:
 
 @lru_cache(maxsize=16)  # each holds a hundred memory maps, of which a process has few
 def _compiled(asked: Program, size: int) -> Callable:
-    kind, rule, nodes, platform, patient = asked
+    kind, rule, nodes, platform, patient, _ = asked
 
-    def one(setting: Setting) -> tuple[Limit, State]:
+    def one(setting: Setting) -> tuple[Limit, Unknowns]:
         with jax.default_matmul_precision("highest"):
             return limit(kind, setting, rule, nodes=nodes, patient=patient)
 
@@ -80,8 +81,10 @@ def _compiled(asked: Program, size: int) -> Callable:
     # has converged; an accelerator needs them side by side.
     many = partial(jax.lax.map, one) if platform == "cpu" else jax.vmap(one)
     with jax.enable_x64(True):
-        entry = jax.ShapeDtypeStruct((size,), jnp.float64)
-        return jax.jit(many).lower(Setting(*[entry] * len(Setting._fields))).compile()
+        entries = dict.fromkeys(Setting._fields, (size,))
+        entries |= dict.fromkeys(("share", "keep", "weight"), (size, asked.bands))
+        shapes = {n: jax.ShapeDtypeStruct(shape, jnp.float64) for n, shape in entries.items()}
+        return jax.jit(many).lower(Setting(**shapes)).compile()
 
 
 def _chunk(platform: str, count: int) -> int:
@@ -101,7 +104,7 @@ class Found(NamedTuple):
     """
 
     limit: Limit
-    state: State
+    state: Unknowns
     good: np.ndarray
 
 
@@ -113,19 +116,19 @@ def run_batch(
     Args:
         kind: what is compiled in.
         rule: likewise.
-        settings: numpy arrays of shape (problems,).
+        settings: numpy arrays of shape (problems,) or (problems, bands).
         progress: called with the number of problems that were finished since its last call.
     """
     release_programs()
     platform = jax.default_backend()
-    count = len(settings.ridge)
+    count, bands = settings.share.shape
     values: np.ndarray | None = None
     good = np.zeros(count, bool)
     for tier in IN_SAMPLE_TIERS if rule.probe == "in-sample" else TIERS:
         todo = np.flatnonzero(~good)
         if len(todo) < (tier.least if platform == "cpu" else 1):
             break
-        asked = Program(kind, rule, tier.nodes, platform, patient=platform == "cpu")
+        asked = Program(kind, rule, tier.nodes, platform, platform == "cpu", bands)
         found = _run(asked, _part(settings, todo))
         if not asked.patient:
             found = _followed(asked, _part(settings, todo), found)
@@ -138,7 +141,9 @@ def run_batch(
         good[todo] = fine
         progress(int(fine.sum()))
     assert values is not None
-    return Found(Limit(*values[: len(Limit._fields)]), State(*values[len(Limit._fields) :]), good)
+    return Found(
+        Limit(*values[: len(Limit._fields)]), Unknowns(*values[len(Limit._fields) :]), good
+    )
 
 
 def _followed(asked: Program, settings: Setting, found: np.ndarray) -> np.ndarray:

@@ -1,22 +1,23 @@
-"""The four equations of :mod:`nfl_pruning.theory.equations`, on the tables of this package.
+"""The moments of the limit equations on the tables of this package.
 
-Unknowns are (a_u, a_p, log tau, log kappa). With D = pi (v - h), E[u_perp D] and E[G D] follow from
-E[z D] and E[v D], since z = rho u + sqrt(1 - rho^2) u_perp and v = a_u u + a_p u_perp + tau G.
+With D = pi (v - h), E[u_perp D] and E[G D] follow from E[z D] and E[v D], since z = rho u +
+sqrt(1 - rho^2) u_perp and v = a_u u + a_p u_perp + tau G.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from nfl_pruning.numerics.root import with_jacobian
+from nfl_pruning.theory.closing import Terms, isotropic
 from nfl_pruning.theory.fast.cell import Cell, Kind
 from nfl_pruning.theory.fast.geometry import alone, direction, geometry
 from nfl_pruning.theory.fast.mesh import Mesh
 from nfl_pruning.theory.fast.table import Bands, bands, table
+from nfl_pruning.theory.state import Moments, State
 
 
 def masses(kind: Kind, cell: Cell, count: int = 192) -> Bands:
@@ -26,36 +27,29 @@ def masses(kind: Kind, cell: Cell, count: int = 192) -> Bands:
     return Bands(*(part[..., 0] for part in found))
 
 
-def _moments(kind: Kind, cell: Cell, unknowns: Array, *, found: Bands, mesh: Mesh) -> Array:
-    """E[D (u, z, v, D)], shape (4,)."""
-    margin = direction(unknowns)[0] * mesh.x
-    step = jnp.exp(unknowns[3]) * cell.omega[..., None]
-    pull = kind.loss.pull(margin, step)
+def _moments(kind: Kind, cell: Cell, state: State, *, found: Bands, mesh: Mesh) -> Moments:
+    """Moments of a student from those of u and z on every band, given its own margin x."""
+    margin, kappa = state.norm * mesh.x, state.step
+    pull = kind.loss.prox_residual(margin, kappa * cell.omega[..., None])  # eq. (2)
     kept = cell.keep[..., None] * pull * mesh.weight
     parts = (found.u, found.z, margin * found.mass, pull * found.mass)
-    return jnp.stack([jnp.sum(kept * part) for part in parts])
-
-
-def residual(kind: Kind, cell: Cell, unknowns: Array, *, moments: Array, size: Array) -> Array:
-    """The equations, scaled to order one; ``size`` is the kept weight."""
-    a_u, a_p, tau, kappa = unknowns[0], unknowns[1], jnp.exp(unknowns[2]), jnp.exp(unknowns[3])
-    u_d, z_d, v_d, square = moments
-    norm = jnp.sqrt(a_u**2 + a_p**2 + tau**2)
-    scale = jax.lax.stop_gradient(size + cell.ridge * norm)
-    if kind.perfect:  # nothing distinguishes u_perp from the noise
-        across, p_d = a_p, 0.0
+    u_d, z_d, v_d, square = (jnp.sum(kept * part) for part in parts)
+    left = v_d - state.along * u_d  # E[(a_p u_perp + tau G) D]
+    if kind.perfect:  # nothing distinguishes u_perp from the noise: shares of a_p^2 + tau^2
+        per_unit = left / state.spread**2
+        p_d, noise_d = state.across * per_unit, state.noise * per_unit
     else:
         p_d = (z_d - cell.rho * u_d) / jnp.sqrt(1 - cell.rho**2)
-        across = (p_d / kappa + cell.ridge * a_p) / scale
-    noise_d = (v_d - a_u * u_d - a_p * p_d) / tau
-    return jnp.stack(
-        [
-            (u_d / kappa + cell.ridge * a_u) / scale,
-            across,
-            cell.delta * noise_d / tau - (1 - cell.delta * cell.ridge * kappa),
-            cell.delta * square / tau**2 - 1,
-        ]
-    )
+        noise_d = (left - state.across * p_d) / state.noise
+    unseen = jnp.zeros_like(kappa)
+    return Moments(u_d / kappa, p_d / kappa, noise_d / kappa, square / kappa**2, unseen)
+
+
+def _residual(kind: Kind, cell: Cell, x: Array, *, found: Bands, how: Integral) -> Array:
+    state = State.unpack(x)
+    terms = Terms(cell.delta, cell.ridge, cell.rho, how.size, isotropic(cell.delta, None))
+    moments = _moments(kind, cell, state, found=found, mesh=how.mesh)
+    return terms.closing.residual(state, moments, terms)
 
 
 def kept_weight(cell: Cell, law: Bands) -> Array:
@@ -76,8 +70,7 @@ def value(kind: Kind, cell: Cell, unknowns: Array, how: Integral) -> Array:
     _, unit = direction(unknowns)
     geo = geometry(unit, cell.rho)
     found = bands(table(kind, cell, geo, how.mesh, count=how.zeta), geo, how.mesh.x)
-    moments = _moments(kind, cell, unknowns, found=found, mesh=how.mesh)
-    return residual(kind, cell, unknowns, moments=moments, size=how.size)
+    return _residual(kind, cell, unknowns, found=found, how=how)
 
 
 def _tangents(unit: Array) -> Array:
@@ -109,7 +102,6 @@ def value_and_jacobian(
     def whole(unknowns: Array) -> Array:
         angles = frame @ (direction(unknowns)[1] - unit)
         found = Bands(*(at + slope @ angles for at, slope in zip(here, slopes, strict=True)))
-        moments = _moments(kind, cell, unknowns, found=found, mesh=how.mesh)
-        return residual(kind, cell, unknowns, moments=moments, size=how.size)
+        return _residual(kind, cell, unknowns, found=found, how=how)
 
     return with_jacobian(whole, unknowns)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
+from nfl_pruning.theory.state import State
+
 REACH = 8.0  # the normal density has 1.2e-15 of its mass outside
 
 
@@ -25,7 +27,8 @@ class Geometry(NamedTuple):
 
 def direction(unknowns: Array) -> tuple[Array, Array]:
     """The student's norm, and its unit vector in (probe, rest of the teacher, noise)."""
-    vector = jnp.stack([unknowns[0], unknowns[1], jnp.exp(unknowns[2])])
+    state = State.unpack(unknowns)
+    vector = jnp.stack([state.along, state.across, state.noise])
     norm = jnp.sqrt(jnp.sum(vector**2))
     return norm, vector / norm
 

@@ -14,43 +14,43 @@ import jax.numpy as jnp
 from jax import Array
 
 from nfl_pruning.numerics.root import Evaluate, implicit, with_jacobian
-from nfl_pruning.theory.equations import Terms, residual, unpack
+from nfl_pruning.theory.closing import Linear, Terms, isotropic
+from nfl_pruning.theory.equations import from_line
 from nfl_pruning.theory.fast.cell import Cell, Kind
 from nfl_pruning.theory.fast.equations import kept_weight, masses
 from nfl_pruning.theory.fast.inner import Inner, inner_integrals
-from nfl_pruning.theory.fast.memory import Probe
 from nfl_pruning.theory.fast.mesh import Nodes
 from nfl_pruning.theory.fast.path import easy_ridge, follow, root
 from nfl_pruning.theory.fast.rows import Rows, build_rows
 from nfl_pruning.theory.fast.solver import Answer
 from nfl_pruning.theory.fast.table import Bands
-from nfl_pruning.theory.linear import Shared, at_rest, linearised
+from nfl_pruning.theory.probe_fit import ProbeFit
+from nfl_pruning.theory.state import Moments, State, across_share, at_rest
 
 PATH = Nodes(24, 24)  # resolution of the continuation that finds a start
 AGREEMENT = 1e-6
 TOLERANCE = 1e-10  # the last step, on more nodes, squares what is left
 
 
-class Moments(NamedTuple):
-    """E[D (u, xi, eta, D, f_1)], shape (5,), and E[dD / dv]."""
+class Found(NamedTuple):
+    """Moments of a student, and E[df / dv] computed directly."""
 
-    sums: Array
+    moments: Moments
     response: Array
 
 
-def _moments(kind: Kind, cell: Cell, every: list[Rows], x: Array) -> Moments:
-    a_u, a_p, tau, kappa = unpack(x)
-    s = jnp.hypot(a_p, tau)
-    perp = cell.scale * jnp.sqrt(jnp.maximum(1 - cell.rho**2, 0.0))
-    noise = perp * tau / s
+def _moments(kind: Kind, cell: Cell, every: list[Rows], state: State) -> Found:
+    kappa, s = state.step, state.spread
+    perp = cell.scale * across_share(cell.rho)
+    noise = perp * state.noise / s
     sums, response = jnp.zeros(5), jnp.zeros(())
     for label, rows in zip(kind.labels, every, strict=True):
         inner = Inner(
-            shift=a_u * rows.u + x[4] * rows.pull,
+            shift=state.along * rows.u + state.shift * rows.pull,
             spread=s,
             step=kappa * rows.omega,
             mean=cell.scale * cell.rho * rows.u,
-            lean=perp * a_p / s,
+            lean=perp * state.across / s,
             noise=noise,
         )
         level, slant = inner_integrals(kind, label, rows.xi, rows.xi_weight, inner) * rows.keep
@@ -58,27 +58,10 @@ def _moments(kind: Kind, cell: Cell, every: list[Rows], x: Array) -> Moments:
         mixed = level[0] @ rows.u, jnp.sum(slant[0]), noise * total[1]
         sums = sums + jnp.stack([*mixed, total[2], level[0] @ rows.pull])
         response = response + total[3]
-    return Moments(sums, response)
+    return Found(from_line(state, *sums), response / kappa)
 
 
-def _terms(cell: Cell, probe: Probe, size: Array) -> Terms:
-    unread = jnp.zeros(0)
-    return Terms(
-        delta=cell.delta,
-        ridge=cell.ridge,
-        rho=cell.rho,
-        size=size,
-        scale=cell.scale,
-        base=unread,
-        locations=unread,
-        widths=unread,
-        jumps=unread,
-        labels=unread,
-        probe=jnp.stack(probe),
-    )
-
-
-def _like_the_probe(cell: Cell, probe: Probe, law: Bands, size: Array) -> Array:
+def _like_the_probe(cell: Cell, probe: ProbeFit, law: Bands, size: Array) -> Array:
     """A guess for a student that keeps most of what the probe has seen; shape (5,).
 
     It tends to the probe as the effective sample size of the kept weights tends to that of all.
@@ -87,14 +70,13 @@ def _like_the_probe(cell: Cell, probe: Probe, law: Bands, size: Array) -> Array:
     share = size**2 / jnp.sum(cell.keep * cell.omega**2 * law.mass)
     noise = 0.25 * probe.sigma * jnp.sqrt(jnp.maximum(1.02 - share, 0.02))
     zero = jnp.zeros_like(share)
-    step = jnp.log(probe.kappa / share)
-    return jnp.stack([probe.sigma, zero, jnp.log(noise), step, zero])
+    return State(probe.sigma, zero, jnp.log(noise), jnp.log(probe.step / share), zero).pack()
 
 
 def solve_in_sample(
     kind: Kind,
     cells: tuple[Cell, Cell],
-    probe: Probe,
+    probe: ProbeFit,
     *,
     kept: tuple[bool, ...] | None,
     nodes: Nodes,
@@ -110,29 +92,30 @@ def solve_in_sample(
     rough, cell = cells
     frozen, frozen_probe = jax.lax.stop_gradient((rough, probe))
     law = masses(kind, frozen)
-    size = kept_weight(frozen, law)
-    pull = 0.5 if kind.loss.name == "logistic" else 1.0
+    size, slope = kept_weight(frozen, law), kind.loss.slope_at_zero
 
     def rows_at(x: Array, nodes: Nodes) -> list[Rows]:
         return build_rows(kind, frozen, frozen_probe, kept=kept, unknowns=x, nodes=nodes)
 
-    def value(x: Array, cell: Cell, probe: Probe, rows: list[Rows]) -> tuple[Array, Array]:
-        found = _moments(kind, cell, rows, x)
-        expected = 1 - cell.delta * cell.ridge * jnp.exp(x[3])
-        gap = jnp.abs(cell.delta * found.response - expected)
-        return residual(x, found.sums, _terms(cell, probe, size)), gap
+    def value(x: Array, cell: Cell, probe: ProbeFit, rows: list[Rows]) -> tuple[Array, Array]:
+        state, closing = State.unpack(x), isotropic(cell.delta, probe)
+        found = _moments(kind, cell, rows, state)
+        terms = Terms(cell.delta, cell.ridge, cell.rho, size, closing)
+        unit = cell.delta * state.step
+        gap = jnp.abs(unit * found.response - (1 - unit * cell.ridge))
+        return closing.residual(state, found.moments, terms), gap
 
     def at(ridge: Array, rows: list[Rows]) -> Evaluate:
         held = frozen._replace(ridge=ridge)
         return lambda x: with_jacobian(lambda x: value(x, held, frozen_probe, rows)[0], x)
 
     still = at_rest()
-    few = rows_at(still, PATH)
-    sums = _moments(kind, frozen, few, still).sums
+    few = rows_at(still.pack(), PATH)
+    at_zero = _moments(kind, frozen, few, still).moments
 
     def begin(ridge: Array) -> Array:
-        shared = Shared(frozen.delta, ridge, frozen.rho, jnp.stack(frozen_probe), pull**2 * size)
-        return linearised(shared, sums)
+        linear = Linear(frozen.delta, ridge, slope**2 * size, frozen.rho, at_zero)
+        return isotropic(frozen.delta, frozen_probe).start(linear).pack()
 
     near = follow(
         lambda ridge: at(ridge, few),

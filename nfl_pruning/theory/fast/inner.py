@@ -54,7 +54,7 @@ def _integrand(kind: Kind, label: int, xi: Array, inner: Inner) -> _Integrand:
     one = jnp.ones_like(margin)
 
     def along(in_margin: Array, in_step: Array) -> tuple[Array, Array]:
-        return jax.jvp(kind.loss.pull, (margin, step), (in_margin * one, in_step * one))
+        return jax.jvp(kind.loss.prox_residual, (margin, step), (in_margin * one, in_step * one))
 
     pull, slopes = jax.vmap(along, out_axes=(None, 0))(jnp.array([1.0, 0]), jnp.array([0, 1.0]))
     return _Integrand(link, pull, *slopes)

@@ -6,21 +6,16 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from nfl_pruning.losses import LOSSES
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe, Probe
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import Score
-from nfl_pruning.selections import (
-    ExactCalibration,
-    Random,
-    Selection,
-    SoftCalibration,
-    Threshold,
-)
+from nfl_pruning.selections import Random, RankSelection
 from nfl_pruning.theory.fast.cell import Kind
-from nfl_pruning.theory.fast.rule import Rule, Setting, first_bands
+from nfl_pruning.theory.fast.rule import Rule, Setting, between_edges
 from nfl_pruning.theory.label_law import LabelLaw
 from nfl_pruning.theory.numbers import numbers_of
 from nfl_pruning.theory.ordering import (
@@ -29,22 +24,16 @@ from nfl_pruning.theory.ordering import (
     UnsupportedProblemError,
     order_of,
 )
+from nfl_pruning.validation import InvalidArgumentError
 
 STEEPEST = 1 - 1e-9  # alignments closer to 1 than this count as perfect
-PROTOCOLS: dict[type[Selection], dict[str, float]] = {
-    Threshold: {"exploit": 1.0, "exponent": 0.0},
-    Random: {"exploit": 0.0, "exponent": 0.0},
-    ExactCalibration: {"exponent": 1.0},
-    SoftCalibration: {},
-}
-"""Protocols that keep two bands, with those of their two numbers that do not vary."""
+MOST_BANDS = 6  # of a selection: each adds edges to every table
 PROBES: dict[type[Probe], str] = {
     FixedProbe: "fixed",
     PilotProbe: "pilot",
     InSampleProbe: "in-sample",
 }
 UNREAD = {"alignment": 0.5, "pilot_samples": 1.0, "probe_ridge": 1.0}
-SMOOTH = (LOSSES["logistic"], LOSSES["squared"])
 
 
 class Known(NamedTuple):
@@ -89,8 +78,8 @@ def _orders(problem: Problem, norms: np.ndarray) -> np.ndarray:
 
 
 TAKES = (
-    "threshold, random, exact or soft protocols, logistic or squared loss, ridge and signal above "
-    "0, and a score that orders samples by the margin"
+    "selections by rank, losses with a derivative, ridge and signal above 0, and a score that "
+    "orders samples by the margin"
 )
 """The problems of :func:`known` in words."""
 
@@ -98,9 +87,9 @@ TAKES = (
 def unknown(problem: Problem) -> str:
     """What of a problem the compiled solver does not know, in words; empty where it knows it."""
     loss, ridge, scale = problem.student.loss, problem.student.ridge, problem.teacher.scale
-    if type(problem.selection) not in PROTOCOLS:
+    if _bands(problem, {}, 1) is None:
         return f"protocol {problem.selection.label!r}"
-    if loss not in SMOOTH:
+    if not loss.smooth:
         return f"loss {loss.name!r}"
     if ridge == 0 or scale == 0:
         return f"ridge {ridge:g} and signal {problem.teacher.signal:g}"
@@ -112,7 +101,7 @@ def unknown(problem: Problem) -> str:
 def known(problem: Problem) -> Known | None:
     """The problem for the compiled solver, or None where only ``solve`` can treat it."""
     for _, taken in known_at(problem, {}, 1):
-        return taken._replace(setting=Setting(*(float(part[0]) for part in taken.setting)))
+        return taken._replace(setting=Setting(*(part[0] for part in taken.setting)))
     return None
 
 
@@ -130,11 +119,12 @@ def known_at(
         Positions of those that share what is compiled in, and these for the solver.
     """
     loss, link = problem.student.loss, problem.teacher.link
-    if type(problem.selection) not in PROTOCOLS or loss not in SMOOTH:
+    bands = _bands(problem, columns, count)
+    if bands is None or not loss.smooth:
         return
-    setting, norms = _setting(problem, columns, count)
+    setting, norms = _setting(problem, columns, count, bands=bands)
     orders = _orders(problem, norms)
-    possible = (setting.ridge > 0) & (setting.signal > 0)
+    possible = (setting.ridge > 0) & (setting.signal > 0) & (setting.share > -1e-12).all(axis=1)
     for perfect in (False, True):
         kind = Kind(link, loss, perfect, (1,) if link.symmetric else (1, -1))
         for aware in (False, True):
@@ -142,28 +132,92 @@ def known_at(
             where = np.flatnonzero(possible & alike & (orders == aware))
             if len(where):
                 here = Setting(*(part[where] for part in setting))
-                yield where, Known(kind, _rule(problem, aware), here)
+                yield where, Known(kind, _rule(problem, aware, bands), here)
+
+
+class _Bands(NamedTuple):
+    """Of selections by rank, first priority first, shape (problems, bands)."""
+
+    share: np.ndarray
+    keep: np.ndarray
+    weight: np.ndarray
+
+
+def _bands(problem: Problem, columns: Mapping[str, np.ndarray], count: int) -> _Bands | None:
+    """The bands of problems that differ in numbers alone; None where the solver takes none."""
+    selection = problem.selection
+    if not isinstance(selection, RankSelection):
+        return None
+    fraction = np.broadcast_to(columns.get("keep_fraction", problem.keep_fraction), count)
+    own = {name: columns[name] for name in selection.numbers if name in columns}
+    try:
+        strata = selection.moved(own).strata(fraction)
+        rows = [[s.share, s.keep_probability, s.weight] for s in strata]
+        table = np.stack([[np.broadcast_to(v, count) for v in row] for row in rows])
+    except (TypeError, ValueError):  # not written for arrays: one problem after another
+        every = [
+            selection.moved({name: float(v[i]) for name, v in own.items()}).strata(float(r))
+            for i, r in enumerate(fraction)
+        ]
+        if len({len(strata) for strata in every}) != 1:
+            return None
+        table = np.array(
+            [[[s.share, s.keep_probability, s.weight] for s in strata] for strata in every], float
+        ).transpose(1, 2, 0)
+    if len(table) > MOST_BANDS:
+        return None
+    if len(table) == 1:  # an empty band before it: selections of one and two share a program
+        table = np.concatenate([table * np.array([0.0, 1.0, 1.0])[:, None], table])
+    return _Bands(*(part.T for part in table.astype(float).transpose(1, 0, 2)))
+
+
+def bands_at(problem: Problem, numbers: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Shares, keep probabilities and weights of the bands at traced numbers, each (bands,).
+
+    Raises:
+        InvalidArgumentError: the selection's rule is not written for traced values.
+    """
+    selection = problem.selection
+    assert isinstance(selection, RankSelection)
+    fraction = jnp.asarray(numbers.get("keep_fraction", problem.keep_fraction), float)
+    given = {n: jnp.asarray(numbers.get(n, v), float) for n, v in selection.numbers.items()}
+    try:
+        strata = selection.moved(given).strata(fraction)
+    except (TypeError, jax.errors.JAXTypeError):
+        raise InvalidArgumentError(
+            f"Derivatives need a selection whose strata are written for arrays; {selection.name!r} "
+            "asks for plain numbers."
+        ) from None
+    rows = [
+        [jnp.asarray(v, float) for v in (s.share, s.keep_probability, s.weight)] for s in strata
+    ]
+    if len(rows) == 1:
+        rows = [[0 * rows[0][0], *rows[0][1:]], *rows]
+    share, keep, weight = (jnp.stack(part) for part in zip(*rows, strict=True))
+    return share, keep, weight
 
 
 def _setting(
-    problem: Problem, columns: Mapping[str, np.ndarray], count: int
+    problem: Problem, columns: Mapping[str, np.ndarray], count: int, *, bands: _Bands
 ) -> tuple[Setting, np.ndarray]:
     """All numbers as arrays, and the norms of fixed probes."""
-    own = UNREAD | PROTOCOLS[type(problem.selection)] | numbers_of(problem)
-    given: dict[str, Any] = {**own, **columns}
+    given: dict[str, Any] = {**UNREAD, **numbers_of(problem), **columns}
     given["hardest"] = float(problem.keep == "hardest")
     if problem.teacher.link.scale_free:
         given["signal"] = 1.0
     full = {name: np.broadcast_to(value, count) for name, value in given.items()}
-    norms = full.pop("probe_norm", full["signal"])
+    norms = full.get("probe_norm", full["signal"])
     perfect = np.abs(full["alignment"]) > STEEPEST
     full["alignment"] = np.where(perfect, np.sign(full["alignment"]), full["alignment"])
-    return Setting(**full), norms
+    full |= bands._asdict()
+    return Setting(**{name: full[name] for name in Setting._fields}), norms
 
 
-def _rule(problem: Problem, aware: bool) -> Rule:
+def _rule(problem: Problem, aware: bool, bands: _Bands) -> Rule:
     # Which samples random pruning keeps does not depend on the probe.
     probe = "fixed" if isinstance(problem.selection, Random) else PROBES[type(problem.probe)]
-    if probe == "in-sample" and isinstance(problem.selection, Threshold):
-        return Rule(aware, probe, first_bands(aware, hardest=problem.keep == "hardest"))
+    if probe == "in-sample" and not problem.selection.numbers:  # no derivative moves what is kept
+        kept = np.any(bands.keep > 0, axis=0)
+        ordered = kept if problem.keep == "hardest" else kept[::-1]
+        return Rule(aware, probe, tuple(between_edges(aware, ordered).tolist()))
     return Rule(aware, probe)

@@ -12,11 +12,12 @@ from nfl_pruning.losses import LOSSES
 from nfl_pruning.theory.fast.cell import Cell, Kind
 from nfl_pruning.theory.fast.geometry import direction, geometry
 from nfl_pruning.theory.fast.in_sample import solve_in_sample
-from nfl_pruning.theory.fast.memory import Probe
 from nfl_pruning.theory.fast.mesh import Nodes
-from nfl_pruning.theory.fast.rule import Rule, Setting, two_bands
+from nfl_pruning.theory.fast.rule import Rule, Setting, banded_cell
 from nfl_pruning.theory.fast.solver import Answer, solve_cell
 from nfl_pruning.theory.observables import error_and_loss
+from nfl_pruning.theory.probe_fit import ProbeFit
+from nfl_pruning.theory.state import State
 
 
 class Limit(NamedTuple):
@@ -41,8 +42,8 @@ class Limit(NamedTuple):
     residual: Array
 
 
-class State(NamedTuple):
-    """The unknowns of a limit; ``chi`` is 0 but for in-sample probes."""
+class Unknowns(NamedTuple):
+    """The unknowns of a limit by their symbols; ``chi`` is 0 but for in-sample probes."""
 
     a_u: Array
     a_p: Array
@@ -66,18 +67,19 @@ def _unpruned(kind: Kind, setting: Setting, *, samples: Array) -> Cell:
 
 def _probe(
     kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes, patient: bool
-) -> tuple[Probe, Answer]:
+) -> tuple[ProbeFit, Answer]:
     """The fit of a pilot or in-sample probe: all samples, no selection, logistic loss."""
     own = replace(kind, loss=LOSSES["logistic"], perfect=True)
     samples = setting.pilot_samples if rule.probe == "pilot" else setting.samples_per_feature
     cell = _unpruned(kind, setting, samples=samples)
     answer = solve_cell(own, cell, cell, nodes=nodes, patient=patient)
-    return Probe(answer.x[0], jnp.exp(answer.x[2]), jnp.exp(answer.x[3])), answer
+    state = State.unpack(answer.x)
+    return ProbeFit(state.along, state.noise, state.step), answer
 
 
 def limit(
     kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes, patient: bool = True
-) -> tuple[Limit, State]:
+) -> tuple[Limit, Unknowns]:
     """Solve one problem.
 
     Args:
@@ -88,26 +90,28 @@ def limit(
         patient: whether roots that no guess leads to are followed from a larger ridge; if not, the
             residual of such a problem is large.
     """
-    before, memory = jnp.zeros(()), None
+    before, fit = jnp.zeros(()), None
     if rule.probe != "fixed":
         probe, first = _probe(kind, setting, rule, nodes=nodes, patient=patient)
         before = jnp.max(jnp.abs(first.x - first.coarse))
-        setting = setting._replace(alignment=probe.a / probe.sigma)
-        memory = probe if rule.probe == "in-sample" else None
+        setting = setting._replace(alignment=probe.alignment)
+        fit = probe if rule.probe == "in-sample" else None
     rough, fine = (
-        two_bands(kind, setting, rule, count=level.threshold, probe=memory)
+        banded_cell(kind, setting, rule, count=level.threshold, probe=fit)
         for level in (nodes, nodes.finer())
     )
-    if memory is None:
+    if fit is None:
         answer = solve_cell(kind, rough, fine, nodes=nodes, patient=patient)
     else:
         answer = solve_in_sample(
-            kind, (rough, fine), memory, kept=rule.kept, nodes=nodes, patient=patient
+            kind, (rough, fine), fit, kept=rule.kept, nodes=nodes, patient=patient
         )
     return _report(kind, setting, answer, before=before)
 
 
-def _report(kind: Kind, setting: Setting, answer: Answer, *, before: Array) -> tuple[Limit, State]:
+def _report(
+    kind: Kind, setting: Setting, answer: Answer, *, before: Array
+) -> tuple[Limit, Unknowns]:
     law = setting.alignment, setting.signal
     found, rough = (digits(kind, *law, x) for x in (answer.x, answer.coarse))
     error = jnp.max(
@@ -119,9 +123,10 @@ def _report(kind: Kind, setting: Setting, answer: Answer, *, before: Array) -> t
             ]
         )
     )
-    x = answer.x
-    state = State(x[0], x[1], jnp.exp(x[2]), jnp.exp(x[3]), x[4] if len(x) == 5 else 0 * x[0])
-    return Limit(*found, setting.alignment, error + before, answer.residual), state
+    state = State.unpack(answer.x)
+    shift = state.shift + 0 * state.along
+    named = Unknowns(state.along, state.across, state.noise, state.step, shift)
+    return Limit(*found, setting.alignment, error + before, answer.residual), named
 
 
 def digits(kind: Kind, rho: Array, scale: Array, x: Array) -> tuple[Array, Array, Array, Array]:

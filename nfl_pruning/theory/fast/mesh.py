@@ -18,6 +18,7 @@ from jax import Array
 from nfl_pruning.numerics.quadrature import gauss_legendre, graded_edges, normal_density
 from nfl_pruning.theory.fast.cell import Cell, Kind
 from nfl_pruning.theory.fast.geometry import REACH, Geometry, direction, geometry
+from nfl_pruning.theory.state import State
 
 PANEL_NODES = 8
 TINY = 1e-6
@@ -86,7 +87,7 @@ def build_mesh(kind: Kind, cell: Cell, unknowns: Array, nodes: Nodes) -> Mesh:
     norm, unit = direction(unknowns)
     geo = geometry(unit, cell.rho)
     layers = _layers(kind, cell)
-    bends = _bends(cell, norm, jnp.exp(unknowns[3]))
+    bends = _bends(cell, norm, State.unpack(unknowns).step)
     across = _x_features(geo, layers)
     centres, widths = (jnp.concatenate(pair) for pair in zip(bends, across, strict=True))
     x, weight = panel_rule(graded(centres, widths, nodes.x // PANEL_NODES))

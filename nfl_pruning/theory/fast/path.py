@@ -10,18 +10,13 @@ import jax.numpy as jnp
 from jax import Array
 
 from nfl_pruning.numerics.root import Evaluate, Found, newton
+from nfl_pruning.theory.state import step_lengths
 
 TOLERANCE = 1e-12
 FIRST_STRIDE, WIDEST, NARROWEST = 0.25, 0.35, 0.01
 MOST_TRIALS, MOST_STEPS, MOST_AT_LAST = 40, 12, 60
 EASY = -1.0  # a place that stands for "tried directly, in vain"; before it, for a guess to be tried
 LOOSE = 1e-6
-
-
-def reach(x: Array) -> Array:
-    """Step lengths: the first two unknowns are no logarithms."""
-    size = 1 + jnp.max(jnp.abs(x[:2])) + jnp.exp(jnp.minimum(x[2], 60.0))
-    return jnp.ones_like(x).at[:2].set(size)
 
 
 def root(
@@ -32,7 +27,7 @@ def root(
     most: int | Array = MOST_AT_LAST,
 ) -> Found:
     """Newton's method with this package's step lengths."""
-    return newton(evaluate, first, tolerance=tolerance, reach=reach, most=most)
+    return newton(evaluate, first, tolerance=tolerance, reach=step_lengths, most=most)
 
 
 def easy_ridge(ridge: Array) -> Array:

@@ -16,11 +16,11 @@ from jax import Array
 
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.numerics.quadrature import gauss_legendre, normal_density
-from nfl_pruning.theory.equations import unpack
 from nfl_pruning.theory.fast.cell import Cell, Kind
 from nfl_pruning.theory.fast.geometry import REACH
-from nfl_pruning.theory.fast.memory import Probe
 from nfl_pruning.theory.fast.mesh import PANEL_NODES, Nodes, graded, link_rises, panel_rule, uniform
+from nfl_pruning.theory.probe_fit import ProbeFit
+from nfl_pruning.theory.state import State, across_share
 
 FLAT = 1e-9
 
@@ -46,7 +46,7 @@ class Rows(NamedTuple):
 def build_rows(
     kind: Kind,
     cell: Cell,
-    probe: Probe,
+    probe: ProbeFit,
     *,
     kept: tuple[bool, ...] | None,
     unknowns: Array,
@@ -71,7 +71,7 @@ def build_rows(
 def _label(
     kind: Kind,
     cell: Cell,
-    probe: Probe,
+    probe: ProbeFit,
     *,
     i: int,
     kept: tuple[bool, ...] | None,
@@ -87,7 +87,7 @@ def _label(
         bands = np.flatnonzero(kept or [True] * (len(cuts) + 1))
         u, weight = _between(cuts, bands, max(8, nodes.zeta))
     stratum = jnp.sum(u[:, None] > cuts, axis=1)
-    own = LOSSES["logistic"].pull(probe.sigma * u, probe.kappa) / probe.kappa
+    own = LOSSES["logistic"].prox_residual(probe.sigma * u, probe.step) / probe.step
     if nodes.graded:
         rows = jax.lax.stop_gradient((u, cell.omega[i][stratum], own))
         xi, xi_weight = panel_rule(_xi_edges(kind, held_cell, x, rows, i=i, nodes=nodes))
@@ -106,15 +106,15 @@ def _between(cuts: Array, bands: np.ndarray, count: int) -> tuple[Array, Array]:
     return u, (half[:, None] * w).ravel() * normal_density(u)
 
 
-def _u_edges(kind: Kind, cell: Cell, probe: Probe, x: Array, panels: int) -> Array:
-    a_u, a_p, tau, _ = unpack(x)
+def _u_edges(kind: Kind, cell: Cell, probe: ProbeFit, x: Array, panels: int) -> Array:
+    state = State.unpack(x)
     places, widths = link_rises(kind, cell)
     lean = jnp.maximum(jnp.abs(cell.rho), FLAT)
     rise_at = jnp.where(cell.rho < 0, -1.0, 1.0) * places / lean
     rise = jnp.sqrt(widths**2 + 1 - cell.rho**2) / lean
-    bend = jnp.hypot(1.0, jnp.hypot(a_p, tau)) / jnp.maximum(jnp.abs(a_u), FLAT)
-    own = jnp.stack([-jnp.ones(()), jnp.zeros(())]) * probe.kappa / probe.sigma
-    own_width = jnp.full(2, (1 + jnp.log1p(probe.kappa)) / probe.sigma)
+    bend = jnp.hypot(1.0, state.spread) / jnp.maximum(jnp.abs(state.along), FLAT)
+    own = jnp.stack([-jnp.ones(()), jnp.zeros(())]) * probe.step / probe.sigma
+    own_width = jnp.full(2, (1 + jnp.log1p(probe.step)) / probe.sigma)
     centres = jnp.concatenate([rise_at, jnp.zeros(2), own])
     return graded(
         centres, jnp.concatenate([rise, jnp.stack([bend, 0.5 + 0 * bend]), own_width]), panels
@@ -126,15 +126,14 @@ def _xi_edges(
 ) -> Array:
     """Panel edges in xi for every row, shape (rows, panels + 1)."""
     u, omega, own = (part[:, None] for part in rows)
-    a_u, a_p, tau, kappa = unpack(x)
-    s = jnp.hypot(a_p, tau)
-    perp = jnp.sqrt(jnp.maximum(1 - cell.rho**2, 0.0))
+    state = State.unpack(x)
+    a_p, kappa, s, perp = state.across, state.step, state.spread, across_share(cell.rho)
     places, widths = link_rises(kind, cell)
     lean = jnp.maximum(perp * jnp.abs(a_p) / s, FLAT)
     rise_at = jnp.where(a_p < 0, -1.0, 1.0) * (places - cell.rho * u) / lean
-    rise = jnp.hypot(widths, perp * tau / s) / lean
+    rise = jnp.hypot(widths, perp * state.noise / s) / lean
     steps = kappa * omega * jnp.array([0.0, -1.0])
-    bend_at = (steps - a_u * u - x[4] * own) / s
+    bend_at = (steps - state.along * u - state.shift * own) / s
     bend = (1 + jnp.log1p(kappa * jnp.max(cell.omega[i]))) / s
     centres = jnp.concatenate([rise_at, bend_at], axis=1)
     return graded(centres, jnp.concatenate([rise, jnp.full(2, bend)]), nodes.x // PANEL_NODES)

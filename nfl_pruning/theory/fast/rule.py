@@ -1,9 +1,7 @@
-"""The selections that the compiled solver knows: two bands of a monotone order, as arrays.
+"""The selections that the compiled solver knows: bands of a monotone order, as arrays.
 
-A score that orders samples by y u (label-aware) or by |u| (label-agnostic) and a protocol that
-keeps the first ``exploit * keep_fraction`` for certain and explores the rest give a keep
-probability and a weight that are constant between one or two edges in u. Threshold pruning is
-exploit = 1, random pruning exploit = 0.
+A score that orders samples by y u (label-aware) or by |u| (label-agnostic) and a selection by
+ranks give a keep probability and a weight that are constant between edges in u.
 """
 
 from __future__ import annotations
@@ -17,13 +15,14 @@ import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import ndtri
 
+from nfl_pruning.numerics.arrays import library_of
 from nfl_pruning.numerics.quadrature import normal_density
 from nfl_pruning.numerics.root import implicit
 from nfl_pruning.theory.fast.cell import Cell, Kind, label_probability
 from nfl_pruning.theory.fast.geometry import REACH, alone
-from nfl_pruning.theory.fast.memory import Probe, margin_of_widest, margin_to_u
 from nfl_pruning.theory.fast.mesh import Mesh
 from nfl_pruning.theory.fast.table import table
+from nfl_pruning.theory.probe_fit import ProbeFit
 
 BISECTIONS = 48
 
@@ -32,36 +31,25 @@ class Setting(NamedTuple):
     """One problem's numbers, float64 scalars (or with batch axes under ``vmap``).
 
     Attributes:
-        samples_per_feature, ridge, keep_fraction: as in ``Problem``.
+        samples_per_feature, ridge: as in ``Problem``.
         signal: teacher margin per unit of z.
         alignment: the probe's cosine to the teacher.
-        exploit: share of the budget kept by score: 1 for threshold, 0 for random pruning.
-        exponent: explored samples weigh the inverse of their keep probability to this power.
         pilot_samples: samples per feature that a pilot probe is fitted on.
         probe_ridge: penalty of a pilot or in-sample probe.
         hardest: 1 where small values of the order come first, 0 where large ones do.
+        share, keep, weight: of the selection's bands, first priority first, shape (bands,).
     """
 
     samples_per_feature: Any
     ridge: Any
-    keep_fraction: Any
     signal: Any
     alignment: Any
-    exploit: Any
-    exponent: Any
     pilot_samples: Any
     probe_ridge: Any
     hardest: Any
-
-
-def _bands(setting: Setting) -> tuple[Array, Array, Array]:
-    """Share of the first band, keep probability and weight in the second."""
-    share = setting.exploit * setting.keep_fraction
-    rest = jnp.maximum(1 - share, 1e-300)
-    explored = (1 - setting.exploit) * setting.keep_fraction / rest
-    kept = explored > 0
-    weight = jnp.where(kept, jnp.where(kept, explored, 1.0) ** -setting.exponent, 1.0)
-    return share, explored, weight
+    share: Any
+    keep: Any
+    weight: Any
 
 
 @dataclass(frozen=True)
@@ -71,9 +59,9 @@ class Rule:
     Attributes:
         aware: whether the order is by the label's margin y h, rather than by |h|.
         probe: ``"fixed"``, ``"pilot"`` or ``"in-sample"``.
-        kept: for each band between the edges in u, whether any of its samples are kept; in-sample
-            probes spend no nodes on the others. None: all, which derivatives in the exploited share
-            need.
+        kept: for each interval between the edges in u, whether any of its samples are kept;
+            in-sample probes spend no nodes on the others. None: all, which derivatives in numbers
+            of the selection need.
     """
 
     aware: bool
@@ -81,13 +69,15 @@ class Rule:
     kept: tuple[bool, ...] | None = None
 
 
-def first_bands(aware: bool, *, hardest: bool) -> tuple[bool, ...]:
-    """Which of the bands between the edges in u come first in the order."""
-    return (hardest, not hardest) if aware else (not hardest, hardest, not hardest)
+def between_edges(aware: bool, values: Any) -> Any:
+    """From bands by increasing y u or |u| to the intervals between edges in u, last axis."""
+    return (
+        values if aware else library_of(values).concatenate([values[..., :0:-1], values], axis=-1)
+    )
 
 
-def two_bands(
-    kind: Kind, setting: Setting, rule: Rule, *, count: int, probe: Probe | None = None
+def banded_cell(
+    kind: Kind, setting: Setting, rule: Rule, *, count: int, probe: ProbeFit | None = None
 ) -> Cell:
     """The problem as arrays; differentiable in every number.
 
@@ -98,49 +88,52 @@ def two_bands(
         count: nodes of the integrals that locate thresholds.
         probe: the fit of a probe that has seen the samples, whose training margins are ranked.
     """
-    share, explored, weight = _bands(setting)
-    low = setting.hardest > 0.5  # the inner band comes first
-    inner = jnp.where(low, share, 1 - share)
+    low = setting.hardest > 0.5  # small values of the order come first
+    first = jnp.cumsum(setting.share)[:-1]
+    below = jnp.where(low, first, 1 - first[::-1])  # shares of small values up to each edge
     if rule.aware:
-        edges = _signed_quantile(kind, setting, inner, count)[None]
+        edges = [_signed_quantile(kind, setting, share, count) for share in below]
     else:
-        edges = _interval(kind, setting, inner, count=count, probe=probe)
-    ends = (jnp.array(first_bands(rule.aware, hardest=end)) for end in (True, False))
-    first = jnp.where(low, *ends)
-    rows = len(kind.labels)
+        pairs = [_interval(kind, setting, share, count=count, probe=probe) for share in below]
+        edges = [*(pair[0] for pair in pairs[::-1]), *(pair[1] for pair in pairs)]
+    weight = jnp.where(setting.keep > 0, setting.weight, 1.0)
+
+    def rows(values: Array) -> Array:
+        ordered = jnp.where(low, values, values[::-1])
+        return jnp.tile(between_edges(rule.aware, ordered), (len(kind.labels), 1))
+
     return Cell(
         setting.samples_per_feature,
         setting.ridge,
         setting.alignment,
         setting.signal,
-        jnp.tile(edges, (rows, 1)),
-        jnp.tile(jnp.where(first, 1.0, explored), (rows, 1)),
-        jnp.tile(jnp.where(first, 1.0, weight), (rows, 1)),
+        jnp.tile(jnp.stack(edges), (len(kind.labels), 1)),
+        rows(setting.keep),
+        rows(weight),
     )
 
 
 def _interval(
-    kind: Kind, setting: Setting, share: Array, *, count: int, probe: Probe | None
+    kind: Kind, setting: Setting, share: Array, *, count: int, probe: ProbeFit | None
 ) -> Array:
     """The edges in u of the margins of least size that have a given share, shape (2,)."""
     if probe is None:
         size = ndtri(jnp.clip(0.5 + 0.5 * share, 0.5, 1 - 1e-16))
         return jnp.stack([-1.0, 1.0]) * jnp.minimum(size, REACH)
 
-    def edges(c: Array, probe: Probe) -> Array:
-        return jnp.clip(margin_to_u(probe, jnp.stack([-c, c])), -REACH, REACH)
+    def edges(c: Array, probe: ProbeFit) -> Array:
+        return jnp.clip(probe.leave_one_out(jnp.stack([-c, c])), -REACH, REACH)
 
-    def inside(c: Array, setting: Setting, probe: Probe) -> Array:
+    def inside(c: Array, setting: Setting, probe: ProbeFit) -> Array:
         low, high = edges(c, probe)
         return _below(kind, setting, high, count) - _below(kind, setting, low, count)
 
-    frozen, memory = jax.lax.stop_gradient((setting, probe))
-    widest = margin_of_widest(memory)
-    c = _bisect(lambda c: inside(c, frozen, memory), share, (jnp.zeros(()), widest))
+    frozen, held = jax.lax.stop_gradient((setting, probe))
+    c = _bisect(lambda c: inside(c, frozen, held), share, (jnp.zeros(()), held.widest))
     slope = jnp.sum(
-        jax.jvp(lambda c: edges(c, memory), (c,), (jnp.ones(()),))[1]
+        jax.jvp(lambda c: edges(c, held), (c,), (jnp.ones(()),))[1]
         * jnp.stack([-1.0, 1.0])
-        * jnp.stack([_signed_density(kind, frozen, edge, count) for edge in edges(c, memory)])
+        * jnp.stack([_signed_density(kind, frozen, edge, count) for edge in edges(c, held)])
     )
     c = _moving(c, slope, lambda c: inside(c, setting, probe) - share)
     return edges(c, probe)

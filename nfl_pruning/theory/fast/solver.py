@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from nfl_pruning.numerics.root import Evaluate, Found, implicit
+from nfl_pruning.theory.closing import Linear, isotropic
 from nfl_pruning.theory.fast.cell import Cell, Kind
 from nfl_pruning.theory.fast.equations import (
     Integral,
@@ -21,6 +22,7 @@ from nfl_pruning.theory.fast.equations import (
 from nfl_pruning.theory.fast.mesh import Nodes, build_mesh
 from nfl_pruning.theory.fast.path import Reached, easy_ridge, follow, root
 from nfl_pruning.theory.fast.table import Bands
+from nfl_pruning.theory.state import Moments, across_share
 
 COARSE, FEW = Nodes(48, 48), Nodes(24, 24)
 
@@ -44,22 +46,16 @@ class Answer(NamedTuple):
 
 def start(kind: Kind, cell: Cell, law: Bands) -> Array:
     """The fit linearised at theta = 0, exact for a large ridge; shape (4,)."""
-    pull = 0.5 if kind.loss.name == "logistic" else 1.0
-    kept = kept_weight(cell, law)
-    square = jnp.sum(cell.keep * cell.omega**2 * law.mass)
-    lean = jnp.sum(cell.keep * cell.omega * law.u)
-    grip = cell.ridge + pull**2 * kept
-    kappa = 1 / (cell.delta * grip)
-    tau = jnp.sqrt(cell.delta * square) * kappa * pull
-    side = 0.3 * pull * kept * jnp.sqrt(1 - jnp.minimum(cell.rho**2, 1.0)) / grip
-    return jnp.stack(
-        [
-            jnp.clip(pull * lean / grip, -3, 3),
-            jnp.minimum(side, 1.0),
-            jnp.log(tau),
-            jnp.log(kappa),
-        ]
+    slope, kept = kind.loss.slope_at_zero, kept_weight(cell, law)
+    at_zero = Moments(
+        -slope * jnp.sum(cell.keep * cell.omega * law.u),
+        -0.3 * slope * kept * across_share(cell.rho),
+        jnp.zeros(()),
+        slope**2 * jnp.sum(cell.keep * cell.omega**2 * law.mass),
+        jnp.zeros(()),
     )
+    linear = Linear(cell.delta, cell.ridge, slope**2 * kept, cell.rho, at_zero)
+    return isotropic(cell.delta, None).start(linear).pack()
 
 
 def remeshed(make: Callable[[Array, Nodes], Evaluate], first: Reached, nodes: Nodes) -> Found:
