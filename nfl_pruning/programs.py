@@ -7,6 +7,7 @@ and takes the process down. Simulations of many different problems get there.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,27 +16,40 @@ import numpy as np
 
 MAPS = Path("/proc/self/maps")
 LIMIT = Path("/proc/sys/vm/max_map_count")
-SHARE = 0.5
+SHARE, WARN_SHARE = 0.5, 0.8
+
+
+def share_in_use() -> float:
+    """Share of the allowed memory maps in use; 0 where the system does not tell."""
+    try:
+        return MAPS.read_bytes().count(b"\n") / int(LIMIT.read_text())
+    except (OSError, ValueError):
+        return 0.0
 
 
 def release_programs(share: float = SHARE) -> bool:
     """Drop JAX's compiled programs if more than ``share`` of the allowed maps are in use.
 
-    What is needed again is compiled again; no number changes. Does nothing where the system does
-    not tell (other systems than Linux).
+    For long-running drivers, which own their process: the programs of everybody in it are dropped.
+    What is needed again is compiled again; no number changes.
 
     Returns:
         Whether programs were dropped.
     """
-    try:
-        allowed = int(LIMIT.read_text())
-        used = MAPS.read_bytes().count(b"\n")
-    except (OSError, ValueError):
-        return False
-    if used <= share * allowed:
+    if share_in_use() <= share:
         return False
     jax.clear_caches()
     return True
+
+
+def warn_of_many_programs() -> None:
+    """Say how to go on, before a process runs out of memory maps."""
+    if share_in_use() > WARN_SHARE:
+        warnings.warn(
+            "Compiled programs use most of the memory maps that the system allows this process; "
+            "jax.clear_caches() between problems of different shapes frees them.",
+            stacklevel=3,
+        )
 
 
 def elementwise(function: Callable[[np.ndarray], jax.Array], values: np.ndarray) -> np.ndarray:

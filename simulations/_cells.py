@@ -12,6 +12,7 @@ import numpy as np
 
 from nfl_pruning import Problem, Student, Teacher, make_selection, simulate, solve
 from nfl_pruning.probes import FixedProbe
+from nfl_pruning.programs import release_programs
 from nfl_pruning.records import RecordStore
 from nfl_pruning.scores import SCORES
 
@@ -98,6 +99,7 @@ def run_jobs(
         try:
             for finished in as_completed(running):
                 finished.result()
+                release_programs()
                 done += 1
                 progress(done, len(jobs))
         except BaseException:

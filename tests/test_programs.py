@@ -1,7 +1,8 @@
 import jax
 import jax.numpy as jnp
+import pytest
 
-from nfl_pruning import programs
+from nfl_pruning import Problem, programs, simulate, sweep
 
 
 def maps_in_use():
@@ -22,3 +23,15 @@ def test_programs_are_dropped_past_the_share_and_only_then():
 def test_a_system_that_does_not_tell_is_left_alone(monkeypatch, tmp_path):
     monkeypatch.setattr(programs, "MAPS", tmp_path / "absent")
     assert not programs.release_programs(share=0.0)
+
+
+def test_library_calls_leave_the_callers_programs_alone(monkeypatch):
+    def refuse():
+        raise AssertionError("dropped the caller's programs")
+
+    monkeypatch.setattr(jax, "clear_caches", refuse)
+    monkeypatch.setattr(programs, "share_in_use", lambda: 0.99)
+    problem = Problem(samples_per_feature=3, keep_fraction=0.5, probe="fixed:0.8")
+    with pytest.warns(UserWarning, match="memory maps"):
+        simulate(problem, n_features=8, n_trials=2, seed=0)
+    sweep(problem, keep_fraction=[0.5])

@@ -106,12 +106,15 @@ def command(
     how = _how(law, memory, until_se, records)
     if covariance is None:
         _announce(cases, {"law": law, "memory": memory})
+    from nfl_pruning.programs import release_programs
+
     simulate, solve = _faces(covariance, how)
     found, solved, done = [], {}, 0
     with progress(sum(size["n_trials"] for *_, size in cases), "trials") as advance:
         for point, problem, size in cases:
             simulation = simulate(problem, **size, progress=_shifted(advance, done))
             done += size["n_trials"]
+            release_programs()
             if problem not in solved:
                 solved[problem] = solve(problem)
             found.append((point | size, simulation, solved[problem]))

@@ -25,7 +25,7 @@ from nfl_pruning.montecarlo.runner import (
 from nfl_pruning.montecarlo.statistics import Until, check_until, looks
 from nfl_pruning.montecarlo.trials import Layout, Outcome, Table, empty_table, explicit_trial
 from nfl_pruning.problem import Problem
-from nfl_pruning.programs import release_programs
+from nfl_pruning.programs import warn_of_many_programs
 from nfl_pruning.records import RecordStore, code_hash, source_hash
 from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number, check_seed
 
@@ -75,7 +75,7 @@ def simulate(
     n_trials = check_integer("n_trials", n_trials, 1)
     check_number("tolerance", tolerance, "(0, 1]")
     until = check_until(until)
-    release_programs()
+    warn_of_many_programs()
     job, law = make_job(problem, n_features=n_features, seed=seed, law=law)
     devices = len(jax.devices() if split == "rows" else jax.local_devices())
     run = plan_run(

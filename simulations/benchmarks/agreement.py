@@ -31,6 +31,7 @@ from nfl_pruning import SCORES, FixedProbe, Problem, Status, Teacher, make_selec
 from nfl_pruning.cli.cache import use_compilation_cache
 from nfl_pruning.cli.output import progress
 from nfl_pruning.links import parse_link
+from nfl_pruning.programs import release_programs
 from nfl_pruning.records import RecordStore, provenance, to_json
 from nfl_pruning.theory.sweep import solve_many
 
@@ -95,6 +96,7 @@ def compute(run: Run) -> dict[str, Any]:
     start = time.process_time()
     config = config_of(run)
     sizes = {key: config[key] for key in ("n_features", "n_trials", "seed", "tolerance")}
+    release_programs()
     found = simulate(problem_of(run.problem), **sizes)
     means = {
         name: {"mean": found.mean(name), "standard_error": found.standard_error(name)}

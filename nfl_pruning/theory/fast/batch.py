@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nfl_pruning.programs import release_programs
 from nfl_pruning.theory.fast.cell import Kind
 from nfl_pruning.theory.fast.limit import Limit, Unknowns, limit
 from nfl_pruning.theory.fast.mesh import Nodes
@@ -119,7 +118,6 @@ def run_batch(
         settings: numpy arrays of shape (problems,) or (problems, bands).
         progress: called with the number of problems that were finished since its last call.
     """
-    release_programs()
     platform = jax.default_backend()
     count, bands = settings.share.shape
     values: np.ndarray | None = None
