@@ -12,16 +12,20 @@ with standard deviation 2K, K following the Kolmogorov distribution.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.scipy.special import ndtr
+from jax.scipy.special import expit
 from jax.typing import ArrayLike
+from scipy.special import ndtr as host_ndtr
 
+from nfl_pruning.numerics.quadrature import normal_cdf, normal_density
 from nfl_pruning.registry import Registry
 from nfl_pruning.validation import (
     InvalidArgumentError,
@@ -29,6 +33,9 @@ from nfl_pruning.validation import (
     check_number,
     format_number,
 )
+
+SHARP = 1e-9  # width that stands for a sharp step where a slope is asked for
+FEW_STEPS = 4  # so many are summed one by one, more in a loop
 
 
 class Steps(NamedTuple):
@@ -44,8 +51,14 @@ class Steps(NamedTuple):
 class Link:
     """P(y = 1 | teacher margin); the margin is ``signal * <x, teacher direction>``.
 
-    ``scale_free`` links do not look at the size of the margin: the signal is then irrelevant.
-    ``clean`` is the link whose labels a link with flips turns round with probability ``flip``.
+    Attributes:
+        name: public name.
+        steps: the link as a sum of smoothed steps.
+        scale_free: whether the size of the margin does not matter: the signal is then irrelevant.
+        clean: the link whose labels a link with flips turns round with probability ``flip``.
+        closed_form: the same function of the margin without the sum, where there is one; it keeps
+            relative precision in its lower tail.
+        one_rise: place and width of the one rise that all steps together make, or None.
     """
 
     name: str
@@ -53,31 +66,34 @@ class Link:
     scale_free: bool = False
     clean: Link | None = None
     flip: float = 0.0
+    closed_form: Callable[[Array], Array] | None = field(default=None, repr=False)
+    one_rise: tuple[float, float] | None = None
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Links go to other processes by their text form: a function has no other."""
+        if self.name in LINKS and LINKS[self.name] is self:
+            return parse_link, (self.name,)
+        return super().__reduce_ex__(protocol)
 
     def __call__(self, margin: ArrayLike) -> Array:
         """P(y = 1 | margin), elementwise and in the dtype of ``margin``."""
         margin = jnp.asarray(margin)
         if self.clean is not None:
             return self.flip + (1 - 2 * self.flip) * self.clean(margin)
-        if self.name == "logistic":  # the same function, without the sum over steps
-            return 0.5 * (1.0 + jnp.tanh(0.5 * margin))
-        total = jnp.full(margin.shape, self.steps.base, margin.dtype)
-        for location, width, jump in zip(*self.steps[1:], strict=True):
-            edge = margin - location
-            rise = ndtr(edge / width) if width > 0 else (edge > 0).astype(margin.dtype)
-            total = total + jump * rise
-        return total
+        if self.closed_form is not None:  # the same function, without the sum over steps
+            return self.closed_form(margin)
+        return smoothed_steps(self.steps, margin, 0.0)[0].astype(margin.dtype)
 
     @property
     def rises(self) -> tuple[tuple[float, float], ...]:
         """Where the link rises and how broadly: (location, width) in the teacher margin.
 
-        The logistic link has one rise, although it is a sum of many steps at one place.
+        A link whose steps are many at one place, as the logistic one, has one rise.
         """
         if self.clean is not None:
             return self.clean.rises
-        if self.name == "logistic":
-            return ((0.0, 1.0),)
+        if self.one_rise is not None:
+            return (self.one_rise,)
         return tuple(zip(self.steps.locations, self.steps.widths, strict=True))
 
     @cached_property
@@ -87,6 +103,48 @@ class Link:
         forward = sorted(zip(locations, widths, jumps, strict=True))
         mirrored = sorted((0.0 - t, w, j) for t, w, j in zip(locations, widths, jumps, strict=True))
         return np.allclose(forward, mirrored) and bool(np.isclose(2 * base + sum(jumps), 1.0))
+
+
+def smoothed_steps(steps: Any, mean: Any, noise: Any) -> tuple[Any, Any]:
+    """E[link(mean + noise * eta)], eta standard normal, and its derivative in the mean.
+
+    The one place where a link is smoothed; ``limits`` has a table for many means at one noise.
+
+    Args:
+        steps: a link's :class:`Steps`, its entries numbers or arrays of shape (steps,).
+        mean: of the teacher margin, any shape; numpy for numpy, else JAX.
+        noise: its standard deviation, >= 0, broadcasts with ``mean``.
+
+    Returns:
+        Probability and slope, of the common shape; the slope at a sharp step without noise is that
+        of a step of width 1e-9.
+    """
+    base, locations, widths, jumps = steps
+    if isinstance(mean, np.ndarray):
+        spread = np.hypot(np.asarray(widths), np.asarray(noise)[..., None])
+        edge = mean[..., None] - np.asarray(locations)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            x = np.where(spread > 0, edge / spread, np.where(edge > 0, np.inf, -np.inf))
+        density = np.exp(-0.5 * x**2) / (np.sqrt(2 * np.pi) * np.maximum(spread, SHARP))
+        return base + host_ndtr(x) @ np.asarray(jumps), density @ np.asarray(jumps)
+    mean, noise = jnp.asarray(mean), jnp.asarray(noise)
+    shape = jnp.broadcast_shapes(mean.shape, noise.shape)
+
+    def add(total, step):
+        location, width, jump = step
+        spread, edge = jnp.sqrt(width**2 + noise**2 + SHARP**2), mean - location
+        sharp = (width == 0) & (noise == 0)
+        rise = jnp.where(sharp, (edge > 0).astype(mean.dtype), normal_cdf(edge / spread))
+        slope = normal_density(edge / spread) / spread
+        return (total[0] + jump * rise, total[1] + jump * slope), None
+
+    total = jnp.full(shape, base, mean.dtype), jnp.zeros(shape, mean.dtype)
+    rows = tuple(jnp.asarray(part, mean.dtype) for part in (locations, widths, jumps))
+    if isinstance(locations, tuple) and len(locations) <= FEW_STEPS:
+        for row in zip(*rows, strict=True):
+            total, _ = add(total, row)
+        return total
+    return jax.lax.scan(add, total, rows)[0]
 
 
 def kolmogorov_nodes() -> tuple[np.ndarray, np.ndarray]:
@@ -107,10 +165,17 @@ def kolmogorov_nodes() -> tuple[np.ndarray, np.ndarray]:
     return k, weights / weights.sum()
 
 
+def _logistic_form(margin: Array) -> Array:
+    """The logistic function; in single precision by tanh, which is quicker and exact enough."""
+    if margin.dtype == jnp.float64:
+        return expit(margin)
+    return 0.5 * (1.0 + jnp.tanh(0.5 * margin))
+
+
 def _logistic() -> Link:
     k, weights = kolmogorov_nodes()
     steps = Steps(0.0, (0.0,) * len(k), tuple((2 * k).tolist()), tuple(weights.tolist()))
-    return Link("logistic", steps)
+    return Link("logistic", steps, closed_form=_logistic_form, one_rise=(0.0, 1.0))
 
 
 def piecewise_constant(breaks: list[float], values: list[float]) -> Link:

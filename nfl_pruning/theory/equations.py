@@ -14,13 +14,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from nfl_pruning.links import Steps, smoothed_steps
 from nfl_pruning.losses import Loss
-from nfl_pruning.numerics.quadrature import normal_cdf, normal_density
 from nfl_pruning.numerics.root import with_jacobian
 from nfl_pruning.theory.closing import Terms
 from nfl_pruning.theory.state import Moments, State, across_share
-
-TINY_WIDTH = 1e-9
 
 
 class LabelTerms(NamedTuple):
@@ -28,16 +26,13 @@ class LabelTerms(NamedTuple):
 
     Attributes:
         rho: probe's cosine to the teacher. scale: teacher margin per unit of z.
-        base, locations, widths, jumps: the link's steps in the teacher margin, shape (steps,).
+        steps: the link's, in the teacher margin; its entries are arrays of shape (steps,).
         labels: labels that are summed over, shape (labels,): (1, -1), or (1,) when folded.
     """
 
     rho: Array
     scale: Array
-    base: Array
-    locations: Array
-    widths: Array
-    jumps: Array
+    steps: Steps
     labels: Array
 
 
@@ -65,16 +60,8 @@ def smoothed_label(state: State, terms: LabelTerms, rows: Rows) -> tuple[Array, 
     perp = terms.scale * across_share(terms.rho)
     centre = terms.scale * terms.rho * rows.u[:, None] + perp * (state.across / s) * rows.xi
     noise = perp * state.noise / s
-
-    def add(total, step):
-        location, width, jump = step
-        spread = jnp.sqrt(width**2 + noise**2 + TINY_WIDTH**2)
-        edge = (centre - location) / spread
-        rise, slope = normal_cdf(edge), normal_density(edge)
-        return (total[0] + jump * rise, total[1] + jump * (noise / spread) * slope), None
-
-    start = (jnp.full_like(centre, terms.base), jnp.zeros_like(centre))
-    return jax.lax.scan(add, start, (terms.locations, terms.widths, terms.jumps))[0]
+    positive, slope = smoothed_steps(terms.steps, centre, noise)
+    return positive, noise * slope
 
 
 def from_line(state: State, u: Array, xi: Array, eta: Array, square: Array, shared: Array):

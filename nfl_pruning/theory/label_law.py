@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr
 
+from nfl_pruning.links import smoothed_steps
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE, gauss_legendre
 from nfl_pruning.problem import Teacher
 
@@ -55,13 +55,8 @@ class LabelLaw:
 
     def probability(self, label: int, u: np.ndarray) -> np.ndarray:
         """P(y = label | u), shape of u."""
-        u = np.asarray(u, float)[..., None]
-        locations, widths, jumps = (np.asarray(part) for part in self._steps[1:])
-        spread = np.hypot(widths, self._noise)
-        edge = self._slope * u - locations
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rise = np.where(spread > 0, ndtr(edge / spread), edge > 0)
-        positive = self._steps.base + rise @ jumps
+        margin = np.asarray(self._slope * np.asarray(u, float))
+        positive = smoothed_steps(self._steps, margin, self._noise)[0]
         return positive if label == 1 else 1 - positive
 
     def density(self, label: int, u: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -64,8 +65,14 @@ def link_layers(problem: Problem) -> Layers:
 def label_terms(problem: Problem, law: KeepLaw, labels: tuple[int, ...]) -> LabelTerms:
     """What the moments need of a problem's label law, as float64 JAX arrays."""
     teacher = problem.teacher
-    values = (law.label_law.alignment, teacher.scale, *teacher.link.steps, labels)
-    return LabelTerms(*(jnp.asarray(value, jnp.float64) for value in values))
+    values = law.label_law.alignment, teacher.scale, teacher.link.steps, labels
+    double = lambda value: jnp.asarray(value, jnp.float64)  # noqa: E731
+    return LabelTerms(*jax.tree.map(double, values, is_leaf=_is_row))
+
+
+def _is_row(value: object) -> bool:
+    """Whether a tuple is a row of numbers, which becomes one array."""
+    return isinstance(value, tuple) and all(isinstance(entry, float | int) for entry in value)
 
 
 def kept_intervals(law: KeepLaw, n_labels: int) -> list[tuple[float, float]]:

@@ -17,32 +17,24 @@ from jax.typing import ArrayLike
 from scipy.special import ndtr as scipy_ndtr
 from scipy.special import owens_t
 
-from nfl_pruning.links import Link, Steps
+from nfl_pruning.links import Link, Steps, smoothed_steps
 from nfl_pruning.losses import LOSSES, Loss
 from nfl_pruning.numerics.quadrature import (
     graded_edges,
     merge_edges,
-    normal_cdf,
     normal_density,
     panel_nodes,
 )
 from nfl_pruning.problem import Teacher
+from nfl_pruning.theory.state import across_share
 
 TINY_WIDTH = 1e-9  # stands for an exact step in mesh grading and divisions
 
 
 def positive_probability(steps: Steps, scale: ArrayLike, cosine: Array, w: Array) -> Array:
     """P(y = 1 | w) for the student's standardised margin w; shapes broadcast."""
-    noise = scale * jnp.sqrt(jnp.maximum(1 - cosine**2, 0.0))
-    centre = scale * cosine * w
-
-    def add(total, step):
-        location, width, jump = step
-        spread = jnp.maximum(jnp.sqrt(width**2 + noise**2), TINY_WIDTH)
-        return total + jump * normal_cdf((centre - location) / spread), None
-
-    rows = tuple(jnp.asarray(part, centre.dtype) for part in steps[1:])
-    return jax.lax.scan(add, jnp.full_like(centre, steps.base), rows)[0]
+    noise = scale * across_share(cosine)
+    return smoothed_steps(steps, scale * cosine * w, noise)[0]
 
 
 def zero_one_error(teacher: Teacher, cosine: ArrayLike) -> np.ndarray:

@@ -10,13 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import expit
 
 from nfl_pruning.links import Link
 from nfl_pruning.losses import Loss
-from nfl_pruning.numerics.quadrature import normal_cdf
 
 
 class Cell(NamedTuple):
@@ -65,18 +62,5 @@ class Kind:
 def label_probability(kind: Kind, label: int, margin: Array) -> Array:
     """P(label | folded teacher margin), times two where the label stands for both."""
     fold = 2.0 if len(kind.labels) == 1 else 1.0
-    positive = _positive(kind.link, label * margin)
+    positive = kind.link(label * margin)
     return fold * (positive if label > 0 else 1 - positive)
-
-
-def _positive(link: Link, margin: Array) -> Array:
-    """The link, in a form that keeps relative precision in its lower tail."""
-    if link.clean is not None:
-        return link.flip + (1 - 2 * link.flip) * _positive(link.clean, margin)
-    if link.name == "logistic":
-        return expit(margin)
-    total = jnp.full(margin.shape, link.steps.base, margin.dtype)
-    for location, width, jump in zip(*link.steps[1:], strict=True):
-        edge = margin - location
-        total = total + jump * (normal_cdf(edge / width) if width > 0 else edge > 0)
-    return total
