@@ -84,7 +84,7 @@ STATEMENT = Statement(
         "proportional limit, n / d = 3 (label-aware: 6), logistic link of signal 2",
         "ridge-logistic probe and fit",
     ),
-    source="The matrix-valued state evolution is derived in docs/theory.md.",
+    source="The matrix-valued state evolution is derived in docs/equations.md.",
     why="Training pulls margins towards the labels, and the two fits share their noise.",
     measure=measure,
 )

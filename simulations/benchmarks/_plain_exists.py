@@ -1,4 +1,4 @@
-"""Whether kept samples are separable, by plain means; docs/theory.md has the criterion."""
+"""Whether kept samples are separable, by plain means; docs/equations.md has the criterion."""
 
 # scipy's stubs are looser than its results.
 # pyright: reportAttributeAccessIssue=false

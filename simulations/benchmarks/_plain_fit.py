@@ -151,7 +151,7 @@ def fresh_equations(task: Task, probe: Probe, grid: Grid, x: np.ndarray) -> np.n
 
 
 def shared_equations(task: Task, probe: Probe, grid: Grid, x: np.ndarray) -> np.ndarray:
-    """For a probe fitted on the same samples, in matrices (see docs/theory.md)."""
+    """For a probe fitted on the same samples, in matrices (see docs/equations.md)."""
     delta, ridge = task.delta, task.ridge
     a_u, a_p, tau, kappa, chi = x[0], x[1], np.exp(x[2]), np.exp(x[3]), x[4]
     found = means(task, probe, grid, x)
