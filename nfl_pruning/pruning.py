@@ -32,6 +32,12 @@ from nfl_pruning.validation import (
     check_seed,
 )
 
+HARD_RULES = (
+    "On Fashion-MNIST, keeping only the hardest 30 % or less lost up to 67 points of accuracy to "
+    "random pruning (docs/networks.md); nfl-pruning compare measures a rule on your own data."
+)
+HARD_SHARE = 0.3  # that sentence is about keep fractions up to this one
+
 
 @dataclass(frozen=True)
 class Pruned:
@@ -111,7 +117,7 @@ def prune(
     score: str | Score = "el2n",
     keep: str = "hardest",
     keep_fraction: float = 0.3,
-    selection: str | Selection = "threshold",
+    selection: str | Selection = "exact",
     exploit: float = 0.5,
     probe: DataProbe | str = "pilot",
     scores: np.ndarray | None = None,
@@ -127,7 +133,8 @@ def prune(
         score: registered name or score; ignored by protocols that do not use one.
         keep: ``"hardest"`` or ``"easiest"``.
         keep_fraction: share to keep, in (0, 1].
-        selection: protocol, as text or object.
+        selection: protocol, as text or object; exact calibration by default, since hard rules can
+            lose much (see ``HARD_RULES``).
         exploit: exploitation share of calibrated protocols, in [0, 1].
         probe: the model that scores; ignored when ``scores`` are given or the rule needs none.
         scores: n difficulty scores computed elsewhere, larger = harder, in place of a probe.
@@ -199,7 +206,7 @@ def prune(
         },
         class_counts=counts,
         seconds={"scoring": scoring, "selecting": selecting},
-        warnings=_warnings(scored, counts),
+        warnings=_warnings(scored, counts, hard=_is_hard(rule, keep, keep_fraction)),
     )
 
 
@@ -269,8 +276,16 @@ def _describe_scores(ranking: Score, probe: DataProbe) -> dict[str, Any]:
     }
 
 
-def _warnings(scored: Scored, class_counts: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
-    found = []
+def _is_hard(rule: Selection, keep: str, keep_fraction: float) -> bool:
+    """Whether the rule keeps a hard end alone, unweighted, at a fraction where that lost much."""
+    alone = rule.name in ("threshold", "window") or getattr(rule, "exploit", 0.0) == 1
+    return alone and keep == "hardest" and keep_fraction <= HARD_SHARE
+
+
+def _warnings(
+    scored: Scored, class_counts: Mapping[str, tuple[int, int]], *, hard: bool
+) -> tuple[str, ...]:
+    found = [HARD_RULES] if hard else []
     if not scored.converged:
         found.append("The probe's fit did not reach its tolerance; scores may be rough.")
     gone = [name for name, (total, kept) in class_counts.items() if total and not kept]

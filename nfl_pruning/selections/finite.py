@@ -58,12 +58,14 @@ def realised_counts(strata: tuple[Stratum, ...], n_samples: int) -> tuple[Counts
         InvalidArgumentError: nothing would be kept, or a band to explore would yield no sample.
     """
     counts, edge, kept_edge, share, kept_share = [], 0, 0, 0.0, 0.0
+    wanted = _round(n_samples * sum(s.share * s.keep_probability for s in strata))
     for stratum in strata:
         share += stratum.share
         kept_share += stratum.share * stratum.keep_probability
         size = min(_round(share * n_samples), n_samples) - edge
         kept = min(max(_round(kept_share * n_samples) - kept_edge, 0), size)
-        if kept == 0 and size and stratum.keep_probability and stratum.weight_exponent:
+        to_explore = stratum.keep_probability and stratum.weight_exponent
+        if kept == 0 and size and to_explore and wanted:
             raise InvalidArgumentError(
                 f"no sample is left to explore: {kept_share * n_samples:.3g} of {n_samples} "
                 "samples are kept; lower exploit or raise keep_fraction."
