@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import operator
 import os
+import tempfile
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -95,6 +97,34 @@ def check_folder(name: str, place: str | os.PathLike[str]) -> Path:
     if not there.is_dir():
         raise InvalidArgumentError(f"{name} must be a folder; {str(there)!r} is a file.")
     return path
+
+
+def check_writable(name: str, folder: Path) -> None:
+    """Raise unless files can be made in a folder, or in the one above it that exists.
+
+    A file is made and removed: for the superuser, permissions alone say nothing.
+    """
+    there = next(above for above in (folder, *folder.absolute().parents) if above.exists())
+    try:
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"{name} must lie in a folder that can be written to; got {str(folder)!r}: "
+            f"{(error.strerror or str(error)).lower()}."
+        ) from None
+
+
+def check_file(path: Path) -> None:
+    """Raise unless ``path`` is a file with something in it."""
+    if not path.exists():
+        raise InvalidArgumentError(f"there is no file {str(path)!r}.")
+    if not path.is_file():
+        raise InvalidArgumentError(f"{str(path)!r} is a folder, not a file.")
+    if not path.stat().st_size:
+        raise InvalidArgumentError(f"{str(path)!r} is empty.")
 
 
 def format_number(value: float) -> str:
