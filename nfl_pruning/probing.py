@@ -19,6 +19,7 @@ from nfl_pruning.multinomial import (
 )
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.scores.evaluate import evaluate
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import (
     InvalidArgumentError,
     check_choice,
@@ -192,6 +193,7 @@ def check_needs(score: Score) -> None:
         )
 
 
+@with_own_settings
 def score_dataset(key: jax.Array, dataset: Dataset, *, score: Score, probe: DataProbe) -> Scored:
     """Score every sample of a data set through a linear probe.
 

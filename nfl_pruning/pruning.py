@@ -25,6 +25,7 @@ from nfl_pruning.selections import (
     select,
 )
 from nfl_pruning.selections.balanced import BALANCES, select_by_class
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import (
     InvalidArgumentError,
     check_choice,
@@ -39,6 +40,7 @@ HARD_RULES = (
 HARD_SHARE = 0.3  # that sentence is about keep fractions up to this one
 
 
+@with_own_settings
 def prune(
     dataset: Dataset,
     *,

@@ -6,6 +6,7 @@ import errno
 import math
 import operator
 import os
+import sys
 import tempfile
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -28,18 +29,29 @@ def check_number(name: str, value: Any, interval: str) -> float:
     Raises:
         InvalidArgumentError: ``value`` is no finite real number or lies outside the interval.
     """
+    if _is_traced(value):
+        raise InvalidArgumentError(
+            f"{name} must be a number that is known, not one that JAX traces: limit_function gives "
+            "the limit as a function that jax.grad, jax.jit and jax.vmap go through."
+        )
     low, high = (float(end) for end in interval[1:-1].split(","))
     above = operator.ge if interval[0] == "[" else operator.gt
     below = operator.le if interval[-1] == "]" else operator.lt
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not (
         math.isfinite(number) and above(number, low) and below(number, high)
     ):
         raise InvalidArgumentError(f"{name} must be a number in {interval}; got {value!r}.")
     return number
+
+
+def _is_traced(value: Any) -> bool:
+    """Whether a value is traced by jax.grad, jit or vmap; JAX need not be imported to say no."""
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(value, jax.core.Tracer)
 
 
 def check_integer(name: str, value: Any, low: int) -> int:

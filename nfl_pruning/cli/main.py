@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from difflib import get_close_matches
@@ -27,6 +28,14 @@ COMMANDS = {
     "list": "nfl_pruning.cli.list",
 }
 
+USERS_SETTINGS = (
+    "JAX_NUMPY_RANK_PROMOTION",
+    "JAX_NUMPY_DTYPE_PROMOTION",
+    "JAX_TRANSFER_GUARD",
+    "JAX_TRANSFER_GUARD_HOST_TO_DEVICE",
+    "JAX_TRANSFER_GUARD_DEVICE_TO_DEVICE",
+    "JAX_TRANSFER_GUARD_DEVICE_TO_HOST",
+)
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -52,8 +61,10 @@ def _lack_of_devices() -> str | None:
         import jax
 
         jax.devices()
-    except RuntimeError as error:
-        return str(error).split("\n")[0].split(" (set JAX_PLATFORMS")[0].rstrip(".")
+    except (RuntimeError, AssertionError) as error:
+        told = os.environ.get("JAX_PLATFORMS", "")
+        text = str(error).split("\n")[0].split(" (set JAX_PLATFORMS")[0]
+        return text or f"none of JAX_PLATFORMS={told} is here."
     return None
 
 
@@ -130,3 +141,7 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
         return
     use_compilation_cache()
+    if "jax" in sys.modules or any(name in os.environ for name in USERS_SETTINGS):
+        from nfl_pruning.settings import own_settings
+
+        context.with_resource(own_settings())

@@ -29,6 +29,7 @@ from nfl_pruning.networks.scoring import Look, train_and_score
 from nfl_pruning.networks.splits import Split
 from nfl_pruning.networks.training import State, Training, make_samples, train
 from nfl_pruning.scores.base import Score
+from nfl_pruning.settings import with_own_settings
 
 STACK = 130  # replicas that train at once: bounds memory, and every stack size compiles anew
 
@@ -39,6 +40,7 @@ def repeat_keys(root: Array, numbers: np.ndarray) -> dict[str, Array]:
     return {"probe": own[:, 0], "select": own[:, 1], "refit": own[:, 2]}
 
 
+@with_own_settings
 def probe_scores(
     root: Array,
     split: Split,
@@ -108,6 +110,7 @@ class Outcome(NamedTuple):
     worst_class_accuracy: np.ndarray
 
 
+@with_own_settings
 def refit(
     root: Array,
     split: Split,

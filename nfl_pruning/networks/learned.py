@@ -12,8 +12,10 @@ from jax import Array
 from nfl_pruning.networks.measuring import measure_rows
 from nfl_pruning.networks.training import Training, make_samples, train
 from nfl_pruning.plausible import largest_share
+from nfl_pruning.settings import with_own_settings
 
 
+@with_own_settings
 def check_learning(
     key: Array,
     data: tuple[Array, np.ndarray],

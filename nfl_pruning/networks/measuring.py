@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 from nfl_pruning.networks.scoring import logits_of
 from nfl_pruning.networks.splits import Split
 from nfl_pruning.networks.training import is_finite
+from nfl_pruning.settings import with_own_settings
 
 
 class Measured(NamedTuple):
@@ -49,6 +50,7 @@ def measure_rows(
     return [(one.accuracy, one.loss) for one in found]
 
 
+@with_own_settings
 def evaluate_rows(
     model: nn.Module, params: Any, x: Array, *, rows: np.ndarray, labels: np.ndarray
 ) -> list[Measured]:

@@ -14,11 +14,13 @@ from nfl_pruning.networks.experiment import Arm, measure, probe_scores, refit
 from nfl_pruning.networks.splits import Split
 from nfl_pruning.networks.training import State, Training
 from nfl_pruning.scores.base import Score
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import format_number
 
 OBSERVABLES = ("accuracy", "loss", "epoch", "balanced_accuracy", "worst_class_accuracy")
 
 
+@with_own_settings
 def run_repeat(
     root: Array,
     split: Split,

@@ -10,6 +10,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from nfl_pruning.keys import check_key
+from nfl_pruning.scores.checks import as_numbers, is_at_hand
 from nfl_pruning.selections.base import (
     PropensitySelection,
     RankSelection,
@@ -19,6 +21,7 @@ from nfl_pruning.selections.base import (
     make_selection,
 )
 from nfl_pruning.selections.order import ordered_integers, random_integers, take_largest
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
 
 
@@ -142,6 +145,7 @@ def propensity_weights(
     return (draws < probabilities).astype(probabilities.dtype), probabilities
 
 
+@with_own_settings
 def select(
     key: Array,
     rank_key: ArrayLike,
@@ -167,10 +171,13 @@ def select(
     Raises:
         InvalidArgumentError: a value is out of range, scores are not finite, or nothing is kept.
     """
+    key = check_key(key)
     keep_fraction = check_number("keep_fraction", keep_fraction, "(0, 1]")
     check_choice("keep", keep, ("hardest", "easiest"))
     selection = make_selection(selection, exploit=exploit)
-    host = np.asarray(rank_key)
+    if not is_at_hand(rank_key):
+        raise InvalidArgumentError("select needs scores at hand, not values that JAX traces.")
+    host = np.asarray(as_numbers("scores", rank_key))
     if host.ndim != 1 or not len(host):
         raise InvalidArgumentError(f"scores must be a vector of n numbers; got shape {host.shape}.")
     bad = int(np.size(host) - np.isfinite(host).sum())

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from nfl_pruning.problem import Problem
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.fast.known import TAKES, Known, known, unknown
 from nfl_pruning.theory.fast.limit import Limit, limit
 from nfl_pruning.theory.fast.mesh import Nodes
@@ -27,6 +28,7 @@ NUMBERS = (
 )
 
 
+@with_own_settings
 def limit_function(
     problem: Problem, *, nodes: int = 96, graded: bool = False
 ) -> Callable[..., Limit]:
@@ -64,6 +66,7 @@ def limit_function(
         )
     resolution = Nodes(nodes, nodes, graded)
 
+    @with_own_settings
     def function(**numbers: Any) -> Limit:
         for name in numbers:
             check_choice("number of limit_function", name, NUMBERS)
