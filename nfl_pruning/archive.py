@@ -4,33 +4,77 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from nfl_pruning.records import write_atomically
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.validation import InvalidArgumentError, check_writable
 
 
-def check_output(path: str | os.PathLike[str], *, force: bool = False) -> Path:
-    """The path of a .npz file that may be written.
+def check_output(
+    path: str | os.PathLike[str],
+    *,
+    force: bool = False,
+    inputs: Iterable[str | os.PathLike[str] | None] = (),
+) -> Path:
+    """The path of a .npz file that may be written; a link is written through.
+
+    Args:
+        path: the output.
+        force: whether a file that exists may be replaced.
+        inputs: files that must stay as they are, under whatever name.
 
     Raises:
-        InvalidArgumentError: another ending, no such folder, or a file that exists (unless
-            ``force``).
+        InvalidArgumentError: another ending, no such folder, a folder that cannot be written to,
+            one of the inputs, or a file that exists (unless ``force``).
     """
     target = Path(path)
     if target.suffix.lower() != ".npz":
         raise InvalidArgumentError(f"out must be a file name that ends in .npz; got {str(path)!r}.")
-    if not target.parent.is_dir():
-        raise InvalidArgumentError(f"out must lie in a folder that exists; got {str(path)!r}.")
-    if target.is_dir() or (target.exists() and not force):
+    place = real_place("out", target)
+    check_no_input("out", target, inputs)
+    if place.exists() and not place.is_file():
+        raise InvalidArgumentError(f"out must be a file; {str(path)!r} is something else.")
+    if place.exists() and not force:
         raise InvalidArgumentError(
             f"out exists already: {str(path)!r}; pass --force to replace it."
         )
+    check_writable("out", place.parent)
     return target
+
+
+def real_place(name: str, path: Path) -> Path:
+    """Where a file is or will be once links are followed; raises where its folder is not there."""
+    try:
+        place = Path(os.path.realpath(path))
+        lost = place.is_symlink()  # a link that leads back to itself
+        known = place.parent.is_dir()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidArgumentError(
+            f"{name} must be a file name; got {str(path)!r}: {reason}."
+        ) from None
+    if lost:
+        raise InvalidArgumentError(f"{name} must not be a link to itself; got {str(path)!r}.")
+    if not known:
+        raise InvalidArgumentError(f"{name} must lie in a folder that exists; got {str(path)!r}.")
+    return place
+
+
+def check_no_input(name: str, path: Path, inputs: Iterable[str | os.PathLike[str] | None]) -> None:
+    """Raise where an output is one of the inputs, by any name, link or hard link."""
+    for source in inputs:
+        try:
+            same = source is not None and os.path.samefile(path, source)
+        except (OSError, ValueError):  # one of them is not there
+            same = False
+        if same:
+            raise InvalidArgumentError(
+                f"{name} must not be a file that is read; {str(path)!r} is {os.fspath(source)!r}."
+            )
 
 
 def write_archive(
@@ -40,13 +84,14 @@ def write_archive(
     data_hash: str,
     config: Mapping[str, Any],
     force: bool = False,
+    inputs: Iterable[str | os.PathLike[str] | None] = (),
 ) -> Path:
     """Write a .npz with the arrays, ``data_hash`` and ``config`` (JSON text), whole or not at all.
 
     Raises:
         InvalidArgumentError: see :func:`check_output`.
     """
-    target = check_output(path, force=force)
+    target = check_output(path, force=force, inputs=inputs)
     stated = json.dumps(dict(config), sort_keys=True, allow_nan=False)
 
     def write(file: IO[bytes]) -> None:
@@ -58,4 +103,5 @@ def write_archive(
             **arrays,
         )
 
-    return write_atomically(target, write)
+    write_atomically(Path(os.path.realpath(target)), write)
+    return target

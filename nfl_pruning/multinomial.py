@@ -2,61 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
 
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+from nfl_pruning.scaling import SCALES as SCALES
+from nfl_pruning.scaling import Scaling as Scaling
+from nfl_pruning.scaling import fit_scaling as fit_scaling
+from nfl_pruning.validation import InvalidArgumentError, check_number
 
-SCALES = ("auto", "common", "per-feature", "none")
 SMALL = 20_000_000  # entries; below this a second BLAS thread costs more than it saves
 TOLERANCE = 1e-4  # of the gradient of the mean loss
 ABSENT = -1e3  # logit of a class without samples: probability zero, still finite
-
-
-class Scaling(NamedTuple):
-    """An affine map of the features: ``(x - centre) / unit``.
-
-    Attributes:
-        kind: ``common``, ``per-feature`` or ``none``.
-        centre: shape (d,).
-        unit: shape (d,), or (1,) where all features share one.
-    """
-
-    kind: str
-    centre: np.ndarray
-    unit: np.ndarray
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Scaled features, shape and precision of ``x``."""
-        return (x - self.centre.astype(x.dtype)) / self.unit.astype(x.dtype)
-
-
-def fit_scaling(x: np.ndarray, kind: str = "auto", *, is_image: bool = False) -> Scaling:
-    """Centre the features and bring ``||x|| / sqrt(d)`` to about 1.
-
-    Args:
-        x: features, shape (n, d).
-        kind: ``"common"`` divides all features by one number, the root mean square of their
-            standard deviations: right for pixels, which share a unit, and of which many are nearly
-            constant. ``"per-feature"`` divides each by its own deviation: right for tables.
-            ``"auto"`` is common for images, per-feature otherwise; ``"none"`` does nothing.
-        is_image: whether the features are pixels.
-    """
-    kind = check_choice("scale", kind, SCALES)
-    if kind == "auto":
-        kind = "common" if is_image else "per-feature"
-    if kind == "none":
-        return Scaling(kind, np.zeros(1, x.dtype), np.ones(1, x.dtype))
-    centre = x.mean(axis=0, dtype=np.float64)
-    deviation = np.sqrt(((x - centre) ** 2).mean(axis=0, dtype=np.float64))
-    if kind == "common":
-        deviation = np.sqrt((deviation**2).mean(keepdims=True))
-    # What varies by rounding alone is constant: it is centred and left at its own tiny size.
-    size = np.abs(centre).max(keepdims=True) if kind == "common" else np.abs(centre)
-    unit = np.where(deviation > 1e-12 * size, deviation, 1.0)
-    return Scaling(kind, centre, unit)
 
 
 class Multinomial(NamedTuple):
@@ -107,7 +66,8 @@ def fit_multinomial(
         intercepts[present] = 0.0
         return Multinomial(coefficients.astype(x.dtype), intercepts, converged=True)
     relative = np.ones(len(y)) if weights is None else weights / np.mean(weights)
-    model = LogisticRegression(C=1 / (ridge * len(y)), max_iter=2000, tol=TOLERANCE)
+    strength = np.clip(1 / len(y) / ridge, 1e-300, 1e300)
+    model = LogisticRegression(C=float(strength), max_iter=2000, tol=TOLERANCE)
     with threadpool_limits(1) if x.size < SMALL else nullcontext():
         model.fit(x, codes, sample_weight=relative)
     fitted, offset = np.asarray(model.coef_).T, np.asarray(model.intercept_)
@@ -137,7 +97,12 @@ def _gradient(
 
 
 def stratified_rows(
-    rng: np.random.Generator, y: np.ndarray, fraction: float, parts: int = 1
+    rng: np.random.Generator,
+    y: np.ndarray,
+    fraction: float,
+    parts: int = 1,
+    *,
+    names: Sequence[str] | None = None,
 ) -> list[np.ndarray]:
     """Disjoint random row sets, each with about ``fraction`` of every class and at least one of it.
 
@@ -146,6 +111,7 @@ def stratified_rows(
         y: class codes, shape (n,).
         fraction: share of each class in each part, in (0, 1 / parts].
         parts: number of disjoint sets.
+        names: of the classes, for messages; their codes by default.
 
     Returns:
         ``parts`` increasing row arrays of equal length.
@@ -158,8 +124,9 @@ def stratified_rows(
         rows = rng.permutation(np.flatnonzero(y == code))
         size = min(max(int(np.floor(fraction * len(rows) + 0.5)), 1), len(rows) // parts)
         if not size:
+            name = code if names is None else repr(names[code])
             raise InvalidArgumentError(
-                f"a pilot probe needs at least {parts} samples of every class; class {code} has "
+                f"a pilot probe needs at least {parts} samples of every class; class {name} has "
                 f"{len(rows)}: use the in-sample probe."
             )
         for i in range(parts):

@@ -19,6 +19,7 @@ from nfl_pruning.multinomial import (
 )
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.scores.evaluate import evaluate
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import (
     InvalidArgumentError,
     check_choice,
@@ -27,6 +28,7 @@ from nfl_pruning.validation import (
 )
 
 PROBE_FORM = "probe must be in-sample, pilot or pilot:FRACTION with FRACTION in (0, 0.5]"
+LARGEST = 1e9  # squares of it are still exact enough to fit with
 SUPPLIED = frozenset({"input_norm", "features", "gradient_norm", "gap_gradient", "prototypes"})
 
 
@@ -91,11 +93,14 @@ class Scored:
         rank_key: what samples are ranked by, float64, shape (n,); larger = harder.
         values: the same in the units of the literature, float64, shape (n,).
         converged: whether every probe's optimiser reached its tolerance.
+        accuracy: share of rows that a probe, fitted to other rows, classifies right; None without
+            a probe.
     """
 
     rank_key: np.ndarray
     values: np.ndarray
     converged: bool = True
+    accuracy: float | None = None
 
 
 class Outputs(NamedTuple):
@@ -132,11 +137,42 @@ def probe_outputs(
     fit = partial(fit_multinomial, n_classes=len(dataset.classes), ridge=probe.ridge)
     if probe.fraction is None:
         return _outputs(fit(x, dataset.y), x)
-    first, second = stratified_rows(rng, dataset.y, probe.fraction, 2)
+    first, second = stratified_rows(rng, dataset.y, probe.fraction, 2, names=dataset.classes)
     found = _outputs(fit(x[first], dataset.y[first]), x)
     other = _outputs(fit(x[second], dataset.y[second]), x[first])
     found.logits[first], found.gaps[first] = other.logits, other.gaps
     return found._replace(converged=found.converged and other.converged)
+
+
+def unseen_accuracy(
+    rng: np.random.Generator,
+    x: np.ndarray,
+    dataset: Dataset,
+    *,
+    probe: DataProbe,
+    logits: np.ndarray,
+) -> float | None:
+    """Accuracy on rows that the probe has not seen; None where there are none.
+
+    Pilot probes have seen no row that they score. For an in-sample probe one more is fitted, on a
+    pilot split of the usual size, and tested on all other rows.
+
+    Args:
+        rng: chooses that split.
+        x: scaled features, shape (n, d).
+        dataset: gives the labels.
+        probe: how to fit.
+        logits: that the scores are made of, shape (n, C).
+    """
+    y = dataset.y
+    if probe.fraction is not None:
+        return float((logits.argmax(axis=1) == y).mean())
+    (fitted,) = stratified_rows(rng, y, DataProbe().fraction or 0.2)
+    rest = np.setdiff1d(np.arange(len(y)), fitted)
+    if not len(rest):
+        return None
+    model = fit_multinomial(x[fitted], y[fitted], n_classes=len(dataset.classes), ridge=probe.ridge)
+    return float((model.logits(x[rest]).argmax(axis=1) == y[rest]).mean())
 
 
 def prototypes(features: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -157,6 +193,7 @@ def check_needs(score: Score) -> None:
         )
 
 
+@with_own_settings
 def score_dataset(key: jax.Array, dataset: Dataset, *, score: Score, probe: DataProbe) -> Scored:
     """Score every sample of a data set through a linear probe.
 
@@ -177,9 +214,15 @@ def score_dataset(key: jax.Array, dataset: Dataset, *, score: Score, probe: Data
     n = len(dataset)
     if score is SCORES["random"]:
         return Scored(np.zeros(n), np.zeros(n))
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    seed = np.asarray(jax.random.key_data(key))
+    rng = np.random.default_rng(seed)
     scaling = fit_scaling(dataset.x, probe.scale, is_image=dataset.is_image)
     x = scaling(dataset.x)
+    if np.abs(x).max() > LARGEST:
+        raise InvalidArgumentError(
+            f"features must be at most {LARGEST:g} in size for a probe, once scaled; scale "
+            f"{scaling.kind} leaves {np.abs(x).max():.3g}."
+        )
     logits, gaps, converged = probe_outputs(rng, x, dataset, probe=probe)
     squared_norm = np.einsum("ij,ij->i", x, x, dtype=np.float64)
     entries: dict[str, Any] = {
@@ -196,4 +239,7 @@ def score_dataset(key: jax.Array, dataset: Dataset, *, score: Score, probe: Data
     bad = int(n - np.isfinite(rank_key).sum())
     if bad:
         raise InvalidArgumentError(f"score {score.name!r} is not finite for {bad} of {n} samples.")
-    return Scored(rank_key, values, converged)
+    accuracy = unseen_accuracy(
+        np.random.default_rng([*seed.tolist(), 1]), x, dataset, probe=probe, logits=logits
+    )
+    return Scored(rank_key, values, converged, accuracy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from nfl_pruning.links import LINKS, Link, parse_link
@@ -56,7 +56,7 @@ class Student:
         object.__setattr__(self, "ridge", check_number("ridge", self.ridge, "[0, inf)"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False)
 class Problem:
     """Teacher, probe, score, selection and student, at n = samples_per_feature * d samples.
 
@@ -68,8 +68,12 @@ class Problem:
         selection: protocol, object or text form (``"threshold"``, ``"soft:0.5"`` ...).
         teacher, probe, student: see their classes; the probe also as text.
 
+    What :meth:`describe` says is taken as well, so ``Problem(**problem.describe())`` is the same
+    problem: ``link`` and ``signal`` of the teacher, ``loss`` and ``ridge`` of the student,
+    ``protocol`` for the selection, and ``exploit``, the share of a protocol that has one.
+
     Raises:
-        InvalidArgumentError: an entry is out of range or unknown.
+        InvalidArgumentError: an entry is out of range or unknown, or given twice.
     """
 
     samples_per_feature: float = 5.0
@@ -81,20 +85,43 @@ class Problem:
     probe: Probe = field(default_factory=FixedProbe)
     student: Student = field(default_factory=Student)
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        samples_per_feature: float = 5.0,
+        keep_fraction: float = 1.0,
+        score: Score | str = SCORES["el2n"],
+        keep: str = "hardest",
+        selection: Selection | str | None = None,
+        teacher: Teacher | None = None,
+        probe: Probe | str | None = None,
+        student: Student | None = None,
+        *,
+        protocol: Selection | str | None = None,
+        exploit: float | None = None,
+        **parts: Any,
+    ) -> None:
         def put(name: str, value: Any) -> None:
             object.__setattr__(self, name, value)
 
-        spf = check_number("samples_per_feature", self.samples_per_feature, "(0, inf)")
+        spf = check_number("samples_per_feature", samples_per_feature, "(0, inf)")
         put("samples_per_feature", spf)
-        put("keep_fraction", check_number("keep_fraction", self.keep_fraction, "(0, 1]"))
-        check_choice("keep", self.keep, ("hardest", "easiest"))
-        if not isinstance(self.score, Score):
-            put("score", SCORES[check_choice("score", self.score, SCORES)])
-        put("selection", make_selection(self.selection))
-        put("probe", parse_probe(self.probe))
+        put("keep_fraction", check_number("keep_fraction", keep_fraction, "(0, 1]"))
+        put("keep", check_choice("keep", keep, ("hardest", "easiest")))
+        if not isinstance(score, Score):
+            score = SCORES[check_choice("score", score, SCORES)]
+        put("score", score)
+        put("selection", _selection(selection, protocol, exploit))
+        put("probe", FixedProbe() if probe is None else parse_probe(probe))
+        put("teacher", _with_parts(teacher or Teacher(), parts, ("link", "signal")))
+        put("student", _with_parts(student or Student(), parts, ("loss", "ridge")))
+        if parts:
+            check_choice("problem entry", next(iter(parts)), ENTRIES)
         if self.score is SCORES["random"] and "score" in self.selection.uses:
             put("selection", Random())  # ties everywhere: a random subset, with nothing to exploit
+
+    def __repr__(self) -> str:
+        inside = (f"{key}={value!r}" for key, value in self.describe().items() if value is not None)
+        return f"Problem({', '.join(inside)})"
 
     @property
     def probe_norm(self) -> float:
@@ -111,7 +138,10 @@ class Problem:
         return SCORES["random"] if isinstance(self.selection, Random) else self.score
 
     def replace(self, **changes: Any) -> Problem:
-        """A copy with fields changed; ``signal``, ``link``, ``ridge`` and ``loss`` reach inside."""
+        """A copy with entries changed, by the names that :class:`Problem` takes."""
+        if "protocol" in changes or "exploit" in changes:
+            protocol = changes.pop("protocol", changes.get("selection", self.selection))
+            changes["selection"] = _selection(protocol, None, changes.pop("exploit", None))
         teacher = {k: changes.pop(k) for k in ("signal", "link") if k in changes}
         student = {k: changes.pop(k) for k in ("ridge", "loss") if k in changes}
         if teacher:
@@ -135,3 +165,28 @@ class Problem:
             "protocol": self.selection.label,
             "exploit": asdict(self.selection).get("exploit"),
         }
+
+
+def _with_parts(whole: Any, parts: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """A teacher or student, with those of its own entries that were given by themselves."""
+    own = {name: parts.pop(name) for name in names if name in parts}
+    return replace(whole, **own) if own else whole
+
+
+def _selection(
+    selection: Selection | str | None, protocol: Selection | str | None, exploit: float | None
+) -> Selection:
+    """The selection from either of its two names, and the exploitation share of its text form."""
+    if selection is not None and protocol is not None:
+        raise InvalidArgumentError(
+            f"selection and protocol are two names of one thing; got {selection!r} and "
+            f"{protocol!r}."
+        )
+    chosen = selection if protocol is None else protocol
+    share = 0.5 if exploit is None else check_number("exploit", exploit, "[0, 1]")
+    if isinstance(chosen, Selection) and exploit is not None and hasattr(chosen, "exploit"):
+        return replace(chosen, exploit=share)
+    return make_selection("threshold" if chosen is None else chosen, exploit=share)
+
+
+ENTRIES = (*(entry.name for entry in fields(Problem)), *Problem().describe())

@@ -25,6 +25,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from nfl_pruning import __version__
 from nfl_pruning.validation import InvalidArgumentError
 
 Record = dict[str, Any]
@@ -39,10 +40,10 @@ def plain(value: Any) -> Any:
     Raises:
         InvalidArgumentError: something else is inside.
     """
-    if value is None or isinstance(value, (bool, str)):
-        return value
     if isinstance(value, Enum):
         return plain(value.value)
+    if value is None or isinstance(value, (bool, str)):
+        return value
     if isinstance(value, Path):
         return value.as_posix()
     if isinstance(value, Mapping):
@@ -81,13 +82,31 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 @cache
 def _software() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("nfl-pruning", "jax", "numpy", "scikit-learn"):
+    found = {"python": platform.python_version(), "nfl-pruning": __version__}
+    for name in ("jax", "jaxlib", "numpy", "scipy", "scikit-learn", "flax", "optax"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
     return found
+
+
+def software() -> dict[str, str]:
+    """Versions of Python, this package and what it computes with, by name."""
+    return dict(_software())
+
+
+def settings_of_jax() -> dict[str, Any]:
+    """What of JAX's settings and device can change numbers."""
+    import jax
+
+    return {
+        "random_generator": str(jax.config.jax_default_prng_impl),
+        "threefry_partitionable": bool(jax.config.jax_threefry_partitionable),
+        "matmul_precision": jax.config.jax_default_matmul_precision,
+        "x64": bool(jax.config.jax_enable_x64),
+        "backend": jax.default_backend(),
+    }
 
 
 @cache
@@ -114,7 +133,7 @@ def provenance() -> dict[str, Any]:
     return {
         "source": source_hash(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "software": dict(_software()),
+        "software": software(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
 

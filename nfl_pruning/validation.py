@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import operator
 import os
+import sys
+import tempfile
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -26,18 +29,29 @@ def check_number(name: str, value: Any, interval: str) -> float:
     Raises:
         InvalidArgumentError: ``value`` is no finite real number or lies outside the interval.
     """
+    if _is_traced(value):
+        raise InvalidArgumentError(
+            f"{name} must be a number that is known, not one that JAX traces: limit_function gives "
+            "the limit as a function that jax.grad, jax.jit and jax.vmap go through."
+        )
     low, high = (float(end) for end in interval[1:-1].split(","))
     above = operator.ge if interval[0] == "[" else operator.gt
     below = operator.le if interval[-1] == "]" else operator.lt
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not (
         math.isfinite(number) and above(number, low) and below(number, high)
     ):
         raise InvalidArgumentError(f"{name} must be a number in {interval}; got {value!r}.")
     return number
+
+
+def _is_traced(value: Any) -> bool:
+    """Whether a value is traced by jax.grad, jit or vmap; JAX need not be imported to say no."""
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(value, jax.core.Tracer)
 
 
 def check_integer(name: str, value: Any, low: int) -> int:
@@ -95,6 +109,34 @@ def check_folder(name: str, place: str | os.PathLike[str]) -> Path:
     if not there.is_dir():
         raise InvalidArgumentError(f"{name} must be a folder; {str(there)!r} is a file.")
     return path
+
+
+def check_writable(name: str, folder: Path) -> None:
+    """Raise unless files can be made in a folder, or in the one above it that exists.
+
+    A file is made and removed: for the superuser, permissions alone say nothing.
+    """
+    there = next(above for above in (folder, *folder.absolute().parents) if above.exists())
+    try:
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"{name} must lie in a folder that can be written to; got {str(folder)!r}: "
+            f"{(error.strerror or str(error)).lower()}."
+        ) from None
+
+
+def check_file(path: Path) -> None:
+    """Raise unless ``path`` is a file with something in it."""
+    if not path.exists():
+        raise InvalidArgumentError(f"there is no file {str(path)!r}.")
+    if not path.is_file():
+        raise InvalidArgumentError(f"{str(path)!r} is a folder, not a file.")
+    if not path.stat().st_size:
+        raise InvalidArgumentError(f"{str(path)!r} is empty.")
 
 
 def format_number(value: float) -> str:

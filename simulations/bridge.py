@@ -60,7 +60,7 @@ def configs(preset: str) -> list[dict[str, Any]]:
     found = []
     for setting in PRESETS[preset]:
         try:
-            data_hash = load_dataset(setting["data"]).hash
+            data_hash = load_dataset(setting["data"]).content_hash
         except InvalidArgumentError:
             continue
         shared = {name: value for name, value in setting.items() if name != "rules"}

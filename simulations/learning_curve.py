@@ -34,7 +34,7 @@ def configs(preset: str) -> list[dict[str, Any]]:
     """One record a size and repeat, the small sizes first."""
     setting = {name: value for name, value in PRESETS[preset].items() if name != "sizes"}
     try:
-        setting |= {"data_hash": loaded(setting["data"])[0].hash}
+        setting |= {"data_hash": loaded(setting["data"])[0].content_hash}
     except InvalidArgumentError:
         return []
     return [

@@ -51,7 +51,7 @@ def configs(preset: str) -> list[dict[str, Any]]:
     found = []
     for setting in PRESETS[preset]:
         try:
-            data_hash = loaded(setting["data"])[0].hash
+            data_hash = loaded(setting["data"])[0].content_hash
         except InvalidArgumentError:
             continue
         found += [

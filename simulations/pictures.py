@@ -31,7 +31,7 @@ def configs(preset: str) -> list[dict[str, Any]]:
     """The configuration of the one record; nothing where the data are not on this machine."""
     setting = PRESETS[preset]
     try:
-        return [setting | {"data_hash": loaded(setting["data"])[0].hash, "repeats": 1}]
+        return [setting | {"data_hash": loaded(setting["data"])[0].content_hash, "repeats": 1}]
     except InvalidArgumentError:
         return []
 

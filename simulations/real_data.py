@@ -126,7 +126,7 @@ def jobs(preset: str) -> list[Job]:
         if source is None:
             continue
         base = {key: value for key, value in setting.items() if key != "repeats"}
-        base |= COMMON | {"data_hash": source[0].hash, "rules": RULES}
+        base |= COMMON | {"data_hash": source[0].content_hash, "rules": RULES}
         for i in range(setting["repeats"]):
             config = {"kind": NAME, **base, "repeat": i}
             listed.append(Job(config, lambda config=config, source=source: repeat(config, source)))

@@ -60,7 +60,8 @@ def test_score_prune_train(table, tmp_path):
         "steps": [10],
         "gradient": "full",
     }
-    pruned = run("prune", table, "--scores", scores, "--keep-fraction", 0.5, "--out", subset)
+    how = ("--keep-fraction", 0.5, "--protocol", "threshold", "--out", subset)
+    pruned = run("prune", table, "--scores", scores, *how)
     assert pruned.exit_code == 0, pruned.output
     with np.load(subset) as archive:
         kept = archive["indices"]

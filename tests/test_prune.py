@@ -15,7 +15,7 @@ from nfl_pruning.cli.main import main
 from nfl_pruning.data import load_dataset, make_dataset
 from nfl_pruning.multinomial import fit_multinomial, fit_scaling, stratified_rows
 from nfl_pruning.probing import DataProbe, parse_data_probe, probe_outputs, score_dataset
-from nfl_pruning.pruning import prune
+from nfl_pruning.pruning import HARD_RULES, prune
 from nfl_pruning.scores import SCORES, Score, register_score
 from nfl_pruning.selections import SELECTIONS
 from nfl_pruning.validation import InvalidArgumentError
@@ -171,11 +171,11 @@ class TestProbe:
 
 class TestPrune:
     def test_threshold_keeps_the_top_scores(self, digits):
-        pruned = prune(digits, seed=0, keep_fraction=0.2)
+        pruned = prune(digits, seed=0, keep_fraction=0.2, selection="threshold")
         assert len(pruned.indices) == 359
         dropped = np.setdiff1d(np.arange(1797), pruned.indices)
         assert pruned.scores[pruned.indices].min() >= pruned.scores[dropped].max()
-        easiest = prune(digits, seed=0, keep_fraction=0.2, keep="easiest")
+        easiest = prune(digits, seed=0, keep_fraction=0.2, keep="easiest", selection="threshold")
         assert easiest.scores[easiest.indices].max() <= pruned.scores[pruned.indices].min()
 
     def test_exact_calibration_weighs_the_data_in_full(self, digits):
@@ -188,6 +188,25 @@ class TestPrune:
         size = weights.sum() ** 2 / (weights**2).sum()
         assert pruned.effective_sample_size == pytest.approx(size)
         assert 1 < size < 180
+
+    def test_the_default_is_exact_calibration_half_by_score(self, digits):
+        default = prune(digits, seed=0)
+        assert (default.config["protocol"], default.config["exploit"]) == ("exact", 0.5)
+        same = prune(digits, seed=0, keep_fraction=0.3, selection="exact", exploit=0.5)
+        np.testing.assert_array_equal(default.weights, same.weights)
+        np.testing.assert_allclose(default.weights.sum(), 1797)
+        assert HARD_RULES not in default.warnings
+
+    def test_hard_rules_say_what_they_lost(self, digits):
+        for selection, exploit in (("threshold", 0.5), ("window:0.1", 0.5), ("exact", 1.0)):
+            hard = prune(digits, seed=0, selection=selection, exploit=exploit, probe="in-sample")
+            assert HARD_RULES in hard.warnings
+        some = prune(digits, seed=0, selection="threshold", keep_fraction=0.7, probe="in-sample")
+        assert HARD_RULES not in some.warnings
+        for options in ((), ("--protocol", "threshold")):
+            said = " ".join(run("digits", *options).output.split())
+            assert "lost up to 67 points" in said
+            assert "nfl-pruning compare" in said
 
     def test_seed_decides(self, digits):
         first, again = (prune(digits, seed=3, keep_fraction=0.1) for _ in range(2))
@@ -219,7 +238,7 @@ class TestPrune:
 
     def test_given_scores_decide_alone(self, digits):
         scores = np.arange(1797)[::-1]
-        pruned = prune(digits, seed=0, scores=scores, keep_fraction=0.01)
+        pruned = prune(digits, seed=0, scores=scores, keep_fraction=0.01, selection="threshold")
         np.testing.assert_array_equal(pruned.indices, np.arange(18))
         assert pruned.config["score"] == "given"
         with pytest.raises(InvalidArgumentError, match="power:1"):
@@ -232,7 +251,9 @@ class TestPrune:
             assert pruned.class_counts[name] == ((blobs.y == code).sum(), (kept == code).sum())
 
     def test_a_class_that_vanished_is_said(self, blobs):
-        pruned = prune(blobs, seed=0, scores=np.arange(100), keep_fraction=0.1)
+        pruned = prune(
+            blobs, seed=0, scores=np.arange(100), keep_fraction=0.1, selection="threshold"
+        )
         assert any("ant, bee" in sentence for sentence in pruned.warnings)
 
     def test_a_score_beyond_a_linear_probe_says_so(self, blobs):

@@ -15,6 +15,7 @@ from nfl_pruning.adversary.ranking import check_score, provably_constant, tracea
 from nfl_pruning.adversary.search import search
 from nfl_pruning.adversary.simulate import SimulatedGap, simulate_gap
 from nfl_pruning.scores.base import SCORES, Score
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number, check_seed
 
 FOUND, NONE_FOUND, NONE_EXISTS = "found", "none-found", "none-exists"
@@ -118,6 +119,7 @@ def load_score(text: str) -> Score:
     return Score(text, cast(Any, found), label_aware=True)
 
 
+@with_own_settings
 def find(
     score: Score | str, keep_fraction: float, *, keep: str = "hardest", seed: int = 0,
     effort: int = 6,

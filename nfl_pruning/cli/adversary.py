@@ -60,9 +60,9 @@ def command(
 
         written = str(draw_finding(found, chosen, out))
     if as_json:
-        from nfl_pruning.records import to_json
+        from nfl_pruning.cli.output import print_json
 
-        click.echo(to_json(found.to_dict() | {"out": written}, indent=2))
+        print_json(found.to_dict() | {"out": written}, indent=2)
         return
     _print(found)
     if written:

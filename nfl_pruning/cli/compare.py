@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import click
 
-from nfl_pruning.cli.network_options import (
-    WITH_TEST_PART,
-    check_gradient,
-    network_options,
-    training_from,
+from nfl_pruning.cli.compare_data import Comparison, gather, read_data, record_key
+from nfl_pruning.cli.compare_plan import plan_from, settings_of
+from nfl_pruning.cli.data_options import (
+    column_options,
+    columns_from,
+    describe_columns,
+    input_files,
+    say,
+    sentence_on_features,
 )
-from nfl_pruning.cli.options import entries, json_option, real, seed_of, whole
+from nfl_pruning.cli.network_options import network_options
+from nfl_pruning.cli.options import json_option, seed_of, whole
 from nfl_pruning.cli.verdict_table import draw, report_losses, report_settings, show
+
+INPUTS = ("data", "scores_file", "test_data")
 
 HELP = """Compare pruning rules with random pruning on DATA, over paired repeats.
 
-Each repeat splits off a test set (30 %, or the test part of data that have one), trains one probe
-on the training set, scores that set, prunes it by each rule, and trains a fresh network on what is
-kept. Tables are standardised with the moments of the repeat's training rows. The test set is read
-once: after the last epoch or, with --validation, at the epoch that the held-out rows chose. All
-rules of a repeat share split, probe, initialisation and order. The verdict is a paired t test over
-repeats; Holm's correction runs over all comparisons at keep fractions up to 0.3. A network whose
+Each repeat splits off a test set (30 %, or --test-data, or the test part of data that have one),
+trains one probe on the training set, scores that set, prunes it by each rule, and trains a fresh
+network on what is kept. Tables are standardised with the moments of the repeat's training rows. The
+test set is read once: after the last epoch or, with --validation, at the epoch that the held-out
+rows chose. All rules of a repeat share split, probe, initialisation and order.
+
+The verdict is a paired t test over repeats of accuracy against plain random pruning; with
+--balance, random pruning with the same class quotas is a rule of its own. Holm's correction runs
+over all comparisons at keep fractions up to 0.3. Balanced accuracy (the mean over classes) and the
+accuracy of the worst class stand beside it: the answer can turn with the measure. A network whose
 loss becomes NaN is reported and left out. The exit code is 0 whatever the verdict.
+
+With --scores the rules rank by the scores in a file, one a row of DATA and matched as in nfl-
+pruning prune, and by networks' scores only where --score is given as well. Scores that were
+computed on all of DATA have seen the rows that a repeat tests on; --test-data tests on others.
 
 Finished repeats are recorded (--records): a run that was stopped goes on where it was when the same
 command is given again.
@@ -35,12 +48,15 @@ command is given again.
 Examples:
   nfl-pruning compare digits --score el2n,grand --keep-fraction 0.1,0.3 --repeats 10
   nfl-pruning compare fashion-mnist --n-train 5000 --score forgetting --label-noise 0.15
+  nfl-pruning compare own.csv --test-data held_out.csv --scores scores.csv
 """
 
 
 @click.command("compare", help=HELP)
 @click.argument("data", default="digits")
-@click.option("--score", default="el2n", show_default=True, metavar="NAME,...", help="Scores.")
+@click.option("--score", metavar="NAME,...", help="Scores; el2n where --scores gives none.")
+@click.option("--scores", "scores_file", metavar="FILE", help="Scores of DATA's rows, as in prune.")
+@click.option("--test-data", metavar="FILE", help="Own .npz or .csv to test on in every repeat.")
 @click.option(
     "--protocol",
     default="threshold,exact",
@@ -80,6 +96,7 @@ Examples:
     metavar="SHARE",
     help="Hold out this share of the training rows to choose the epoch.",
 )
+@column_options
 @network_options
 @click.option("--records", metavar="DIR", help="Finished repeats; the user's cache by default.")
 @click.option("--fresh", is_flag=True, help="Compute all repeats again.")
@@ -87,30 +104,41 @@ Examples:
 @json_option
 def command(as_json: bool, plot: str | None, **options: Any) -> None:
     """Run the repeats, then say what they show."""
-    from nfl_pruning.validation import InvalidArgumentError
+    if plot is not None:
+        _check_plot(plot, input_files(*(options[name] for name in INPUTS)))
+    found = _run(**options)
+    if plot is not None:
+        draw(found.verdicts["accuracy"], plot)
+    if as_json:
+        from nfl_pruning.cli.output import print_json
 
-    if plot is not None and (
-        Path(plot).suffix not in (".png", ".pdf") or not Path(plot).parent.is_dir()
-    ):
+        print_json(found.to_dict())
+        return
+    show(found.verdicts, found.measures)
+    report_settings(found.about)
+    click.echo(sentence_on_features(found.about))
+    report_losses(found.measures["accuracy"])
+    click.echo(found.probe_sentence)
+    say(found.notes)
+    seconds = found.seconds
+    click.echo(f"Probing took {seconds['probing']:.0f} s, refitting {seconds['refitting']:.0f} s.")
+    if found.reused:
+        again = "(--fresh computes all again)"
+        click.echo(f"Repeats taken from an earlier run: {found.reused} {again}.")
+
+
+def _check_plot(plot: str, inputs: list[str]) -> None:
+    from nfl_pruning.archive import check_no_input, real_place
+    from nfl_pruning.validation import InvalidArgumentError, check_writable
+
+    path = Path(plot)
+    if path.suffix not in (".png", ".pdf"):
         raise InvalidArgumentError(
             f"plot must be a .png or .pdf file in a folder that exists; got {plot!r}."
         )
-    found, accuracy, seconds, reused, about = _run(**options)
-    if plot is not None:
-        draw(found, plot)
-    if as_json:
-        from nfl_pruning.records import to_json
-
-        rows = [verdict.to_dict() for verdict in found]
-        report = {"verdicts": rows, "accuracy": accuracy, "seconds": seconds, "reused": reused}
-        click.echo(to_json({"config": about} | report))
-        return
-    show(found, accuracy)
-    report_settings(about)
-    report_losses(accuracy)
-    click.echo(f"Probing took {seconds['probing']:.0f} s, refitting {seconds['refitting']:.0f} s.")
-    if reused:
-        click.echo(f"Repeats taken from an earlier run: {reused} (--fresh computes all again).")
+    place = real_place("plot", path)
+    check_no_input("plot", path, inputs)
+    check_writable("plot", place.parent)
 
 
 def _run(
@@ -124,38 +152,38 @@ def _run(
     records: str | None,
     fresh: bool,
     model: str,
+    scores_file: str | None,
+    test_data: str | None,
     **options: Any,
-) -> tuple[list[Any], dict[float, dict[str, Any]], dict[str, float], int, dict[str, Any]]:
-    """Verdicts, accuracies by keep fraction and rule, seconds, repeats reused, and settings."""
+) -> Comparison:
+    """Compute or recall every repeat."""
     import jax
 
     from nfl_pruning.cli.output import progress
-    from nfl_pruning.data import load_dataset
     from nfl_pruning.networks.augmentation import make_augment
     from nfl_pruning.networks.experiment import check_counts
     from nfl_pruning.networks.models import make_model
-    from nfl_pruning.networks.repeat import gathered, run_repeat
+    from nfl_pruning.networks.repeat import run_repeat
     from nfl_pruning.networks.splits import make_split
-    from nfl_pruning.networks.verdicts import verdicts
-    from nfl_pruning.records import RecordStore, source_hash
+    from nfl_pruning.records import RecordStore
 
-    said = options | {"model": model, "n_train": n_train}
+    columns = columns_from(options)
+    if options["score"] is None and scores_file is None:
+        options["score"] = "el2n"
+    said = options | {"model": model, "n_train": n_train, "epoch": epoch}
     count, start_seed = whole("repeats", repeats, 2), seed_of(seed)
-    plan, store = _plan(epoch, options), RecordStore(_folder(records))
-    dataset = load_dataset(data, data_dir=data_dir)
-    test = None
-    if data in WITH_TEST_PART:
-        test = load_dataset(data, data_dir=data_dir, part="test")
+    plan = plan_from(epoch, options, given=scores_file is not None)
+    store = RecordStore(_folder(records))
+    read = read_data((data, data_dir, columns), scores_file=scores_file, test_data=test_data)
     root_split, root = jax.random.split(jax.random.key(start_seed))
     size = None if n_train is None else whole("n_train", n_train, 1)
-    split = make_split(root_split, dataset, test, repeats=count, n_train=size, **plan.pop("split"))
+    how = {"repeats": count, "n_train": size, **plan.pop("split")}
+    split = make_split(root_split, read.dataset, read.test, **how)
     for fraction in plan["fractions"]:
         check_counts(plan["arms"], fraction, split.train_labels)
     network = make_model(model, split.n_classes, split.shape)
     make_augment(plan["training"].augmentation, split.shape)
-    config = said | {"epoch": epoch, "seed": start_seed, "repeats": count}
-    config |= {"data_hash": dataset.hash, "test_hash": test.hash if test else None}
-    config |= {"kind": "compare", "source": source_hash()}
+    config = record_key(said | {"seed": start_seed, "repeats": count}, read)
     results, reused = [], 0
     with progress(count, "repeats") as advance:
         for number in range(count):
@@ -163,98 +191,27 @@ def _run(
             found = None if fresh else store.get(own)
             reused += found is not None
             if found is None:
-                found = run_repeat(root, split.only(number), model=network, **plan)
+                part = split.only(number)
+                found = run_repeat(root, part, model=network, given=read.scores, **plan)
                 store.put(own, found)
             results.append(found)
             advance()
-    accuracy = gathered(results)
-    seconds = {
-        name: float(sum(result["seconds"][name] for result in results))
-        for name in ("probing", "refitting")
+    about = settings_of(plan) | {"model": model, "seed": start_seed, "repeats": count}
+    about |= {
+        "balance": options["balance"],
+        **read.about,
+        **describe_columns(read.dataset, columns),
     }
-    about = _settings(plan) | {"model": model, "seed": start_seed, "repeats": count}
-    about |= {"data": dataset.name, "data_hash": dataset.hash}
-    return verdicts(accuracy), accuracy, seconds, reused, about
-
-
-def _settings(plan: dict[str, Any]) -> dict[str, Any]:
-    """What the scores of a plan mean, and how its networks are trained."""
-    by_gradient = any(score.name == "grand" for score in plan["scores"])
-    return {
-        "score_epochs": plan["epochs"],
-        "gradient": plan["scope"] if by_gradient else None,
-        "training": asdict(plan["training"]),
-    }
-
-
-def _plan(epoch: str | None, options: dict[str, Any]) -> dict[str, Any]:
-    """What every repeat does, and under ``split`` what rows it gets; all checked."""
-    from nfl_pruning.networks.scoring import Look, check_epoch
-    from nfl_pruning.scores import SCORES
-    from nfl_pruning.validation import InvalidArgumentError, check_number
-
-    options = dict(options)
-    training = training_from(options, options["budget"])
-    fractions = [
-        check_number("keep_fraction", real(part), "(0, 1]")
-        for part in entries("keep_fraction", options["keep_fraction"])
-    ]
-    if len(set(fractions)) < len(fractions):
-        raise InvalidArgumentError(
-            f"keep_fraction must be a list of distinct entries; got {options['keep_fraction']!r}."
-        )
-    scores = [SCORES[name] for name in entries("score", options["score"])]
-    when = max(training.epochs // 2, 1) if epoch is None else whole("epoch", epoch)
-    scope = check_gradient(options["gradient"], scores)
-    Look(tuple(scores), scope).check()
-    for score in scores:
-        check_epoch(when, training, score)
-    return {
-        "arms": _arms(scores, options),
-        "fractions": fractions,
-        "scores": scores,
-        "epochs": {score.name: when for score in scores},
-        "training": training,
-        "scope": scope,
-        "split": {
-            "label_noise": check_number("label_noise", real(options["label_noise"]), "[0, 1]"),
-            "imbalance": check_number("imbalance", real(options["imbalance"]), "[1, inf)"),
-            "validation": check_number("validation", real(options["validation"]), "[0, 1)"),
-        },
-    }
+    return gather(results, about, reused=reused, notes=read.notes, tested=split.test_rows.size)
 
 
 def _folder(records: str | None) -> Path:
     """Where finished repeats are kept."""
     from nfl_pruning.cli.cache import cache_folder
-    from nfl_pruning.validation import check_folder
+    from nfl_pruning.validation import check_folder, check_writable
 
-    if records is None:
-        return cache_folder().parent / "compare"
-    return check_folder("records", records)
-
-
-def _arms(scores: list[Any], options: dict[str, Any]) -> list[Any]:
-    """Random, and every combination of score, end and protocol that differs."""
-    from nfl_pruning.networks.experiment import Arm
-    from nfl_pruning.selections import make_selection
-    from nfl_pruning.selections.balanced import BALANCES
-    from nfl_pruning.validation import check_choice, check_number
-
-    exploit = check_number("exploit", real(options["exploit"]), "[0, 1]")
-    balance = check_choice("balance", options["balance"], BALANCES)
-    ends = [
-        check_choice("keep", end, ("hardest", "easiest"))
-        for end in entries("keep", options["keep"])
-    ]
-    found = {"random": Arm("random", make_selection("random"), balance=balance)}
-    for text, end, score in product(entries("protocol", options["protocol"]), ends, scores):
-        rule = make_selection(text, exploit=exploit)
-        if "score" not in rule.uses:
-            if text != "random":
-                Arm(text, rule)  # refuses what keeps no fixed count
-            continue
-        parts = [score.name, end if "keep" in rule.uses else "", rule.label]
-        name = " ".join(part for part in parts if part)
-        found.setdefault(name, Arm(name, rule, score, end, balance))
-    return list(found.values())
+    place = cache_folder().parent / "compare"
+    if records is not None:
+        place = check_folder("records", records)
+    check_writable("records", place)
+    return place

@@ -125,9 +125,9 @@ def command(kind: str | None, as_json: bool) -> None:
     chosen = KINDS if kind is None else {kind: KINDS[check_choice("kind", kind, KINDS)]}
     found = {name: rows() for name, rows in chosen.items()}
     if as_json:
-        from nfl_pruning.records import to_json
+        from nfl_pruning.cli.output import print_json
 
-        click.echo(to_json(found, indent=2))
+        print_json(found, indent=2)
         return
     from nfl_pruning.cli.output import print_table
 

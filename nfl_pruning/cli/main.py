@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NoReturn
@@ -26,6 +28,14 @@ COMMANDS = {
     "list": "nfl_pruning.cli.list",
 }
 
+USERS_SETTINGS = (
+    "JAX_NUMPY_RANK_PROMOTION",
+    "JAX_NUMPY_DTYPE_PROMOTION",
+    "JAX_TRANSFER_GUARD",
+    "JAX_TRANSFER_GUARD_HOST_TO_DEVICE",
+    "JAX_TRANSFER_GUARD_DEVICE_TO_DEVICE",
+    "JAX_TRANSFER_GUARD_DEVICE_TO_HOST",
+)
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -35,6 +45,27 @@ def fail(sentence: str) -> NoReturn:
     text = " ".join(sentence.split())
     click.echo(f"Error: {text if text.endswith('.') else text + '.'}", err=True)
     sys.exit(BAD_INPUT)
+
+
+def bear_any_text() -> None:
+    """Let standard output and error print what their encoding lacks as escapes, not fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            with suppress(OSError, ValueError):
+                stream.reconfigure(errors="backslashreplace")
+
+
+def _lack_of_devices() -> str | None:
+    """Why JAX has no device, as where JAX_PLATFORMS names one that is not there; None if it has."""
+    try:
+        import jax
+
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        told = os.environ.get("JAX_PLATFORMS", "")
+        text = str(error).split("\n")[0].split(" (set JAX_PLATFORMS")[0]
+        return text or f"none of JAX_PLATFORMS={told} is here."
+    return None
 
 
 def _sentence(error: click.ClickException) -> str:
@@ -70,6 +101,7 @@ class Application(click.Group):
 
     def main(self, args: Any = None, prog_name: str | None = None, **settings: Any) -> NoReturn:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Run, then leave with 0 for success, 2 for bad input, 130 when interrupted."""
+        bear_any_text()
         try:
             settings["standalone_mode"] = False
             outcome = super().main(args, prog_name or "nfl-pruning", **settings)
@@ -85,6 +117,13 @@ class Application(click.Group):
             sys.exit(0)
         except OSError as error:
             fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+        except MemoryError as error:
+            fail(f"there is not enough memory: {error}")
+        except Exception:
+            reason = _lack_of_devices()
+            if reason is None:
+                raise
+            fail(f"JAX cannot use the devices that it was told to use: {reason}")
         sys.exit(outcome if isinstance(outcome, int) else 0)
 
 
@@ -102,3 +141,7 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
         return
     use_compilation_cache()
+    if "jax" in sys.modules or any(name in os.environ for name in USERS_SETTINGS):
+        from nfl_pruning.settings import own_settings
+
+        context.with_resource(own_settings())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import click
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -28,6 +30,23 @@ HEADERS = {
     "excess_risk": "excess\nrisk",
     "calibration_slope": "calibration\nslope",
 }
+
+
+def plain_console(**settings: Any) -> Console:
+    """A console that prints names as they are: no markup, no emoji, no colours of its own."""
+    return Console(highlight=False, markup=False, emoji=False, **settings)
+
+
+def print_json(value: Any, *, indent: int | None = None) -> None:
+    """Strict JSON on standard output; characters that it cannot encode become JSON's escapes."""
+    from nfl_pruning.records import to_json
+
+    text = to_json(value, indent=indent)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(json.loads(text), indent=indent, allow_nan=False)
+    click.echo(text)
 
 
 def number(value: Any, digits: int = 6) -> str:
@@ -75,7 +94,7 @@ def print_table(
         )
     for row in rows:
         table.add_row(*row)
-    console = Console(width=min(WIDTH, Console().width), highlight=False, markup=False)
+    console = plain_console(width=min(WIDTH, Console().width))
     if title:
         console.print(title)
     console.print(table)

@@ -120,10 +120,10 @@ def command(
             found.append((point | size, simulation, solved[problem]))
     names = (*SWEEPS, *SIZES)
     if as_json:
-        from nfl_pruning.records import to_json
-
         objects = [as_object(simulation, solution) for _, simulation, solution in found]
-        click.echo(to_json(objects if is_sweep(options, names) else objects[0], indent=2))
+        from nfl_pruning.cli.output import print_json
+
+        print_json(objects if is_sweep(options, names) else objects[0], indent=2)
     elif is_sweep(options, names):
         _print_sweep(swept(options, names), found)
     else:

@@ -78,10 +78,10 @@ def command(as_json: bool, best: str | None, goal: str | None, **options: str) -
                 solutions.append(solve(problem))
                 advance()
     if as_json:
-        from nfl_pruning.records import to_json
-
         found = [as_object(solution) for solution in solutions]
-        click.echo(to_json(found if is_sweep(options) else found[0], indent=2))
+        from nfl_pruning.cli.output import print_json
+
+        print_json(found if is_sweep(options) else found[0], indent=2)
     elif is_sweep(options):
         points, names = [point for point, _ in cases], swept(options)
         if best is not None:  # what was found differs from row to row

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from nfl_pruning.cli.data_options import (
+    column_options,
+    columns_from,
+    describe_columns,
+    say,
+    sentence_on_features,
+)
 from nfl_pruning.cli.network_options import WITH_TEST_PART, network_options, training_from
 from nfl_pruning.cli.options import json_option, seed_of, whole
+
+if TYPE_CHECKING:
+    from nfl_pruning.data import Columns, Dataset
 
 HELP = """Train networks on the rows and weights of --subset (on all of DATA without it).
 
 The loss is the weighted mean sum w loss / sum w over the kept rows. Tables are standardised with
 the moments of all rows of DATA, kept or not, as in nfl-pruning score, and never of --test-data.
 
-Accuracy is read once, after the last epoch: on the test part of data that have one, or on
---test-data. Data without a test part get the accuracy on the rows that were dropped, which is no
-fair test: the rule chose them. To measure what pruning costs, use nfl-pruning compare, which holds
-out a test set first.
+Accuracy is read once, after the last epoch: on the test part of data that have one, or on --test-
+data, whose columns are matched by name. Data without a test part get the accuracy on the rows that
+were dropped, which is no fair test: the rule chose them. To measure what pruning costs, use nfl-
+pruning compare, which holds out a test set first.
 
 \b
 Examples:
@@ -40,20 +50,23 @@ Examples:
     metavar="X",
     help="epochs: passes over the kept rows; steps: as many steps as all of DATA would get.",
 )
+@column_options
 @network_options
 @json_option
 def command(as_json: bool, **options: Any) -> None:
     """Train, evaluate once, report."""
     found = _run(**options)
     if as_json:
-        from nfl_pruning.records import to_json
+        from nfl_pruning.cli.output import print_json
 
-        click.echo(to_json(found))
+        print_json(found)
         return
     click.echo(
         f"Trained {found['models']} x {found['model']} on {found['n_kept']} of "
         f"{found['n_samples']} samples, {found['steps']} steps, {found['seconds']:.1f} s."
     )
+    click.echo(sentence_on_features(found))
+    say(found["warnings"])
     if found["diverged"]:
         click.echo(f"{found['diverged']} of {found['models']} diverged and are left out.")
     if found["accuracy"] is None and found["tested_on"] is not None:
@@ -85,19 +98,19 @@ def _run(
     from nfl_pruning.cli.output import progress
     from nfl_pruning.data import load_dataset
     from nfl_pruning.data.files import load_subset
-    from nfl_pruning.networks.experiment import measure_rows
+    from nfl_pruning.networks.measuring import measure_rows
     from nfl_pruning.networks.models import make_model
     from nfl_pruning.networks.splits import network_inputs
     from nfl_pruning.networks.training import is_finite, make_samples, train
 
-    training = training_from(options, budget)
+    columns, training = columns_from(options), training_from(options, budget)
     count, start_seed = whole("models", models, 1), seed_of(seed)
-    dataset = load_dataset(data, data_dir=data_dir)
+    dataset = load_dataset(data, data_dir=data_dir, columns=columns)
     n = len(dataset)
     kept, weights = np.arange(n), np.ones(n)
     if subset is not None:
         kept, weights = load_subset(Path(subset), dataset.hash, n)
-    test, tested_on = _test_set(data, data_dir, test_data, dataset, kept)
+    test, tested_on = _test_set((data, data_dir, test_data), dataset, columns, kept=kept)
     network = make_model(model, len(dataset.classes), dataset.shape)
     table = dataset.x if test is None else np.concatenate([dataset.x, test.x])
     x = jnp.asarray(network_inputs(table, is_image=dataset.is_image, fitted=dataset.x))
@@ -134,32 +147,24 @@ def _run(
         "each_accuracy": each,
         "diverged": int((~finite).sum()),
         "seconds": time.perf_counter() - start,
+        "warnings": [*dataset.notes, *(test.notes if test_data else ())],
+        **describe_columns(dataset, columns),
     }
 
 
 def _test_set(
-    data: str, data_dir: str | None, test_data: str | None, dataset: Any, kept: Any
+    said: tuple[str, str | None, str | None], dataset: Dataset, columns: Columns, *, kept: Any
 ) -> tuple[Any, str | None]:
     """What to test on, with the class codes of the training data, and its name for people."""
     import numpy as np
 
-    from nfl_pruning.data import load_dataset
-    from nfl_pruning.validation import InvalidArgumentError
+    from nfl_pruning.data import load_dataset, load_test_data
 
-    if test_data is None and data in WITH_TEST_PART:
+    data, data_dir, test_data = said
+    if test_data is not None:
+        return load_test_data(test_data, dataset, columns), test_data
+    if data in WITH_TEST_PART:
         return load_dataset(data, data_dir=data_dir, part="test"), "the test part"
-    if test_data is None:
-        dropped = np.setdiff1d(np.arange(len(dataset)), kept)
-        text = "the dropped rows, which is no fair test"
-        return (dataset.take(dropped), text) if len(dropped) else (None, None)
-    test = load_dataset(test_data)
-    unknown = sorted(set(test.classes) - set(dataset.classes))
-    if test.x.shape[1] != dataset.x.shape[1] or unknown:
-        raise InvalidArgumentError(
-            f"test_data must have the data's {dataset.x.shape[1]} features and its classes; got "
-            f"{test.x.shape[1]} features and {len(unknown)} unknown classes."
-        )
-    codes = np.array([dataset.classes.index(name) for name in test.classes])
-    from dataclasses import replace
-
-    return replace(test, y=codes[test.y], classes=dataset.classes), f"{test_data}"
+    dropped = np.setdiff1d(np.arange(len(dataset)), kept)
+    text = "the dropped rows, which is no fair test"
+    return (dataset.take(dropped), text) if len(dropped) else (None, None)

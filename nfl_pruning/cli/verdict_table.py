@@ -14,8 +14,14 @@ Accuracy in per cent; differences in points with 95 % half widths over repeats;
 p after Holm's correction at keep fractions up to 0.3, uncorrected above."""
 
 
-def show(found: list[Any], accuracy: dict[float, dict[str, Any]]) -> None:
-    """The verdict table on standard output."""
+def show(verdicts: dict[str, list[Any]], measures: dict[str, dict[float, dict[str, Any]]]) -> None:
+    """The verdict table, and below it the measures by class, on standard output.
+
+    Args:
+        verdicts: measure -> every rule against plain random pruning.
+        measures: measure -> keep fraction -> rule -> one value a repeat.
+    """
+    found, accuracy = verdicts["accuracy"], measures["accuracy"]
     rows = []
     for fraction, rules in sorted(accuracy.items()):
         rows.append((format_number(fraction), "random", *_mean(rules["random"]), "", ""))
@@ -31,16 +37,69 @@ def show(found: list[Any], accuracy: dict[float, dict[str, Any]]) -> None:
         left=("rule", "verdict"),
         note=NOTE,
     )
+    _show_by_class(verdicts, measures)
+    for sentence in turned(verdicts):
+        click.echo(f"Note: {sentence}")
+
+
+def _show_by_class(
+    verdicts: dict[str, list[Any]], measures: dict[str, dict[float, dict[str, Any]]]
+) -> None:
+    """Balanced and worst-class accuracy, each with its difference from random."""
+    names, rows = ("balanced_accuracy", "worst_class_accuracy"), []
+    gaps = {
+        (name, v.keep_fraction, v.rule): with_error(v.difference, v.half_width)
+        for name in names
+        for v in verdicts[name]
+    }
+    for fraction, rules in sorted(measures["accuracy"].items()):
+        for rule in rules:
+            cells = [
+                text
+                for name in names
+                for text in (
+                    _mean(measures[name][fraction][rule])[0],
+                    gaps.get((name, fraction, rule), ""),
+                )
+            ]
+            rows.append((format_number(fraction), rule, *cells))
+    print_table(
+        ("keep_fraction", "rule", "balanced", "minus random", "worst class", "minus random"),
+        rows,
+        left=("rule",),
+        note="Balanced: the mean over classes of the share classified right.",
+    )
+
+
+def turned(verdicts: dict[str, list[Any]]) -> list[str]:
+    """Sentences on rules that beat random by one measure and lose to it by another."""
+    texts: dict[tuple[str, float], dict[str, str]] = {}
+    for name, found in verdicts.items():
+        for verdict in found:
+            own = texts.setdefault((verdict.rule, verdict.keep_fraction), {})
+            own[name.replace("_", " ").replace("worst class", "worst-class")] = verdict.text
+    return [
+        f"The answer turns with the measure for {rule} at {format_number(fraction)}: "
+        + ", ".join(f"it {text} by {name}" for name, text in own.items() if text != "undecided")
+        + "."
+        for (rule, fraction), own in texts.items()
+        if {"beats random", "loses to random"} <= set(own.values())
+    ]
 
 
 def report_settings(about: dict[str, Any]) -> None:
     """One sentence on what was compared."""
-    when = ", ".join(str(epoch) for epoch in sorted(set(about["score_epochs"].values())))
+    when = ", ".join(str(epoch) for epoch in sorted(set(about["score_epochs"].values()))) or "-"
     gradient = f", {about['gradient']} gradient" if about["gradient"] else ""
     click.echo(
         f"{about['model']}, seed {about['seed']}; scores after epoch {when} of "
         f"{about['training']['epochs']}{gradient}; data_hash {about['data_hash'][:12]}."
     )
+    if about["balance"] != "none":
+        click.echo(
+            f"Rules have {about['balance']} class quotas, random {about['balance']} as well; "
+            "verdicts are against plain random pruning, which has none."
+        )
 
 
 def _mean(values: Any) -> tuple[str, str]:

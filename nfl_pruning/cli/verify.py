@@ -65,13 +65,13 @@ def command(
     report = write_report(entries, out, preset, number)
     good = all(entry.as_expected for entry in entries)
     if as_json:
-        from nfl_pruning.records import to_json
-
         found = {
             "preset": preset, "seed": number, "as_expected": good, "report": report,
             "statements": [as_object(entry) for entry in entries],
         }  # fmt: skip
-        click.echo(to_json(found, indent=2))
+        from nfl_pruning.cli.output import print_json
+
+        print_json(found, indent=2)
     else:
         _print(entries, report)
     return 0 if good else 1

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from nfl_pruning.validation import InvalidArgumentError
 
 ROWS_PER_CHUNK = 4096
+LARGEST_LABEL = 2.0**53  # beyond it floats skip whole numbers
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,10 @@ class Dataset:
         y: class codes 0 .. C - 1, int64, shape (n,); every class occurs in the original data.
         classes: the original name of each class, length C.
         shape: shape of one input before flattening: (28, 28) for an image, (d,) for a table.
+        features: names of a table's columns, in the order of ``x``, where they have names.
+        ids: what the rows are called, distinct whole numbers or texts, shape (n,), if anything.
+        notes: sentences on how the data were read.
+        source: the file that they were read from.
     """
 
     name: str
@@ -32,6 +38,10 @@ class Dataset:
     y: np.ndarray
     classes: tuple[str, ...]
     shape: tuple[int, ...]
+    features: tuple[str, ...] | None = None
+    ids: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    source: Path | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -42,22 +52,41 @@ class Dataset:
         return len(self.shape) > 1
 
     @cached_property
-    def hash(self) -> str:
-        """SHA-256 of the content: n, d, features as little-endian float64, class names, by row.
+    def content_hash(self) -> str:
+        """SHA-256 of n, d, features as little-endian float64, and class names, by row.
 
         It does not depend on the file format, on the stored precision of numbers that float32
-        holds exactly, or on the data set's name.
+        holds exactly, on the shape of an image, or on the data set's name.
         """
         digest = hashlib.sha256(f"{self.x.shape[0]} {self.x.shape[1]}\n".encode())
         for start in range(0, len(self), ROWS_PER_CHUNK):
             chunk = self.x[start : start + ROWS_PER_CHUNK]
             digest.update(np.ascontiguousarray(chunk, dtype="<f8").tobytes())
-        digest.update("\0".join(self.classes[code] for code in self.y).encode())
+        names = "\0".join(self.classes[code] for code in self.y)
+        digest.update(names.encode(errors="surrogatepass"))
         return digest.hexdigest()
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the content and of an image's shape: the same pixels in a row differ."""
+        if not self.is_image:
+            return self.content_hash
+        return hashlib.sha256(f"{self.content_hash} {self.shape}".encode()).hexdigest()
 
     def take(self, rows: np.ndarray) -> Dataset:
         """The samples in ``rows``, in that order, with the same class codes."""
-        return replace(self, x=self.x[rows], y=self.y[rows])
+        ids = None if self.ids is None else self.ids[rows]
+        return replace(self, x=self.x[rows], y=self.y[rows], ids=ids, source=None)
+
+    def name_of_row(self, row: int) -> str:
+        """A row as people find it: its id, the line of its file, or its number."""
+        if self.ids is not None:
+            return f"id {self.ids[row]}"
+        if self.source is not None and self.source.suffix.lower() == ".csv":
+            from nfl_pruning.data.tables import line_of
+
+            return f"line {line_of(self.source, row)}"
+        return f"row {row}"
 
     def class_counts(self) -> np.ndarray:
         """Samples of each class, shape (C,)."""
@@ -93,11 +122,22 @@ def make_dataset(
             f"x and y must have as many rows as each other in {where}; got {len(features)} and "
             f"{len(labels)}."
         )
-    flat = _real_features(features.reshape(len(features), -1), where)
     codes, names = code_labels(labels, where)
+    _check_layout(features.shape[1:], where)
+    flat = _real_features(features.reshape(len(features), -1), where)
     if classes is not None:
         names = tuple(classes[int(label)] for label in names)
     return Dataset(name, flat, codes, names, tuple(features.shape[1:]))
+
+
+def _check_layout(shape: tuple[int, ...], where: str) -> None:
+    """Refuse images whose channels come first, which would be read as a height."""
+    first = len(shape) == 3 and shape[0] in (1, 3, 4) and min(shape[1:]) > 4
+    if first:
+        raise InvalidArgumentError(
+            f"images must have shape (height, width) or (height, width, channels) in {where}; got "
+            f"{shape}, which looks like channels first: numpy.moveaxis(x, 1, -1) puts them last."
+        )
 
 
 def _real_features(x: np.ndarray, where: str) -> np.ndarray:
@@ -108,7 +148,8 @@ def _real_features(x: np.ndarray, where: str) -> np.ndarray:
             f"shape {x.shape}."
         )
     exact_in_float32 = x.dtype.kind == "b" or x.dtype.itemsize <= (4 if x.dtype.kind == "f" else 2)
-    values = x.astype(np.float32 if exact_in_float32 else np.float64)
+    with np.errstate(over="ignore"):
+        values = x.astype(np.float32 if exact_in_float32 else np.float64)
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):
         raise InvalidArgumentError(
@@ -126,8 +167,14 @@ def code_labels(labels: np.ndarray, where: str) -> tuple[np.ndarray, tuple[str, 
         )
     if labels.dtype.kind == "f":
         if not np.isfinite(labels).all() or (labels != np.round(labels)).any():
+            bad = labels[~(np.isfinite(labels) & (labels == np.round(labels)))][0]
             raise InvalidArgumentError(
-                f"labels must be whole numbers or text in {where}; some are not."
+                f"labels must be whole numbers or text in {where}; some are not, such as {bad}."
+            )
+        if np.abs(labels).max() > LARGEST_LABEL:
+            raise InvalidArgumentError(
+                f"labels must be whole numbers below 2^53 or text in {where}; got "
+                f"{labels[np.abs(labels).argmax()]}."
             )
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "biuU":

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from nfl_pruning.data import cifar as cifar  # registers its data sets
 from nfl_pruning.data.builtin import DATASETS
+from nfl_pruning.data.columns import Columns, listed
 from nfl_pruning.data.dataset import Dataset
 from nfl_pruning.data.files import load_csv, load_npz
 from nfl_pruning.validation import InvalidArgumentError, check_choice
@@ -19,6 +23,7 @@ def load_dataset(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     part: str = "all",
+    columns: Columns | None = None,
 ) -> Dataset:
     """A data set by name or from a file.
 
@@ -30,6 +35,7 @@ def load_dataset(
             file.
         part: ``"train"`` or ``"test"`` for data that come with a test part; ``"all"`` is what one
             would prune: everything, or the training part.
+        columns: which columns of a file are labels, ids and features.
 
     Raises:
         InvalidArgumentError: unknown name, or a file that is missing, damaged or does not fit.
@@ -41,6 +47,11 @@ def load_dataset(
             raise InvalidArgumentError(
                 f"data_dir must be a folder that exists; got {str(folder)!r}."
             )
+        if columns is not None and columns != Columns():
+            raise InvalidArgumentError(
+                "label_column, id_column and drop are for data in a file; got the data set "
+                f"{text!r}."
+            )
         return DATASETS[text](folder, part)
     if path.suffix.lower() in READERS:
         if data_dir is not None:
@@ -48,8 +59,40 @@ def load_dataset(
                 f"data_dir is for a data set with a name, not for {text!r}; got "
                 f"{os.fspath(data_dir)!r}."
             )
-        return READERS[path.suffix.lower()](path)
+        return READERS[path.suffix.lower()](path, columns)
     if path.exists():
         raise InvalidArgumentError(f"data files must end in {' or '.join(READERS)}; got {text!r}.")
     check_choice("data set", text, DATASETS)
     raise AssertionError("unreachable: the name is unknown")
+
+
+def load_test_data(
+    data: str | os.PathLike[str], dataset: Dataset, columns: Columns | None = None
+) -> Dataset:
+    """Data to test on what was fitted to ``dataset``: columns by name, labels in its codes.
+
+    Args:
+        data: a file.
+        dataset: what is trained on.
+        columns: as for the training data.
+
+    Raises:
+        InvalidArgumentError: a feature is missing, the shapes differ, or a class is unknown.
+    """
+    columns = columns or Columns()
+    by_name = replace(columns, features=dataset.features, drop=(), ids=None)
+    test = load_dataset(data, columns=by_name)
+    notes = list(test.notes)
+    if (dataset.features is None) != (test.features is None):
+        notes.append(
+            f"Not both the data and {data} name their features: they are taken in their order."
+        )
+    unknown = sorted(set(test.classes) - set(dataset.classes))
+    if test.shape != dataset.shape or unknown:
+        raise InvalidArgumentError(
+            f"test_data must have the data's {dataset.x.shape[1]} features of shape "
+            f"{dataset.shape} and its classes; got shape {test.shape} and {len(unknown)} unknown "
+            f"classes{': ' * bool(unknown)}{listed(unknown, 5)}."
+        )
+    codes = np.array([dataset.classes.index(name) for name in test.classes])
+    return replace(test, y=codes[test.y], classes=dataset.classes, notes=tuple(notes))

@@ -21,12 +21,14 @@ from nfl_pruning.montecarlo.runner import Job
 from nfl_pruning.montecarlo.sampling import trial_keys
 from nfl_pruning.montecarlo.trials import choose_rows, collect
 from nfl_pruning.probes import FixedProbe
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import InvalidArgumentError, check_integer
 
 BATCH = 256
 TRIALS_PER_CONTROL = 4  # fewer leave the regression's coefficients to chance
 
 
+@with_own_settings
 def controlled(
     simulation: Simulation, name: str, *, draws: int | None = None
 ) -> tuple[float, float]:

@@ -27,11 +27,13 @@ from nfl_pruning.montecarlo.trials import Layout, Outcome, Table, empty_table, e
 from nfl_pruning.problem import Problem
 from nfl_pruning.programs import warn_of_many_programs
 from nfl_pruning.records import RecordStore, code_hash, source_hash
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number, check_seed
 
 Progress = Callable[[int, int], object]
 
 
+@with_own_settings
 def simulate(
     problem: Problem,
     *,

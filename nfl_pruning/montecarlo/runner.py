@@ -22,6 +22,7 @@ from nfl_pruning.montecarlo.plan import Parameters, Plan
 from nfl_pruning.montecarlo.resources import RunPlan
 from nfl_pruning.montecarlo.stages import run_staged
 from nfl_pruning.montecarlo.trials import Layout, Outcome, Table, run_range
+from nfl_pruning.settings import own_settings
 
 Range = tuple[int, int]  # first trial and count
 
@@ -73,7 +74,7 @@ def _on_threads(job: Job, run: RunPlan, pieces: list[Range]) -> Iterator[tuple[i
     """
 
     def work(piece: Range) -> tuple[int, Table]:
-        with jax.enable_x64(True):  # the scope belongs to the thread
+        with jax.enable_x64(True), own_settings():  # these scopes belong to the thread
             root, parameters = job.arrays()
             outcome = run_staged(
                 root, jnp.asarray(piece[0]), jnp.asarray(piece[1]), parameters,

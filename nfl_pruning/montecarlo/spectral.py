@@ -28,6 +28,7 @@ from nfl_pruning.selections.finite import (
     propensity_weights,
     realised_counts,
 )
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.spectrum import Spectrum
 from nfl_pruning.validation import InvalidArgumentError, check_integer, check_seed
 
@@ -69,6 +70,7 @@ class Numbers(NamedTuple):
     probe_ridge: Array
 
 
+@with_own_settings
 def simulate_spectrum(
     problem: Problem, spectrum: Spectrum, *, n_trials: int, seed: int = 0
 ) -> Simulation:

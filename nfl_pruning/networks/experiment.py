@@ -9,8 +9,7 @@ all repeats keep the same counts, those of the smallest pool of each class over 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -18,116 +17,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from scipy.special import logsumexp
 
+from nfl_pruning.networks.arms import Arm as Arm
+from nfl_pruning.networks.arms import check_counts as check_counts
+from nfl_pruning.networks.arms import make_arm as make_arm
 from nfl_pruning.networks.best_epoch import BestEpoch
-from nfl_pruning.networks.scoring import Look, logits_of, train_and_score
+from nfl_pruning.networks.measuring import DIVERGED, Measured, evaluate_rows
+from nfl_pruning.networks.measuring import measure as measure
+from nfl_pruning.networks.measuring import measure_rows as measure_rows
+from nfl_pruning.networks.scoring import Look, train_and_score
 from nfl_pruning.networks.splits import Split
-from nfl_pruning.networks.training import Training, is_finite, make_samples, train
-from nfl_pruning.scores.base import SCORES, Score
-from nfl_pruning.selections import (
-    PropensitySelection,
-    RankSelection,
-    Selected,
-    Selection,
-    ValueSelection,
-    make_selection,
-    select,
-)
-from nfl_pruning.selections.balanced import BALANCES, check_quotas, select_by_class
-from nfl_pruning.selections.finite import realised_counts
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.networks.training import State, Training, make_samples, train
+from nfl_pruning.scores.base import Score
+from nfl_pruning.settings import with_own_settings
 
 STACK = 130  # replicas that train at once: bounds memory, and every stack size compiles anew
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A pruning rule to compare.
-
-    Attributes:
-        name: how records and figures call it.
-        selection: the protocol; its kept count must not depend on chance.
-        score: what it ranks by; None for a protocol that ignores scores.
-        keep: ``"hardest"`` or ``"easiest"``.
-        balance: class quotas: ``"none"``, ``"proportional"`` or ``"equal"``.
-    """
-
-    name: str
-    selection: Selection
-    score: Score | None = None
-    keep: str = "hardest"
-    balance: str = "none"
-
-    def __post_init__(self) -> None:
-        check_choice("balance", self.balance, BALANCES)
-        by_rank = isinstance(self.selection, RankSelection)
-        if isinstance(self.selection, PropensitySelection) or (
-            self.balance != "none" and not by_rank
-        ):
-            what = "comparisons" if self.balance == "none" else "class quotas"
-            raise InvalidArgumentError(
-                f"{what} need a protocol that keeps a fixed count"
-                f"{'' if self.balance == 'none' else ' by rank'}; got {self.selection.label}."
-            )
-
-    def has_scores(self, rank_keys: dict[str, np.ndarray], repeat: int) -> bool:
-        """Whether the probe of a repeat gave what the arm ranks by."""
-        return self.score is None or bool(np.isfinite(rank_keys[self.score.name][repeat]).all())
-
-    def choose(
-        self, key: Array, rank_keys: dict[str, np.ndarray], labels: np.ndarray, share: float
-    ) -> Selected:
-        """The selection among samples with these rank keys and labels, shape (n,)."""
-        values = np.zeros(len(labels))
-        if self.score is not None:
-            values = rank_keys[self.score.name]
-            if isinstance(self.selection, ValueSelection):
-                with jax.enable_x64(True):
-                    values = np.asarray(self.score.publish(jnp.asarray(values)))
-        if self.balance == "none":
-            return select(key, values, share, keep=self.keep, selection=self.selection)
-        return select_by_class(
-            key,
-            values,
-            labels,
-            keep_fraction=share,
-            balance=self.balance,
-            keep=self.keep,
-            selection=self.selection,
-        )
-
-
-def make_arm(name: str, **choice: Any) -> Arm:
-    """An arm from plain values: score (a name), keep, protocol, exploit, balance."""
-    score = choice.get("score")
-    return Arm(
-        name,
-        make_selection(choice.get("protocol", "threshold"), exploit=choice.get("exploit", 0.5)),
-        None if score is None else SCORES[score],
-        choice.get("keep", "hardest"),
-        choice.get("balance", "none"),
-    )
-
-
-def check_counts(arms: Sequence[Arm], keep_fraction: float, labels: np.ndarray) -> None:
-    """Raise when an arm would keep nothing, or explore nothing, of samples with these labels.
-
-    Args:
-        arms: the rules.
-        keep_fraction: share to keep.
-        labels: class codes of each repeat, shape (repeats, n).
-    """
-    for arm in arms:
-        if isinstance(arm.selection, ValueSelection):
-            arm.selection.check_size(keep_fraction, labels.shape[1])
-        elif arm.balance == "none":
-            assert isinstance(arm.selection, RankSelection)
-            realised_counts(arm.selection.strata(keep_fraction), labels.shape[1])
-        else:
-            rule = arm.selection
-            for own in labels:
-                check_quotas(own, keep_fraction, balance=arm.balance, selection=rule)
 
 
 def repeat_keys(root: Array, numbers: np.ndarray) -> dict[str, Array]:
@@ -136,6 +40,7 @@ def repeat_keys(root: Array, numbers: np.ndarray) -> dict[str, Array]:
     return {"probe": own[:, 0], "select": own[:, 1], "refit": own[:, 2]}
 
 
+@with_own_settings
 def probe_scores(
     root: Array,
     split: Split,
@@ -146,6 +51,7 @@ def probe_scores(
     epochs: dict[str, int],
     scope: str = "full",
     on_epoch: Any = None,
+    at_end: Callable[[State], Any] | None = None,
 ) -> dict[str, np.ndarray]:
     """Rank keys of each repeat's training rows by its own probe, shape (repeats, n_train) each.
 
@@ -161,12 +67,13 @@ def probe_scores(
         epochs: score name -> epoch at which it is computed.
         scope: which gradient GraNd means.
         on_epoch: called with (epochs done, state).
+        at_end: called with the probes' last state.
     """
     if not scores:
         return {}
     keys = repeat_keys(root, split.numbers)["probe"]
     samples = make_samples(split.x, split.train_rows, split.train_labels)
-    recorder, _ = train_and_score(
+    recorder, state = train_and_score(
         keys,
         samples,
         model=model,
@@ -176,6 +83,8 @@ def probe_scores(
         on_epoch=on_epoch,
         shape=split.shape,
     )
+    if at_end:
+        at_end(state)
     return {score.name: recorder.of(score.name, epochs[score.name]) for score in scores}
 
 
@@ -188,14 +97,20 @@ class Outcome(NamedTuple):
         loss: mean cross-entropy on test rows; NaN likewise.
         kept: number of rows kept.
         epoch: the epoch at which the test rows were read.
+        balanced_accuracy: mean over classes of the share of test rows classified right; NaN
+            likewise.
+        worst_class_accuracy: the least of these shares; NaN likewise.
     """
 
     accuracy: np.ndarray
     loss: np.ndarray
     kept: int
     epoch: np.ndarray
+    balanced_accuracy: np.ndarray
+    worst_class_accuracy: np.ndarray
 
 
+@with_own_settings
 def refit(
     root: Array,
     split: Split,
@@ -222,7 +137,9 @@ def refit(
     """
     repeats, n_train = split.train_rows.shape
     keys = repeat_keys(root, split.numbers)
-    values = {(arm.name, i): (np.nan, np.nan, 0.0) for arm in arms for i in range(repeats)}
+    found: dict[tuple[str, int], tuple[Measured, int]] = {
+        (arm.name, i): (DIVERGED, 0) for arm in arms for i in range(repeats)
+    }
     jobs = [(arm, i) for arm in arms for i in range(repeats) if arm.has_scores(rank_keys, i)]
     kept_count = 0
     for start in range(0, len(jobs), STACK):
@@ -252,44 +169,17 @@ def refit(
             shape=split.shape,
         )
         params, epochs = best.chosen(state, training.plan(kept_count, n_train).epochs)
-        measured = measure(model, params, split, own)
-        for (arm, i), pair, epoch in zip(part, measured, epochs, strict=True):
-            values[arm.name, i] = (*pair, float(epoch))
-    found = {}
-    for arm in arms:
-        accuracy, loss, epoch = np.array([values[arm.name, i] for i in range(repeats)]).T
-        found[arm.name] = Outcome(accuracy, loss, kept_count, epoch.astype(int))
-    return found
+        rows, labels = split.test_rows[own], split.test_labels[own]
+        measured = evaluate_rows(model, params, split.x, rows=rows, labels=labels)
+        for (arm, i), one, epoch in zip(part, measured, epochs, strict=True):
+            found[arm.name, i] = (one, int(epoch))
+    return {
+        arm.name: _gather([found[arm.name, i] for i in range(repeats)], kept_count) for arm in arms
+    }
 
 
-def measure(
-    model: nn.Module, params: Any, split: Split, own: np.ndarray
-) -> list[tuple[float, float]]:
-    """(accuracy, loss) on the test rows of each replica's repeat; NaN where it diverged."""
-    rows, labels = split.test_rows[own], split.test_labels[own]
-    return measure_rows(model, params, split.x, rows=rows, labels=labels)
-
-
-def measure_rows(
-    model: nn.Module, params: Any, x: Array, *, rows: np.ndarray, labels: np.ndarray
-) -> list[tuple[float, float]]:
-    """(accuracy, mean cross-entropy) of each replica on its own rows.
-
-    Both are NaN for a replica whose parameters or whose loss are not finite: parameters can be
-    finite and yet so large that the logits are not, and then the accuracy means nothing.
-
-    Args:
-        model: the network.
-        params: stacked parameters.
-        x: inputs, shape (n, d).
-        rows: of x, shape (replicas, rows).
-        labels: class codes, same shape.
-    """
-    logits = logits_of(model, params, x, rows=rows).astype(np.float64)
-    right = (logits.argmax(axis=2) == labels).mean(axis=1)
-    at_label = np.take_along_axis(logits, labels[..., None], axis=2)[..., 0]
-    with np.errstate(invalid="ignore"):
-        loss = (np.asarray(logsumexp(logits, axis=2)) - at_label).mean(axis=1)
-    finite = is_finite(params) & np.isfinite(loss)
-    pairs = zip(right, loss, finite, strict=True)
-    return [(float(a), float(b)) if ok else (np.nan, np.nan) for a, b, ok in pairs]
+def _gather(found: list[tuple[Measured, int]], kept: int) -> Outcome:
+    """One arm's repeats as an outcome."""
+    accuracy, loss, balanced, worst = np.array([measured for measured, _ in found]).T
+    epoch = np.array([epoch for _, epoch in found])
+    return Outcome(accuracy, loss, kept, epoch, balanced, worst)

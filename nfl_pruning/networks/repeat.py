@@ -10,15 +10,17 @@ import flax.linen as nn
 import numpy as np
 from jax import Array
 
-from nfl_pruning.networks.experiment import Arm, probe_scores, refit
+from nfl_pruning.networks.experiment import Arm, measure, probe_scores, refit
 from nfl_pruning.networks.splits import Split
-from nfl_pruning.networks.training import Training
+from nfl_pruning.networks.training import State, Training
 from nfl_pruning.scores.base import Score
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import format_number
 
-OBSERVABLES = ("accuracy", "loss", "epoch")
+OBSERVABLES = ("accuracy", "loss", "epoch", "balanced_accuracy", "worst_class_accuracy")
 
 
+@with_own_settings
 def run_repeat(
     root: Array,
     split: Split,
@@ -30,6 +32,7 @@ def run_repeat(
     model: nn.Module,
     training: Training,
     scope: str = "full",
+    given: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Probe, prune by every arm at every keep fraction, refit, test.
 
@@ -43,14 +46,22 @@ def run_repeat(
         model: of the probe and of the refits.
         training: of both.
         scope: which gradient GraNd means.
+        given: name -> scores computed elsewhere of all rows of the data, shape (n,), for arms
+            that rank by a score of that name.
 
     Returns:
-        Plain values: ``accuracy``, ``loss`` and ``epoch`` (at which the test rows were read) by
-        keep fraction and rule, NaN for what diverged; ``kept`` by keep fraction; ``diverged``, the
-        number of networks without a result; ``seconds`` of ``probing`` and ``refitting``. A keep
-        fraction is the shortest text that reads back as the same number.
+        Plain values: ``accuracy``, ``loss``, ``balanced_accuracy``, ``worst_class_accuracy`` and
+        ``epoch`` (at which the test rows were read) by keep fraction and rule, NaN for what
+        diverged; ``kept`` by keep fraction; ``diverged``, the number of networks without a result;
+        ``probe``, its accuracy on the test rows (NaN without a probe) beside the share of their
+        largest class; ``seconds`` of ``probing`` and ``refitting``. A keep fraction is the shortest
+        text that reads back as the same number.
     """
-    start = time.perf_counter()
+    start, seen = time.perf_counter(), []
+
+    def look(state: State) -> None:
+        seen.extend(measure(model, state.params, split, np.arange(1)))
+
     keys = probe_scores(
         root,
         split,
@@ -59,7 +70,10 @@ def run_repeat(
         training=training,
         epochs=dict(epochs),
         scope=scope,
+        at_end=look,
     )
+    rows = split.train_rows % len(split.table)
+    keys |= {name: np.asarray(values, float)[rows] for name, values in (given or {}).items()}
     probing = time.perf_counter() - start
     found = {}
     for fraction in fractions:
@@ -85,6 +99,12 @@ def run_repeat(
         },
         "kept": {fraction: rules[arms[0].name].kept for fraction, rules in found.items()},
         "diverged": int(sum(np.isnan(outcome.loss).sum() for outcome in outcomes)),
+        "probe": {
+            "accuracy": seen[0][0] if seen else np.nan,
+            "largest_class": float(
+                np.bincount(split.test_labels[0]).max() / split.test_labels.size
+            ),
+        },
         "seconds": {"probing": probing, "refitting": time.perf_counter() - start - probing},
     }
 

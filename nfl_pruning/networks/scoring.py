@@ -30,6 +30,7 @@ from nfl_pruning.networks.training import (
 from nfl_pruning.probing import prototypes
 from nfl_pruning.scores.base import Score
 from nfl_pruning.scores.evaluate import evaluate
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import InvalidArgumentError, check_integer
 
 CHUNK, DENSE_CHUNK = 4096, 16384  # rows at most; dense layers gain from large products
@@ -53,6 +54,7 @@ def chunks(n: int, size: int) -> Iterable[slice]:
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
+@with_own_settings
 def logits_of(model: nn.Module, params: Any, x: Array, *, rows: np.ndarray) -> np.ndarray:
     """Logits of each replica of a stack at its own rows, shape (replicas, rows, classes), float32.
 
@@ -128,6 +130,7 @@ class Look:
                 )
 
 
+@with_own_settings
 def look_at(
     model: nn.Module,
     params: Any,
@@ -234,6 +237,7 @@ def check_epoch(epoch: int, training: Training, score: Score) -> None:
         raise InvalidArgumentError(f"epoch must be at most {training.epochs}; got {epoch}.")
 
 
+@with_own_settings
 def train_and_score(
     keys: Array,
     samples: Samples,

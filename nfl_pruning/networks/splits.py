@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from nfl_pruning.data.dataset import Dataset
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number
 
 ROWS = ("train_rows", "valid_rows", "test_rows")
@@ -98,6 +99,7 @@ def network_inputs(
     return fit_scaling(fitted, is_image=is_image)(x).astype(np.float32)
 
 
+@with_own_settings
 def make_split(
     root: Array,
     train: Dataset,

@@ -22,6 +22,7 @@ from jax import Array
 
 from nfl_pruning.networks.augmentation import AUGMENTATIONS, make_augment
 from nfl_pruning.networks.models import is_dense
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import check_choice, check_integer, check_number
 
 OPTIMISERS = ("sgd", "adamw")
@@ -212,6 +213,7 @@ def _batches(keys: Array, epoch: Array, samples: Samples, plan: Plan) -> Samples
     return Samples(samples.x, *taken)
 
 
+@with_own_settings
 def train(
     keys: Array,
     samples: Samples,

@@ -1,10 +1,10 @@
 """How a computation ended, in words that a user can act on."""
 
-from enum import Enum
+from enum import StrEnum
 
 
-class Status(Enum):
-    """Outcome of a solve; ``value`` is its name in tables and JSON, ``sentence`` explains it."""
+class Status(StrEnum):
+    """Outcome of a solve, equal to its name in tables and JSON; ``sentence`` explains it."""
 
     CERTIFIED = "certified"
     NOT_CERTIFIED = "not-certified"

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from nfl_pruning.registry import Registry
+from nfl_pruning.scores.checks import check_context, check_labels, check_logits
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import InvalidArgumentError
 
 NEEDS = (
@@ -77,13 +80,15 @@ class Score:
     publish: Callable[[Array], Array] = field(default=lambda value: value, repr=False)
     summary: str = ""
 
+    @with_own_settings
     def rank_key(
         self, logits: ArrayLike, labels: ArrayLike, context: Context | None = None
     ) -> Array:
         """The number that samples are ranked by, shape (...,); larger = harder.
 
         Raises:
-            InvalidArgumentError: the context lacks something that the score needs.
+            InvalidArgumentError: the context lacks something that the score needs, or shapes,
+                types or (where they are known) values do not fit each other.
         """
         context = context or Context()
         missing = [need for need in sorted(self.needs) if getattr(context, need) is None]
@@ -91,11 +96,23 @@ class Score:
             raise InvalidArgumentError(
                 f"score {self.name!r} needs {' and '.join(missing)}, which is not available here."
             )
+        logits, labels = self.check(logits, labels, context)
         logits = jnp.asarray(logits)
+        logits = logits if jnp.issubdtype(logits.dtype, jnp.floating) else logits.astype(float)
         return jnp.broadcast_to(
             self.difficulty(logits, jnp.asarray(labels), context), logits.shape[:-1]
         )
 
+    def check(self, logits: Any, labels: Any, context: Context) -> tuple[Any, Any]:
+        """Logits and labels as arrays, once they and the context fit each other."""
+        logits = check_logits(logits)
+        if labels is None and not self.label_aware:
+            labels = np.zeros(logits.shape[:-1], int)
+        labels = check_labels(labels, logits)
+        check_context(context, self.needs, logits)
+        return logits, labels
+
+    @with_own_settings
     def __call__(
         self, logits: ArrayLike, labels: ArrayLike, context: Context | None = None
     ) -> Array:

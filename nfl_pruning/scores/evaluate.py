@@ -13,6 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from nfl_pruning.scores.base import Context, Score
+from nfl_pruning.settings import with_own_settings
 
 
 @partial(jax.jit, static_argnames="score")
@@ -23,6 +24,7 @@ def _evaluate(
     return rank_key, score.publish(rank_key)
 
 
+@with_own_settings
 def evaluate(
     score: Score, logits: ArrayLike, labels: ArrayLike, entries: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -35,8 +37,12 @@ def evaluate(
         entries: what the score's context holds, by name.
 
     Raises:
-        InvalidArgumentError: the context lacks something that the score needs.
+        InvalidArgumentError: the context lacks something that the score needs, or what is given
+            does not fit (see :meth:`Score.rank_key`).
     """
+    known = {name: entries[name] for name in score.needs if name in entries}
+    if len(known) == len(score.needs):  # else the score says what it lacks
+        logits, labels = score.check(logits, labels, Context(**known))
     with jax.enable_x64(True):
         wanted = {
             name: jnp.asarray(value, float)

@@ -8,8 +8,11 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from nfl_pruning.keys import check_key
+from nfl_pruning.scores.checks import as_numbers
 from nfl_pruning.selections.base import RankSelection, Selection, make_selection
 from nfl_pruning.selections.finite import Counts, Selected, rank_weights, realised_counts
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
 
 BALANCES = ("none", "proportional", "equal")
@@ -43,6 +46,7 @@ def class_quotas(sizes: np.ndarray, keep_fraction: float, balance: str) -> np.nd
     return quotas
 
 
+@with_own_settings
 def select_by_class(
     key: Array,
     rank_key: ArrayLike,
@@ -74,11 +78,18 @@ def select_by_class(
     Raises:
         InvalidArgumentError: out of range, or a protocol whose count is left to chance.
     """
+    key = check_key(key)
     check_number("keep_fraction", keep_fraction, "(0, 1]")
     rule = make_selection(selection, exploit=exploit)
     check_choice("keep", keep, ("hardest", "easiest"))
-    scores, classes = np.asarray(rank_key, dtype=np.float64), np.asarray(labels)
-    if scores.shape != classes.shape:
+    scores = np.asarray(as_numbers("scores", rank_key), dtype=np.float64)
+    classes = np.asarray(labels)
+    if classes.dtype.kind not in "iu" or (classes.size and classes.min() < 0):
+        raise InvalidArgumentError(
+            "labels must be class codes, whole numbers from 0; got type "
+            f"{classes.dtype}, such as {classes.reshape(-1)[:1].tolist()}."
+        )
+    if scores.shape != classes.shape or scores.ndim != 1:
         raise InvalidArgumentError(
             f"scores and labels must be as long as each other; got {scores.shape} and "
             f"{classes.shape}."

@@ -154,6 +154,12 @@ def make_selection(text: str | Selection, *, exploit: float = 0.5) -> Selection:
     """
     if isinstance(text, Selection):
         return text
+    if not isinstance(text, str):
+        raise InvalidArgumentError(f"protocol must be a text or a selection; got {text!r}.")
+    if text.startswith("piecewise:"):  # an optimised rule's own label
+        from nfl_pruning.selections.piecewise import parse_piecewise
+
+        return parse_piecewise(text)
     name, *parts = text.split(":")
     cls = SELECTIONS[name]
     own = [f.name for f in fields(cls) if f.name != "exploit"]

@@ -10,6 +10,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from nfl_pruning.keys import check_key
+from nfl_pruning.scores.checks import as_numbers, is_at_hand
 from nfl_pruning.selections.base import (
     PropensitySelection,
     RankSelection,
@@ -19,6 +21,7 @@ from nfl_pruning.selections.base import (
     make_selection,
 )
 from nfl_pruning.selections.order import ordered_integers, random_integers, take_largest
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
 
 
@@ -58,12 +61,14 @@ def realised_counts(strata: tuple[Stratum, ...], n_samples: int) -> tuple[Counts
         InvalidArgumentError: nothing would be kept, or a band to explore would yield no sample.
     """
     counts, edge, kept_edge, share, kept_share = [], 0, 0, 0.0, 0.0
+    wanted = _round(n_samples * sum(s.share * s.keep_probability for s in strata))
     for stratum in strata:
         share += stratum.share
         kept_share += stratum.share * stratum.keep_probability
         size = min(_round(share * n_samples), n_samples) - edge
         kept = min(max(_round(kept_share * n_samples) - kept_edge, 0), size)
-        if kept == 0 and size and stratum.keep_probability and stratum.weight_exponent:
+        to_explore = stratum.keep_probability and stratum.weight_exponent
+        if kept == 0 and size and to_explore and wanted:
             raise InvalidArgumentError(
                 f"no sample is left to explore: {kept_share * n_samples:.3g} of {n_samples} "
                 "samples are kept; lower exploit or raise keep_fraction."
@@ -140,6 +145,7 @@ def propensity_weights(
     return (draws < probabilities).astype(probabilities.dtype), probabilities
 
 
+@with_own_settings
 def select(
     key: Array,
     rank_key: ArrayLike,
@@ -165,10 +171,13 @@ def select(
     Raises:
         InvalidArgumentError: a value is out of range, scores are not finite, or nothing is kept.
     """
+    key = check_key(key)
     keep_fraction = check_number("keep_fraction", keep_fraction, "(0, 1]")
     check_choice("keep", keep, ("hardest", "easiest"))
     selection = make_selection(selection, exploit=exploit)
-    host = np.asarray(rank_key)
+    if not is_at_hand(rank_key):
+        raise InvalidArgumentError("select needs scores at hand, not values that JAX traces.")
+    host = np.asarray(as_numbers("scores", rank_key))
     if host.ndim != 1 or not len(host):
         raise InvalidArgumentError(f"scores must be a vector of n numbers; got shape {host.shape}.")
     bad = int(np.size(host) - np.isfinite(host).sum())

@@ -64,3 +64,15 @@ class Piecewise(RankSelection):
             )
         rows = zip(self.shares, self.keep, self.weights, strict=True)
         return tuple(Stratum(share, keep, 0.0, weight) for share, keep, weight in rows)
+
+
+def parse_piecewise(text: str) -> Piecewise:
+    """A selection from its label ``piecewise:SHARES:KEEP:WEIGHTS``."""
+    rows = text.split(":")[1:]
+    try:
+        shares, keep, weights = ([float(part) for part in row.split(",")] for row in rows)
+    except ValueError:
+        raise InvalidArgumentError(
+            f"protocol piecewise is written piecewise:SHARES:KEEP:WEIGHTS; got {text!r}."
+        ) from None
+    return Piecewise(tuple(shares), tuple(keep), tuple(weights))

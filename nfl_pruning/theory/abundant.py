@@ -20,6 +20,7 @@ from nfl_pruning.losses import LOSSES
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.ball import BallMinimum, ball_minimum
 from nfl_pruning.theory.certify import ROUNDING, TARGET_ERROR, Digits
 from nfl_pruning.theory.cone import separable
@@ -29,7 +30,7 @@ from nfl_pruning.theory.norm_order import norm_law
 from nfl_pruning.theory.observables import best_norm, observables, zero_one_error
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.plane import PLANE_LEVELS, PlaneLaw
-from nfl_pruning.theory.proportional import CERTIFIED_ERROR, finite
+from nfl_pruning.theory.proportional import CERTIFIED_ERROR, finite, short_repr
 from nfl_pruning.validation import check_integer, check_number
 
 RADIUS = 100.0
@@ -47,7 +48,7 @@ _NUMBERS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AbundantSolution:
     """The limit of abundant data, with the evidence for its digits.
 
@@ -87,6 +88,9 @@ class AbundantSolution:
     error_estimate: float | None = None
     state: dict[str, float] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe values; what does not exist (or is infinite) is None."""
         return {
@@ -101,6 +105,7 @@ class AbundantSolution:
         }
 
 
+@with_own_settings
 def solve_abundant(
     problem: Problem, *, n_features: int | None = None, radius: float = RADIUS
 ) -> AbundantSolution:

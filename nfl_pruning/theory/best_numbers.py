@@ -20,6 +20,7 @@ from scipy.optimize import minimize
 
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import ExactCalibration, SoftCalibration
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.fast.known import TAKES, unknown
 from nfl_pruning.theory.gradients import limit_function
 from nfl_pruning.theory.numbers import GOALS
@@ -75,6 +76,7 @@ class BestNumbers:
         return float("nan") if found is None else float(found)
 
 
+@with_own_settings
 def best_numbers(
     problem: Problem,
     *,

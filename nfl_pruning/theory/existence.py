@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from nfl_pruning.problem import Problem
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.keep_law import KeepLaw, keep_law
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.probe_limit import ProbeLimit, probe_limit
@@ -22,6 +23,7 @@ STRIDE = 1.3  # between the numbers of samples per feature that are looked at
 FARTHEST = 1e3  # kept samples per feature at which the search ends
 
 
+@with_own_settings
 def existence_threshold(problem: Problem) -> float:
     """Samples per feature (before pruning) above which a fit without a ridge exists.
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from nfl_pruning.problem import Problem
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.fast.known import TAKES, Known, bands_at, known, unknown
 from nfl_pruning.theory.fast.limit import Limit, limit
 from nfl_pruning.theory.fast.mesh import Nodes
@@ -17,6 +18,7 @@ from nfl_pruning.validation import InvalidArgumentError, check_choice
 DIRECT = ("samples_per_feature", "ridge", "signal", "alignment", "pilot_samples", "probe_ridge")
 
 
+@with_own_settings
 def limit_function(
     problem: Problem, *, nodes: int = 96, graded: bool = False
 ) -> Callable[..., Limit]:
@@ -56,6 +58,7 @@ def limit_function(
     resolution = Nodes(nodes, nodes, graded)
     known_numbers = (*DIRECT, "keep_fraction", *problem.selection.numbers)
 
+    @with_own_settings
     def function(**numbers: Any) -> Limit:
         for name in numbers:
             check_choice("number of limit_function", name, known_numbers)

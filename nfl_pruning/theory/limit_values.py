@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 
 from nfl_pruning.problem import Problem
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.spectrum import Spectrum
 from nfl_pruning.theory.certify import certified_root, digits_of
 from nfl_pruning.theory.implicit import difference, implicit, safe_step
@@ -30,6 +31,7 @@ VALUES = ("cosine", "norm", "test_error", "test_loss")
 LEVEL = LEVELS[3]
 
 
+@with_own_settings
 def limit_values(
     problem: Problem, numbers: Mapping[str, Any], spectrum: Spectrum | None = None
 ) -> dict[str, Array]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from nfl_pruning.probes import InSampleProbe
 from nfl_pruning.problem import Problem
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.bins import Grid
 from nfl_pruning.theory.numbers import GOALS
 from nfl_pruning.theory.proportional import Solution
@@ -61,6 +62,7 @@ class OptimalRule:
         return float(getattr(self.solution, self.goal))
 
 
+@with_own_settings
 def optimal_rule(
     problem: Problem,
     *,

@@ -10,6 +10,7 @@ import numpy as np
 
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.certify import certified_root
 from nfl_pruning.theory.continuation import SMALL_RIDGE
 from nfl_pruning.theory.keep_law import keep_law
@@ -31,7 +32,7 @@ LEAST_NORM = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Solution:
     """The limit of a problem, with the evidence for its digits.
 
@@ -67,6 +68,9 @@ class Solution:
     error_estimate: float | None = None
     state: dict[str, float] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe values; what does not exist (or is infinite) is None."""
         numbers = {
@@ -92,11 +96,21 @@ class Solution:
         }
 
 
+def short_repr(solution: Any) -> str:
+    """A solution in one line: how it ended, the numbers that exist, what was solved."""
+    shown = ("cosine", "norm", "test_error", "direction_cosine", "error_estimate")
+    numbers = {name: finite(getattr(solution, name)) for name in shown}
+    parts = [f"{name}={value:.6g}" for name, value in numbers.items() if value is not None]
+    inside = ", ".join([f"status={solution.status.value!r}", *parts])
+    return f"{type(solution).__name__}({inside}, problem={solution.problem!r})"
+
+
 def finite(value: float | None) -> float | None:
     """A plain float, or None where there is no finite number."""
     return float(value) if value is not None and np.isfinite(value) else None
 
 
+@with_own_settings
 def solve(problem: Problem) -> Solution:
     """The exact limit of a pruning problem.
 

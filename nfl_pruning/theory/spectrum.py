@@ -12,6 +12,7 @@ import numpy as np
 from nfl_pruning.losses import Loss
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem, Teacher
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.spectrum import Spectrum, power_law
 from nfl_pruning.theory.certify import certified_root
 from nfl_pruning.theory.closing import effective_curvature, response
@@ -34,7 +35,7 @@ from nfl_pruning.theory.state import State
 RIDGE_NEEDED = "A spectrum needs ridge > 0 here: {}."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SpectrumSolution(Solution):
     """A :class:`Solution` for inputs of a given covariance.
 
@@ -53,6 +54,7 @@ class SpectrumSolution(Solution):
         return super().to_dict() | self.spectrum.describe()
 
 
+@with_own_settings
 def solve_spectrum(problem: Problem, spectrum: Spectrum) -> SpectrumSolution:
     """The limit of a pruning problem whose inputs have a covariance.
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
+from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.fast.batch import Found, run_batch
 from nfl_pruning.theory.fast.cell import Kind
 from nfl_pruning.theory.fast.known import known_at
@@ -115,6 +116,7 @@ class Sweep:
         return xarray.Dataset(arrays | {"status": (names, text)}, coords=coordinates)
 
 
+@with_own_settings
 def sweep(
     problem: Problem | Mapping[str, Problem],
     *,

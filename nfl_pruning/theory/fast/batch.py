@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nfl_pruning.settings import own_settings
 from nfl_pruning.theory.fast.cell import Kind
 from nfl_pruning.theory.fast.limit import Limit, Unknowns, limit
 from nfl_pruning.theory.fast.mesh import Nodes
@@ -168,7 +169,7 @@ def _run(asked: Program, settings: Setting) -> np.ndarray:
 
     def one(begin: int) -> np.ndarray:
         rows = np.minimum(np.arange(begin, begin + size), count - 1)  # repeat the last one
-        with jax.enable_x64(True):
+        with jax.enable_x64(True), own_settings():  # these scopes belong to the thread
             chunk = Setting(*(jnp.asarray(part[rows], jnp.float64) for part in settings))
             found = program(chunk)
         return np.stack([np.asarray(part) for group in found for part in group])

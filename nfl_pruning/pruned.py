@@ -1,0 +1,109 @@
+"""The outcome of pruning a real data set, and its file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nfl_pruning.archive import write_archive
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The outcome of pruning n samples with C classes.
+
+    Attributes:
+        indices: kept rows in data-set order, increasing, shape (kept,).
+        weights: one entry a sample, 0 for dropped rows, shape (n,); use ``weights[indices]`` as
+            sample weights when refitting.
+        scores: in the units of the literature, larger = harder, shape (n,).
+        keep_probabilities: chance that each row had to stay, given the scores, shape (n,).
+        data_hash: of the data set that was pruned (see :attr:`Dataset.hash`).
+        config: everything that decided the outcome, as plain values.
+        class_counts: name of each class -> (samples, kept samples).
+        seconds: time spent ``scoring`` and ``selecting``.
+        warnings: sentences that the user should read.
+        ids: what the rows are called, shape (n,), where the data say it; ``ids[indices]`` are kept.
+        probe_accuracy: of the model that scored, on rows it had not seen; None without one.
+        largest_class: share of the largest class, what guessing it would give.
+        source: the file of the data, which no output may replace.
+    """
+
+    indices: np.ndarray
+    weights: np.ndarray
+    scores: np.ndarray
+    keep_probabilities: np.ndarray
+    data_hash: str
+    config: Mapping[str, Any]
+    class_counts: Mapping[str, tuple[int, int]]
+    seconds: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
+    ids: np.ndarray | None = None
+    probe_accuracy: float | None = None
+    largest_class: float = 0.0
+    source: Path | None = None
+
+    @property
+    def effective_sample_size(self) -> float:
+        """(sum of weights)^2 / (sum of squared weights): equals the kept count without weights."""
+        return float(self.weights.sum() ** 2 / (self.weights**2).sum())
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values for ``--json`` and records."""
+        return {
+            "n_samples": len(self.weights),
+            "n_kept": len(self.indices),
+            "keep_fraction": len(self.indices) / len(self.weights),
+            "keep_fraction_by_class": {
+                name: kept / total if total else None
+                for name, (total, kept) in self.class_counts.items()
+            },
+            "effective_sample_size": self.effective_sample_size,
+            "seconds": dict(self.seconds),
+            "probe_accuracy": self.probe_accuracy,
+            "largest_class": self.largest_class,
+            "data_hash": self.data_hash,
+            "warnings": list(self.warnings),
+            "config": dict(self.config),
+        }
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        force: bool = False,
+        inputs: Iterable[str | os.PathLike[str] | None] = (),
+    ) -> Path:
+        """Write a .npz without pickles: the arrays, ``data_hash`` and ``config`` (JSON text).
+
+        The file appears whole or not at all.
+
+        Args:
+            path: ends in .npz; a link is written through.
+            force: whether a file that exists may be replaced.
+            inputs: files beside the data's own that must stay as they are.
+
+        Raises:
+            InvalidArgumentError: see :func:`nfl_pruning.archive.check_output`.
+        """
+        arrays = {
+            "indices": self.indices,
+            "weights": self.weights,
+            "scores": self.scores,
+            "keep_probabilities": self.keep_probabilities,
+        }
+        if self.ids is not None:
+            arrays["ids"] = self.ids
+        return write_archive(
+            path,
+            arrays,
+            data_hash=self.data_hash,
+            config=self.config,
+            force=force,
+            inputs=(self.source, *inputs),
+        )

@@ -1,0 +1,108 @@
+"""Public functions work under the settings of JAX that users set to find faults of their own."""
+
+import jax
+import numpy as np
+import pytest
+
+from nfl_pruning import (
+    SCORES,
+    Context,
+    Problem,
+    existence_threshold,
+    limit_function,
+    limit_values,
+    optimal_rule,
+    power_law,
+    select,
+    simulate,
+    solve,
+    solve_abundant,
+    solve_spectrum,
+    sweep,
+)
+from nfl_pruning.data import make_dataset
+from nfl_pruning.pruning import prune
+from shell import shell
+
+STRICT = [
+    ("jax_numpy_rank_promotion", "raise"),
+    ("jax_numpy_dtype_promotion", "strict"),
+    ("jax_transfer_guard", "disallow"),
+]
+RNG = np.random.default_rng(0)
+LOGITS, LABELS = RNG.normal(size=(40, 3)), RNG.integers(0, 3, 40)
+BLOBS = make_dataset("blobs", LOGITS + 2 * np.eye(3)[LABELS], LABELS)
+CONTEXT = Context(
+    input_norm=np.ones(40),
+    features=LOGITS,
+    gradient_norm=np.ones(40),
+    trajectory=RNG.normal(size=(40, 5, 3)),
+    gap_gradient=np.ones((40, 3)),
+    prototypes=LOGITS[:2],
+    inputs=LOGITS,
+)
+PROBLEM = Problem(keep_fraction=0.5, probe="fixed:0.8").replace(ridge=0.1)
+
+
+KEY = jax.random.key(0)
+GUARD = "jax_transfer_guard"
+
+
+def slope(function):
+    """A derivative, or the function alone where JAX's own grad is stopped by the guard."""
+    with jax.enable_x64(True):
+        guarded = getattr(jax.config, GUARD) == "disallow"
+        return (function if guarded else jax.grad(function))(0.3)
+
+
+CALLS = {
+    "select": lambda: [
+        select(KEY, LOGITS[:, 0], 0.3, selection=rule).weights
+        for rule in ("threshold", "exact", "soft:0.5", "power:1", "window:0.1", "coverage:0.1")
+    ],
+    "scores": lambda: [score(LOGITS, LABELS, CONTEXT) for score in SCORES.values()],
+    "prune": lambda: prune(BLOBS, seed=0).weights,
+    "prune by class": lambda: prune(BLOBS, seed=0, balance="equal").weights,
+    "solve": lambda: solve(PROBLEM).cosine,
+    "in-sample": lambda: solve(PROBLEM.replace(probe="in-sample:0.1")).cosine,
+    "existence": lambda: existence_threshold(PROBLEM),
+    "sweep": lambda: sweep(PROBLEM, keep_fraction=[0.3, 0.6])["cosine"],
+    "spectrum": lambda: solve_spectrum(PROBLEM, power_law(1.0, 1.0, 20)).cosine,
+    "abundant": lambda: solve_abundant(PROBLEM),
+    "optimal": lambda: optimal_rule(PROBLEM),
+    "simulate": lambda: simulate(PROBLEM, n_features=20, n_trials=2, seed=0).mean("cosine"),
+    "limit_function": lambda: slope(lambda r: limit_function(PROBLEM)(keep_fraction=r).cosine),
+    "limit_values": lambda: slope(lambda r: limit_values(PROBLEM, {"keep_fraction": r})["cosine"]),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(("setting", "value"), STRICT)
+def test_the_users_settings_are_borne(setting, value, name):
+    before = getattr(jax.config, setting)
+    jax.config.update(setting, value)
+    try:
+        CALLS[name]()
+        assert getattr(jax.config, setting) == value
+    finally:
+        jax.config.update(setting, before)
+
+
+@pytest.mark.parametrize(("setting", "value"), STRICT)
+@pytest.mark.parametrize("command", ["prune", "score", "train", "compare"])
+def test_the_commands_bear_them(setting, value, command, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    np.savez(tmp_path / "d.npz", x=BLOBS.x, y=BLOBS.y)
+    line = {
+        "prune": [],
+        "score": ["--epochs", "2", "--model", "logistic", "--score", "grand"],
+        "train": ["--epochs", "1", "--model", "logistic", "--test-data", str(tmp_path / "d.npz")],
+        "compare": ["--epochs", "2", "--repeats", "2", "--model", "logistic"],
+    }[command]
+    before = getattr(jax.config, setting)
+    jax.config.update(setting, value)
+    try:
+        ran = shell(capsys, command, str(tmp_path / "d.npz"), *line)
+    finally:
+        jax.config.update(setting, before)
+    assert ran.code == 0, ran.err
