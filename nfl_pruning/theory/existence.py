@@ -44,7 +44,7 @@ def existence_threshold(problem: Problem) -> float:
         try:
             probe = probe_limit(problem)
             if problem.student.loss.limit != MAX_MARGIN.name:
-                return 1 / _law(problem, probe).mean(0)
+                return 1 / _law(problem, probe).checked().mean(0)
             if probe.memory is None:
                 return separability_threshold(problem, _law(problem, probe))
             return _first_crossing(problem)

@@ -133,7 +133,7 @@ def _fit(teacher: Teacher, spectrum: Spectrum, size: float, ridge: float) -> _Fi
     law = keep_law(unpruned, alignment=1.0, margin=_times(1.0))
     closing = teacher_alone(spectrum)
     system = System(unpruned, law, LOSSES["logistic"], ridge, closing=closing)
-    root, _, error = certified_root(system)
+    root, _, error, _ = certified_root(system)
     if not root.converged:
         raise UnsupportedProblemError("The limit of the probe's own fit was not found.")
     a, tau, kappa = float(root.x[0]), float(np.exp(root.x[2])), float(np.exp(root.x[3]))

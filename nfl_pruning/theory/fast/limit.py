@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -28,8 +29,11 @@ class Limit(NamedTuple):
         test_loss: expected loss of a fresh sample.
         alignment: the probe's cosine to the teacher.
         error_estimate: max(|change of cosine|, relative change of norm, |change of test error|)
-            against a quadrature of half the nodes, the probe's own fit included.
+            against a quadrature of half the nodes, the probe's own fit included; at least
+            ``mass_error``.
         residual: of the equations, on the coarser quadrature.
+        mass_error: relative difference between the share of all samples that the nodes keep and
+            the keep fraction.
     """
 
     cosine: Array
@@ -39,6 +43,7 @@ class Limit(NamedTuple):
     alignment: Array
     error_estimate: Array
     residual: Array
+    mass_error: Array
 
 
 class State(NamedTuple):
@@ -119,9 +124,11 @@ def _report(kind: Kind, setting: Setting, answer: Answer, *, before: Array) -> t
             ]
         )
     )
+    mass = jax.lax.stop_gradient(jnp.abs(answer.kept / setting.keep_fraction - 1))
+    error = jnp.maximum(error, mass) + before
     x = answer.x
     state = State(x[0], x[1], jnp.exp(x[2]), jnp.exp(x[3]), x[4] if len(x) == 5 else 0 * x[0])
-    return Limit(*found, setting.alignment, error + before, answer.residual), state
+    return Limit(*found, setting.alignment, error, answer.residual, mass), state
 
 
 def digits(kind: Kind, rho: Array, scale: Array, x: Array) -> tuple[Array, Array, Array, Array]:
