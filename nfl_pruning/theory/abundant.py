@@ -24,13 +24,13 @@ from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.ball import BallMinimum, ball_minimum
 from nfl_pruning.theory.certify import ROUNDING, TARGET_ERROR, Digits
 from nfl_pruning.theory.cone import separable
-from nfl_pruning.theory.keep_law import keep_law
+from nfl_pruning.theory.keep_law import MASS_TOLERANCE, keep_law, mass_flaw
 from nfl_pruning.theory.mesh import kept_intervals
 from nfl_pruning.theory.norm_order import norm_law
 from nfl_pruning.theory.observables import best_norm, observables, zero_one_error
 from nfl_pruning.theory.ordering import UnsupportedProblemError
-from nfl_pruning.theory.plane import PLANE_LEVELS, PlaneLaw
-from nfl_pruning.theory.proportional import CERTIFIED_ERROR, finite, short_repr
+from nfl_pruning.theory.plane import PLANE_LEVELS, PlaneLaw, plane_nodes
+from nfl_pruning.theory.proportional import finite, short_repr, verdict
 from nfl_pruning.validation import check_integer, check_number
 
 RADIUS = 100.0
@@ -154,7 +154,8 @@ def plane_law(problem: Problem, n_features: int | None, radius: float = RADIUS) 
     """Labels and selection in the plane (call inside a float64 scope).
 
     Raises:
-        UnsupportedProblemError: the score or the protocol is outside what the limit describes.
+        UnsupportedProblemError: the score or the protocol is outside what the limit describes, or
+            the kept mass is not right to 1e-9.
     """
     alignment, norm = abundant_probe(problem, radius)
 
@@ -164,13 +165,22 @@ def plane_law(problem: Problem, n_features: int | None, radius: float = RADIUS) 
     reads_norm = "input_norm" in problem.ranking_score.needs and problem.keep_fraction < 1
     if n_features is not None and reads_norm:
         return norm_law(problem, alignment, margin, n_features)
-    law = keep_law(problem, alignment=alignment, margin=margin)
+    law = keep_law(problem, alignment=alignment, margin=margin).checked()
 
     def evaluate(u: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         keep, weight = law.evaluate(u[:, 0])
         return keep[..., None], weight[..., None]
 
-    return PlaneLaw(problem, alignment, law.breaks, kept_intervals(law, 2), evaluate)
+    return PlaneLaw(
+        problem,
+        alignment,
+        law.breaks,
+        kept_intervals(law, 2),
+        evaluate,
+        law.layers,
+        fraction=law.fraction,
+        constant=law.constant,
+    )
 
 
 def _solve(problem: Problem, n_features: int | None, radius: float) -> AbundantSolution:
@@ -182,8 +192,8 @@ def _solve(problem: Problem, n_features: int | None, radius: float) -> AbundantS
         )
     law = plane_law(problem, n_features, radius)
     apart = loss.obeys is not None and loss.obeys.one_sided and separable(law)
-    found, digits, error = _certified(law, radius, on_boundary=apart)
-    status = Status.CERTIFIED if error <= CERTIFIED_ERROR else Status.NOT_CERTIFIED
+    found, digits, error, flaw = _certified(law, radius, on_boundary=apart)
+    status, sentence = verdict(error, flaw)
     risks = observables(problem.teacher, loss, cosine=digits.cosine, norm=digits.norm)
     values = {name: float(value) for name, value in risks.items()}
     values["excess_risk"] = values["test_loss"] - _least_risk(problem, radius)
@@ -201,7 +211,7 @@ def _solve(problem: Problem, n_features: int | None, radius: float) -> AbundantS
             Status.SEPARABLE,
             "The kept samples are linearly separable, however many there are: the minimiser lies "
             f"on the boundary of the ball of radius {radius:g}, and only its direction has a "
-            "meaning.",
+            f"meaning. {flaw}".rstrip(),
             direction_cosine=digits.cosine,
             boundary_excess_risk=values["excess_risk"],
             state=probe,
@@ -214,7 +224,7 @@ def _solve(problem: Problem, n_features: int | None, radius: float) -> AbundantS
     return AbundantSolution(
         problem,
         status,
-        status.sentence + note,
+        sentence + note,
         cosine=digits.cosine,
         norm=digits.norm,
         state=theta | probe,
@@ -225,9 +235,13 @@ def _solve(problem: Problem, n_features: int | None, radius: float) -> AbundantS
 
 def _certified(
     law: PlaneLaw, radius: float, *, on_boundary: bool
-) -> tuple[BallMinimum, Digits, float]:
-    """The minimiser on meshes of growing resolution, until two agree."""
+) -> tuple[BallMinimum, Digits, float, str]:
+    """The minimiser on meshes of growing resolution, until two agree and keep the right mass.
+
+    With the error, and why it is no certificate as a sentence.
+    """
     loss, error, found, digits = law.problem.student.loss, np.inf, None, None
+    defect = np.inf
     for level in PLANE_LEVELS:
         start = None if found is None else found.theta
         new = ball_minimum(law, loss, level, radius=radius, start=start, on_boundary=on_boundary)
@@ -235,10 +249,13 @@ def _certified(
         if digits is not None:
             error = ROUNDING if now.norm == digits.norm == 0 else now.distance(digits) + ROUNDING
         found, digits = new, now
-        if error < TARGET_ERROR:
+        if error < TARGET_ERROR or level is PLANE_LEVELS[-1]:
+            plane = plane_nodes(law, found.theta, loss=loss, level=level)
+            defect = abs(float(plane.weighted(0).sum()) / law.fraction - 1)
+        if error < TARGET_ERROR and defect <= MASS_TOLERANCE:
             break
     assert found is not None and digits is not None
-    return found, digits, error
+    return found, digits, max(error, defect), mass_flaw("quadrature", defect)
 
 
 def _digits(law: PlaneLaw, theta: np.ndarray) -> Digits:

@@ -63,6 +63,8 @@ def _box_conditions(first: Interval, second: Interval) -> list[tuple[float, floa
 
 def _kept_intervals(law: PlaneLaw, label: int) -> list[Interval]:
     """Pieces of u on which samples of a label (its position in LABELS) may be kept."""
+    if not law.constant:  # its chance is nowhere 0, however small
+        return [(-np.inf, np.inf)]
     edges = np.concatenate([[-np.inf], law.breaks, [np.inf]])
     pieces: list[Interval] = list(pairwise(edges.tolist()))
     middles = np.array([0.5 * sum(np.clip(p, -NORMAL_RANGE, NORMAL_RANGE)) for p in pieces])

@@ -51,7 +51,7 @@ def existence_threshold(problem: Problem) -> float:
                     "as the ridge vanishes."
                 )
             if not constraint.one_sided:
-                return 1 / _law(problem, probe).mean(0)
+                return 1 / _law(problem, probe).checked().mean(0)
             if probe.fit is None:
                 return separability_threshold(problem, _law(problem, probe))
             return _first_crossing(problem)

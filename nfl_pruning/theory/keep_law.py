@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -16,19 +17,20 @@ import numpy as np
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import PropensitySelection, RankSelection, Stratum
+from nfl_pruning.theory.kept_mass import kept_mass
 from nfl_pruning.theory.label_law import LABELS, LabelLaw
 from nfl_pruning.theory.ordering import (
     Cut,
-    GeneralOrder,
     Margin,
     Order,
     UnsupportedProblemError,
-    find_root,
     order_of,
     score_on_margins,
 )
+from nfl_pruning.theory.propensity import Propensity
 
 SMALLEST_FRACTION = 1e-12  # thresholds of smaller shares drown in rounding
+MASS_TOLERANCE = 1e-9  # of the kept share, relative
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,33 @@ class KeepLaw:
         evaluate: u of shape (k,), away from breaks -> (keep probability, weight), each of shape
             (layers, 2, k); the second axis is y = +1, -1. Layers add up.
         constant: whether both are constant between breaks.
+        fraction: share of all samples that was asked for.
+        layers: centres and widths in u of a keep probability that is not constant.
+        floor: keep probabilities up to this count as none.
     """
 
     label_law: LabelLaw
     breaks: np.ndarray
     evaluate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
     constant: bool
+    fraction: float
+    layers: tuple[np.ndarray, np.ndarray] = (np.zeros(0), np.zeros(0))
+    floor: float = 0.0
+
+    @cached_property
+    def defect(self) -> float:
+        """Relative difference of what is kept and what was asked for, found by other means."""
+        return abs(kept_mass(self.label_law, self.evaluate, self.breaks) / self.fraction - 1)
+
+    def checked(self) -> KeepLaw:
+        """The law itself, where it keeps what was asked for.
+
+        Raises:
+            UnsupportedProblemError: it does not.
+        """
+        if flaw := mass_flaw("limiting selection", self.defect):
+            raise UnsupportedProblemError(flaw)
+        return self
 
     def mean(self, power: int = 1, moment: int = 0) -> float:
         """E[keep * weight^power * (y u)^moment]; power 0 gives the kept fraction."""
@@ -72,6 +95,16 @@ class KeepLaw:
             return False
         here, there = self.evaluate(probe), self.evaluate(-probe)
         return all(np.allclose(a, b[:, ::-1], rtol=1e-12) for a, b in zip(here, there, strict=True))
+
+
+def mass_flaw(what: str, defect: float) -> str:
+    """Why numbers are not certified, as a sentence; nothing if the kept mass is right."""
+    if defect <= MASS_TOLERANCE:
+        return ""
+    return (
+        f"The kept share of the {what} differs from the one asked for by a factor of 1 +- "
+        f"{defect:.1e}, more than {MASS_TOLERANCE:g}."
+    )
 
 
 def keep_law(problem: Problem, *, alignment: float, margin: Margin) -> KeepLaw:
@@ -106,7 +139,7 @@ def _uniform_law(label_law: LabelLaw, stratum: Stratum) -> KeepLaw:
         shape = (1, 2, len(u))
         return np.full(shape, stratum.keep_probability), np.full(shape, stratum.weight)
 
-    return KeepLaw(label_law, label_law.jumps, evaluate, constant=True)
+    return KeepLaw(label_law, label_law.jumps, evaluate, True, stratum.keep_probability)
 
 
 def _rank_law(label_law: LabelLaw, order: Order, strata: tuple[Stratum, ...]) -> KeepLaw:
@@ -143,7 +176,8 @@ def _rank_law(label_law: LabelLaw, order: Order, strata: tuple[Stratum, ...]) ->
             np.sum(inside * v, axis=0, keepdims=True) for v in (keep_values, weight_values)
         )
 
-    return KeepLaw(label_law, breaks, evaluate, constant=True)
+    fraction = sum(s.share * s.keep_probability for s in strata)
+    return KeepLaw(label_law, breaks, evaluate, True, fraction)
 
 
 def _propensity_law(
@@ -154,29 +188,11 @@ def _propensity_law(
     def log_propensity(label: int, u: np.ndarray) -> np.ndarray:
         return np.asarray(selection.log_propensity(raw(label, u)), float)
 
-    order = GeneralOrder(label_law, log_propensity, 1)
-
-    def kinks(log_c: float) -> np.ndarray:
-        return np.unique(np.concatenate([order.crossings(y, -log_c) for y in LABELS]))
-
-    def excess(log_c: float) -> float:
-        cuts = np.concatenate([label_law.jumps, kinks(log_c), [0.0]])
-        kept = sum(
-            label_law.integral(
-                y, cuts, lambda u, y=y: np.exp(np.minimum(0, log_c + log_propensity(y, u)))
-            )
-            for y in LABELS
-        )
-        return kept - fraction
-
-    values = np.concatenate([order.priority(y, np.linspace(-8, 8, 161)) for y in LABELS])
-    low, high = -values.max() + np.log(fraction) - 1, -values.min() + 1
-    log_c = high if excess(high) <= 0 else find_root(excess, (low, high))
-    breaks = np.unique(np.concatenate([label_law.jumps, kinks(log_c), [0.0]]))
+    rule = Propensity(label_law, log_propensity, fraction)
 
     def evaluate(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        logs = np.stack([log_propensity(y, u) for y in LABELS])[None]
-        keep = np.exp(np.minimum(0.0, log_c + logs))
+        keep = rule.keep(np.asarray(u, float))[None]
         return keep, np.ones_like(keep)
 
-    return KeepLaw(label_law, breaks, evaluate, constant=False)
+    breaks = np.unique(np.concatenate([label_law.jumps, rule.breaks]))
+    return KeepLaw(label_law, breaks, evaluate, False, fraction, rule.layers, rule.floor)

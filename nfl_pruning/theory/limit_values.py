@@ -70,9 +70,11 @@ def limit_values(
 
     def solve(given: list[float]) -> tuple[np.ndarray, Callable[[], np.ndarray]]:
         system = system_at(given)
-        root, digits, _ = certified_root(system)
+        root, digits, _, flaw = certified_root(system)
         if digits is None:
             raise UnsupportedProblemError("The limit cannot be differentiated: no solution found.")
+        if flaw:
+            raise UnsupportedProblemError(flaw)
         x = newton(system, root.x, LEVEL).x
         return _values(system, x), lambda: _jacobian(system_at, names, given, x)
 

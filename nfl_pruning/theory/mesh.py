@@ -76,10 +76,13 @@ def _is_row(value: object) -> bool:
 
 
 def kept_intervals(law: KeepLaw, n_labels: int) -> list[tuple[float, float]]:
-    """Pieces between breaks on which some of the first ``n_labels`` labels (+1, -1) is kept."""
+    """Pieces between breaks on which some of the first ``n_labels`` labels (+1, -1) is kept.
+
+    A keep probability that is not constant has a break where it falls below its floor.
+    """
     edges = np.unique(np.concatenate([[-NORMAL_RANGE], law.breaks, [NORMAL_RANGE]]))
     keep = law.evaluate(0.5 * (edges[1:] + edges[:-1]))[0][:, :n_labels]
-    kept = keep.max(axis=(0, 1)) > 0
+    kept = keep.max(axis=(0, 1)) > law.floor
     return [(a, b) for a, b, k in zip(edges[:-1], edges[1:], kept, strict=True) if k]
 
 
@@ -121,8 +124,8 @@ def _u_features(setting: Setting, state: State) -> tuple[np.ndarray, np.ndarray]
     rise_at = np.sign(rho or 1.0) * layers.places / lean
     rise = np.sqrt(layers.widths**2 + 1 - rho**2) / lean
     bend = np.hypot(1.0, state.spread) / max(abs(state.along), 1e-9)
-    centres = np.concatenate([rise_at, [0.0, 0.0]])
-    widths = np.concatenate([rise, [bend, 0.5]])
+    centres = np.concatenate([rise_at, [0.0, 0.0], setting.law.layers[0]])
+    widths = np.concatenate([rise, [bend, 0.5], setting.law.layers[1]])
     if setting.fit is not None:
         sigma, kappa = setting.fit.sigma, setting.fit.step
         centres = np.concatenate([centres, np.array([0.0, 1.0, -1.0]) * kappa / sigma])

@@ -166,6 +166,7 @@ def norm_law(problem: Problem, alignment: float, margin: Margin, n_features: int
         layers,
         lambda u: _p_breaks(order, u, levels),
         lambda u, p: kept(u, p, extra=2),
+        fraction=sum(s.share * s.keep_probability for s in strata),
     )
 
 

@@ -9,43 +9,29 @@ samples of a level with positive mass tie (ties are broken at random).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from scipy.optimize import brentq
-from scipy.special import ndtri
+from scipy.special import erfinv, ndtri
 
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.problem import Problem
 from nfl_pruning.programs import elementwise
 from nfl_pruning.scores.base import Context, Score, binary_logits
 from nfl_pruning.theory.label_law import LABELS, LabelLaw
+from nfl_pruning.theory.level_sets import (
+    GRID,
+    Cut,
+    GeneralOrder,
+    UnsupportedProblemError,
+    find_root,
+)
 
-_HALF_GRID = np.linspace(0.0, NORMAL_RANGE, 1001)
-GRID = np.concatenate([-_HALF_GRID[:0:-1], _HALF_GRID])  # symmetric to the last bit
-MOST_CROSSINGS = 64
+_HALF_GRID = GRID[len(GRID) // 2 :]
 THEORY_NEEDS = frozenset({"input_norm"})
-
-
-class UnsupportedProblemError(Exception):
-    """The theory cannot treat the problem; the message says why in a sentence."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A boundary in the priority order: above ``high`` is inside, at most ``low`` outside.
-
-    Between them (a tie of positive mass) a ``fraction`` is inside, chosen at random.
-    """
-
-    high: float
-    low: float
-    fraction: float = 0.0
 
 
 @partial(jax.jit, static_argnames=("score", "positive"))
@@ -89,11 +75,6 @@ def score_on_margins(score: Score, margin: Margin) -> Margin:
     return key
 
 
-def find_root(function: Callable[[float], float], ends: tuple[float, float]) -> float:
-    """The root that the ends bracket, to the last digits."""
-    return cast(float, brentq(function, *ends, xtol=1e-15, rtol=cast(Any, 1e-14)))
-
-
 class SignedOrder:
     """Priority is ``-sign * y u``: hardest first for sign = 1."""
 
@@ -104,13 +85,14 @@ class SignedOrder:
         return -self._sign * label * np.asarray(u)
 
     def cut(self, share: float) -> Cut:
-        law, sign = self._law, self._sign
+        law, sign, far = self._law, self._sign, NORMAL_RANGE
 
         def excess(t: float) -> float:  # P(y u < t) for hardest first, P(y u > t) for easiest
-            low = law.below(1, t) + law.label_mass[1] - law.below(-1, -t)
-            return float(low - share if sign > 0 else (1 - low) - share)
+            sides = ((-far, t), (-t, far)) if sign > 0 else ((t, far), (-far, -t))
+            mass = sum(law.between(y, *side) for y, side in zip(LABELS, sides, strict=True))
+            return float(mass / share - 1)
 
-        ends = (-NORMAL_RANGE, NORMAL_RANGE)
+        ends = (-far, far)
         if excess(ends[0]) * excess(ends[1]) >= 0:
             level = np.inf if share < 0.5 else -np.inf
         else:
@@ -131,61 +113,11 @@ class AbsoluteOrder:
         return -self._sign * np.abs(u)
 
     def cut(self, share: float) -> Cut:
-        size = ndtri(0.5 + 0.5 * share) if self._sign > 0 else -ndtri(0.5 * share)
+        size = np.sqrt(2) * erfinv(share) if self._sign > 0 else -ndtri(0.5 * share)
         return Cut(-self._sign * size, -self._sign * size)
 
     def crossings(self, label: int, level: float) -> np.ndarray:
         return np.array([level, -level])
-
-
-class GeneralOrder:
-    """Priority is the key itself (times ``sign``), its level sets found numerically."""
-
-    def __init__(self, law: LabelLaw, key, sign: int) -> None:
-        self._law, self._key, self._sign = law, key, sign
-        self._grid = {y: self.priority(y, GRID) for y in LABELS}
-
-    def priority(self, label: int, u: np.ndarray) -> np.ndarray:
-        return self._sign * self._key(label, u)
-
-    def crossings(self, label: int, level: float) -> np.ndarray:
-        above = self._grid[label] > level
-        where = np.flatnonzero(above[1:] != above[:-1])
-        if len(where) > MOST_CROSSINGS:
-            raise UnsupportedProblemError(
-                f"The score crosses its threshold more than {MOST_CROSSINGS} times in the margin."
-            )
-        low, high = np.zeros(MOST_CROSSINGS), np.zeros(MOST_CROSSINGS)
-        low[: len(where)], high[: len(where)] = GRID[where], GRID[where + 1]
-        starts = np.resize(above[where], MOST_CROSSINGS) if len(where) else np.zeros(MOST_CROSSINGS)
-        for _ in range(50):
-            middle = 0.5 * (low + high)
-            same = (self.priority(label, middle) > level) == starts
-            low, high = np.where(same, middle, low), np.where(same, high, middle)
-        return (0.5 * (low + high))[: len(where)]
-
-    def mass_above(self, level: float) -> float:
-        total = 0.0
-        for label in LABELS:
-            edges = np.concatenate([[-NORMAL_RANGE], self.crossings(label, level), [NORMAL_RANGE]])
-            inside = (self._grid[label][0] > level) ^ (np.arange(len(edges) - 1) % 2 == 1)
-            total += np.diff(self._law.below(label, edges))[inside].sum()
-        return float(total)
-
-    def cut(self, share: float) -> Cut:
-        values = np.concatenate(list(self._grid.values()))
-        low, high = values.min() - 1.0, values.max()
-        below, above = 1.0, 0.0
-        for _ in range(80):
-            middle = 0.5 * (low + high)
-            mass = self.mass_above(middle)
-            if mass >= share:
-                low, below = middle, mass
-            else:
-                high, above = middle, mass
-        if below - above < 1e-9:
-            return Cut(low, low)
-        return Cut(high, low, (share - above) / (below - above))
 
 
 Order = SignedOrder | AbsoluteOrder | GeneralOrder
@@ -205,15 +137,26 @@ def _rises(values: np.ndarray) -> bool:
 
 def order_of(problem: Problem, law: LabelLaw, margin: Margin) -> Order:
     """The priority order of a problem's ranking score, recognised from the score's own values."""
-    key = score_on_margins(problem.ranking_score, margin)
-    sign = 1 if problem.keep == "hardest" else -1
+    score, sign = problem.ranking_score, 1 if problem.keep == "hardest" else -1
+    key = score_on_margins(score, margin)
     positive, negative = key(1, GRID), key(-1, GRID)
     if _same(positive, negative[::-1]) and _rises(positive[::-1]):
         return SignedOrder(law, sign)
-    if (
-        _same(positive, negative)
-        and _same(positive, positive[::-1])
-        and _rises(positive[: len(_HALF_GRID)])
-    ):
+    if _even(positive, negative) and _rises(positive[: len(_HALF_GRID)]):
         return AbsoluteOrder(sign)
+    if _reads_size(score, np.abs(margin(1, GRID)).max()):
+        # The size itself resolves levels near its least value, where a score may be flat.
+        return GeneralOrder(law, lambda label, u: -np.abs(margin(label, u)), sign)
     return GeneralOrder(law, key, sign)
+
+
+def _even(positive: np.ndarray, negative: np.ndarray) -> bool:
+    return _same(positive, negative) and _same(positive, positive[::-1])
+
+
+def _reads_size(score: Score, largest: float) -> bool:
+    """Whether a score falls strictly with the size of the margin, whatever the label."""
+    margins = GRID * (largest / NORMAL_RANGE)
+    key = score_on_margins(score, lambda label, h: h)
+    positive, negative = key(1, margins), key(-1, margins)
+    return _even(positive, negative) and _rises(positive[: len(_HALF_GRID)])

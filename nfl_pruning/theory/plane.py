@@ -71,6 +71,8 @@ class PlaneLaw:
         p_breaks: u of shape (k,) -> places in p where the selection bends, shape (k, breaks).
         rest: as the keep probability, but for E[keep * r^2] / E[r^2], with r the input's
             component in any one direction across the plane; None where both are the same.
+        fraction: share of all samples that was asked for.
+        constant: whether the keep probability is constant in between; else it is nowhere 0.
     """
 
     problem: Problem
@@ -81,6 +83,8 @@ class PlaneLaw:
     u_layers: tuple[np.ndarray, np.ndarray] = (np.zeros(0), np.zeros(0))
     p_breaks: Callable[[np.ndarray], np.ndarray] = lambda u: np.zeros((len(u), 0))
     rest: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    fraction: float = 1.0
+    constant: bool = True
 
     @property
     def across(self) -> float:

@@ -41,7 +41,8 @@ class ProbeFit(NamedTuple):
     def training_margin(self, label: int, u: np.ndarray) -> np.ndarray:
         """The margin on a sample that it was fitted on, from its leave-one-out margin sigma u."""
         folded = label * self.sigma * np.asarray(u, float)
-        return label * elementwise(lambda v: _prox(v, np.float64(self.step)), folded)
+        with jax.enable_x64(True):
+            return label * elementwise(lambda v: _prox(v, np.float64(self.step)), folded)
 
     def derivative(self, label: int, u: np.ndarray) -> np.ndarray:
         """Y times the derivative of its training loss there."""

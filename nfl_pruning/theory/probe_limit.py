@@ -83,7 +83,7 @@ def _fit(teacher: Teacher, samples_per_feature: float, ridge: float) -> tuple[Pr
     )
     law = keep_law(unpruned, alignment=1.0, margin=_linear(1.0))
     system = System(unpruned, law, unpruned.student.loss, ridge)
-    root, _, error = certified_root(system)
+    root, _, error, _ = certified_root(system)
     if not root.converged:
         raise UnsupportedProblemError("The limit of the probe's own fit was not found.")
     state = root.state

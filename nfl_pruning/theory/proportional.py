@@ -173,7 +173,7 @@ def _solve(problem: Problem) -> Solution:
     if posed.ending is Status.SEPARABLE:
         return _direction(system)
     loss = system.problem.student.loss
-    root, digits, error = certified_root(system)
+    root, digits, error, flaw = certified_root(system)
     if digits is None:
         return Solution(
             problem,
@@ -182,12 +182,12 @@ def _solve(problem: Problem) -> Solution:
             f"residual {root.residual:.1e}.",
         )
     error += probe.error
-    status = Status.CERTIFIED if error <= CERTIFIED_ERROR else Status.NOT_CERTIFIED
+    status, sentence = verdict(error, flaw)
     risks = observables(problem.teacher, loss, cosine=digits.cosine, norm=digits.norm)
     return Solution(
         problem,
         status,
-        status.sentence + posed.note,
+        sentence + posed.note,
         cosine=digits.cosine,
         norm=digits.norm,
         **{name: _known(value) for name, value in risks.items()},
@@ -195,6 +195,14 @@ def _solve(problem: Problem) -> Solution:
         error_estimate=error,
         state=_state(system, root.x, probe),
     )
+
+
+def verdict(error: float, flaw: str) -> tuple[Status, str]:
+    """Whether numbers are certified, and that in words."""
+    if flaw:
+        return Status.NOT_CERTIFIED, f"Solved, but not certified. {flaw}"
+    status = Status.CERTIFIED if error <= CERTIFIED_ERROR else Status.NOT_CERTIFIED
+    return status, status.sentence
 
 
 def _known(value: np.ndarray) -> float | None:
@@ -237,7 +245,7 @@ def ridge_free_threshold(system: System) -> float:
     if constraint.one_sided:
         return separability_threshold(system.problem, system.law, fit=system.fit)
     # More kept samples than features; at equality rounding of the mass must not decide.
-    return (1 + 1e-12) / system.law.mean(0)
+    return (1 + 1e-12) / system.law.checked().mean(0)
 
 
 def _constrained(system: System) -> System:
@@ -267,9 +275,10 @@ def no_fit_sentence(system: System) -> str:
 def _direction(system: System) -> Solution:
     """The limit of vanishing ridge where no ridge-free fit exists: a direction without a norm."""
     message = no_fit_sentence(system)
-    root, digits, error = certified_root(_constrained(system))
+    root, digits, error, flaw = certified_root(_constrained(system))
     if digits is None:
         return Solution(system.problem, Status.SEPARABLE, message)
+    message = f"{message} {flaw}".rstrip()
     return Solution(
         system.problem,
         Status.SEPARABLE,

@@ -30,11 +30,13 @@ from scipy.special import ndtr
 
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE, gauss_legendre, normal_density
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.keep_law import KeepLaw
+from nfl_pruning.theory.keep_law import MASS_TOLERANCE, KeepLaw, mass_flaw
 from nfl_pruning.theory.label_law import LABELS
 from nfl_pruning.theory.mesh import kept_intervals, link_layers, u_panels
+from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.probe_fit import ProbeFit
 
+PANELS = (30, 60, 120)  # in u, until the mass is right
 MOST_STEPS = 100
 SEPARATED = 1e-9  # a smaller V is 0: the minimum is approached at infinity
 
@@ -53,7 +55,23 @@ class _Nodes(NamedTuple):
     mass: np.ndarray
 
 
-def _plane_nodes(problem: Problem, law: KeepLaw, fit: ProbeFit | None) -> _Nodes:
+def _checked_nodes(problem: Problem, law: KeepLaw, fit: ProbeFit | None) -> _Nodes:
+    """Nodes that keep what the selection was asked for, on as many panels as that takes.
+
+    Raises:
+        UnsupportedProblemError: no number of panels does, or the selection itself does not.
+    """
+    law.checked()
+    defect = np.inf
+    for panels in PANELS:
+        nodes = _plane_nodes(problem, law, fit, panels)
+        defect = abs(float(nodes.mass.sum()) / law.fraction - 1)
+        if defect <= MASS_TOLERANCE:
+            return nodes
+    raise UnsupportedProblemError(mass_flaw("quadrature", defect))
+
+
+def _plane_nodes(problem: Problem, law: KeepLaw, fit: ProbeFit | None, panels: int) -> _Nodes:
     layers, rho = link_layers(problem), law.label_law.alignment
     perp = np.sqrt(max(1 - rho**2, 0.0))
     widths = np.clip(np.append(layers.widths, 0.5), 1e-8, 1e3)
@@ -61,9 +79,10 @@ def _plane_nodes(problem: Problem, law: KeepLaw, fit: ProbeFit | None) -> _Nodes
     if fit is not None:  # the probe's proximal map bends over a full step
         centres = np.append(centres, np.array([1.0, -1.0]) * fit.step / fit.sigma)
         widths = np.append(widths, np.full(2, (1 + np.log1p(fit.step)) / fit.sigma))
-    panels = u_panels(kept_intervals(law, 2), (np.clip(centres, -30, 30), widths), 30)
+    centres, widths = np.append(centres, law.layers[0]), np.append(widths, law.layers[1])
+    pieces = u_panels(kept_intervals(law, 2), (np.clip(centres, -30, 30), widths), panels)
     x, w = gauss_legendre(10)
-    half, middle = 0.5 * np.diff(panels, axis=1), panels.mean(axis=1, keepdims=True)
+    half, middle = 0.5 * np.diff(pieces, axis=1), pieces.mean(axis=1, keepdims=True)
     u, u_weight = (middle + half * x).ravel(), (half * w).ravel()
     edges = np.broadcast_to(np.linspace(-NORMAL_RANGE, NORMAL_RANGE, 25), (len(u), 25))
     # separability may hang on the few samples of the far tail: panels reach 32 widths
@@ -104,8 +123,11 @@ def separability_threshold(problem: Problem, law: KeepLaw, *, fit: ProbeFit | No
 
     Infinite where the kept samples are separable however many there are: noiseless labels, or a
     label-aware rule whose threshold lies on the wrong side of 0.
+
+    Raises:
+        UnsupportedProblemError: the kept mass is not right to 1e-9.
     """
-    nodes = _plane_nodes(problem, law, fit)
+    nodes = _checked_nodes(problem, law, fit)
     size = max(1.0, problem.teacher.scale)  # the place of the saddle grows with it
     rho, (u, across, f, mass) = law.label_law.alignment, nodes
     perp = np.sqrt(max(1 - rho**2, 0.0))

@@ -132,7 +132,7 @@ def _fit(teacher: Teacher, spectrum: Spectrum, size: float, ridge: float) -> _Fi
     law = keep_law(unpruned, alignment=1.0, margin=_times(1.0))
     closing = teacher_alone(spectrum)
     system = System(unpruned, law, LOSSES["logistic"], ridge, spectral=closing)
-    root, _, error = certified_root(system)
+    root, _, error, _ = certified_root(system)
     if not root.converged:
         raise UnsupportedProblemError("The limit of the probe's own fit was not found.")
     a, tau, kappa = (float(v) for v in (root.state.along, root.state.noise, root.state.step))

@@ -23,11 +23,11 @@ from nfl_pruning.theory.newton import System
 from nfl_pruning.theory.observables import best_norm, observables
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.proportional import (
-    CERTIFIED_ERROR,
     Solution,
     named_state,
     no_fit_sentence,
     ridge_free_threshold,
+    verdict,
 )
 from nfl_pruning.theory.spectral_probe import probe_of
 from nfl_pruning.theory.state import State
@@ -91,13 +91,13 @@ def _solve(problem: Problem, spectrum: Spectrum) -> SpectrumSolution:
             return SpectrumSolution(problem, Status.SEPARABLE, message, spectrum=spectrum)
     else:
         system, probe_error = spectrum_system(problem, spectrum)
-    root, digits, error = certified_root(system)
+    root, digits, error, flaw = certified_root(system)
     if digits is None or not (system.spectral is None or genuine(system, root.x)):
         what = f"stopped at residual {root.residual:.1e}" if digits is None else "led astray"
         message = f"{Status.NO_SOLUTION.sentence} Newton and continuation {what}."
         return SpectrumSolution(problem, Status.NO_SOLUTION, message, spectrum=spectrum)
     error += probe_error
-    status = Status.CERTIFIED if error <= CERTIFIED_ERROR else Status.NOT_CERTIFIED
+    status, sentence = verdict(error, flaw)
     loss = problem.student.loss
     risks = observables(problem.teacher, loss, cosine=digits.cosine, norm=digits.norm)
     values = {name: float(value) for name, value in risks.items()}
@@ -105,7 +105,7 @@ def _solve(problem: Problem, spectrum: Spectrum) -> SpectrumSolution:
     return SpectrumSolution(
         problem,
         status,
-        status.sentence,
+        sentence,
         cosine=digits.cosine,
         norm=digits.norm,
         **values,

@@ -226,6 +226,7 @@ def _groups(
 def _put(values: dict[str, np.ndarray], places: np.ndarray, found: Found, good: np.ndarray) -> None:
     numbers = found.limit._asdict() | found.state._asdict()
     numbers["probe_alignment"] = numbers.pop("alignment")
+    del numbers["mass_error"]  # what is certified has none
     for name, array in numbers.items():
         values[name][places] = np.asarray(array)[good]
 

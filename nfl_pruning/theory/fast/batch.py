@@ -18,6 +18,7 @@ from nfl_pruning.theory.fast.cell import Kind
 from nfl_pruning.theory.fast.limit import Limit, Unknowns, limit
 from nfl_pruning.theory.fast.mesh import Nodes
 from nfl_pruning.theory.fast.rule import Rule, Setting
+from nfl_pruning.theory.keep_law import MASS_TOLERANCE
 
 
 class Tier(NamedTuple):
@@ -100,7 +101,7 @@ class Found(NamedTuple):
 
     Attributes:
         limit, state: see there; NaN where no root was found.
-        good: whether the error estimate meets the target.
+        good: whether the error estimate meets the target, and the kept mass is right.
     """
 
     limit: Limit
@@ -136,7 +137,7 @@ def run_batch(
         values[:, todo] = found
         numbers = Limit(*found[: len(Limit._fields)])
         fine = (numbers.error_estimate <= TARGET) & (numbers.residual <= RESIDUAL)
-        fine &= np.isfinite(found).all(axis=0)
+        fine &= (numbers.mass_error <= MASS_TOLERANCE) & np.isfinite(found).all(axis=0)
         good[todo] = fine
         progress(int(fine.sum()))
     assert values is not None

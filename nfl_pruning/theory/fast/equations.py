@@ -65,12 +65,13 @@ class Integral(NamedTuple):
     size: Array
 
 
-def value(kind: Kind, cell: Cell, unknowns: Array, how: Integral) -> Array:
-    """The residual, shape (4,)."""
+def value_and_kept(kind: Kind, cell: Cell, unknowns: Array, how: Integral) -> tuple[Array, Array]:
+    """The residual, shape (4,), and the share of all samples that the same nodes keep."""
     _, unit = direction(unknowns)
     geo = geometry(unit, cell.rho)
     found = bands(table(kind, cell, geo, how.mesh, count=how.zeta), geo, how.mesh.x)
-    return _residual(kind, cell, unknowns, found=found, how=how)
+    kept = jnp.sum(cell.keep[..., None] * found.mass * how.mesh.weight)
+    return _residual(kind, cell, unknowns, found=found, how=how), kept
 
 
 def _tangents(unit: Array) -> Array:

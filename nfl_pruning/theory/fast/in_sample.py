@@ -22,6 +22,7 @@ from nfl_pruning.theory.fast.inner import Inner, inner_integrals
 from nfl_pruning.theory.fast.mesh import Nodes
 from nfl_pruning.theory.fast.path import easy_ridge, follow, root
 from nfl_pruning.theory.fast.rows import Rows, build_rows
+from nfl_pruning.theory.fast.smooth import smoothed
 from nfl_pruning.theory.fast.solver import Answer
 from nfl_pruning.theory.fast.table import Bands
 from nfl_pruning.theory.probe_fit import ProbeFit
@@ -59,6 +60,16 @@ def _moments(kind: Kind, cell: Cell, every: list[Rows], state: State) -> Found:
         sums = sums + jnp.stack([*mixed, total[2], level[0] @ rows.pull])
         response = response + total[3]
     return Found(from_line(state, *sums), response / kappa)
+
+
+def _kept(kind: Kind, cell: Cell, every: list[Rows]) -> Array:
+    """The share of all samples that the rows keep, from P(label | u)."""
+    noise = cell.scale * across_share(cell.rho)
+    total = jnp.zeros(())
+    for label, rows in zip(kind.labels, every, strict=True):
+        probability = smoothed(kind, label, cell.scale * cell.rho * rows.u, noise).chance
+        total = total + jnp.sum(rows.keep * probability * jnp.sum(rows.xi_weight, axis=-1))
+    return total
 
 
 def _like_the_probe(cell: Cell, probe: ProbeFit, law: Bands, size: Array) -> Array:
@@ -132,4 +143,5 @@ def solve_in_sample(
     left, gap = value(held, cell, probe, fine)
     x = implicit(found.x, found.jacobian, lambda _: left)
     wrong = jax.lax.stop_gradient(gap) > AGREEMENT
-    return Answer(x, found.x, jnp.where(wrong, jnp.inf, found.residual), found.evaluations)
+    miss = jnp.where(wrong, jnp.inf, found.residual)
+    return Answer(x, found.x, miss, found.evaluations, _kept(kind, cell, fine))

@@ -125,6 +125,9 @@ def known_at(
     setting, norms = _setting(problem, columns, count, bands=bands)
     orders = _orders(problem, norms)
     possible = (setting.ridge > 0) & (setting.signal > 0) & (setting.share > -1e-12).all(axis=1)
+    kept = np.sum(setting.share * setting.keep, axis=1)
+    asked = np.broadcast_to(columns.get("keep_fraction", problem.keep_fraction), count)
+    possible &= np.abs(kept / asked - 1) < 1e-9  # else `solve` says what is wrong
     for perfect in (False, True):
         kind = Kind(link, loss, perfect, (1,) if link.symmetric else (1, -1))
         for aware in (False, True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -29,8 +30,11 @@ class Limit(NamedTuple):
         test_loss: expected loss of a fresh sample.
         alignment: the probe's cosine to the teacher.
         error_estimate: max(|change of cosine|, relative change of norm, |change of test error|)
-            against a quadrature of half the nodes, the probe's own fit included.
+            against a quadrature of half the nodes, the probe's own fit included; at least
+            ``mass_error``.
         residual: of the equations, on the coarser quadrature.
+        mass_error: relative difference between the share of all samples that the nodes keep and
+            the keep fraction.
     """
 
     cosine: Array
@@ -40,6 +44,7 @@ class Limit(NamedTuple):
     alignment: Array
     error_estimate: Array
     residual: Array
+    mass_error: Array
 
 
 class Unknowns(NamedTuple):
@@ -123,10 +128,13 @@ def _report(
             ]
         )
     )
+    asked = jnp.sum(setting.share * setting.keep)
+    mass = jax.lax.stop_gradient(jnp.abs(answer.kept / asked - 1))
+    error = jnp.maximum(error, mass) + before
     state = State.unpack(answer.x)
     shift = state.shift + 0 * state.along
     named = Unknowns(state.along, state.across, state.noise, state.step, shift)
-    return Limit(*found, setting.alignment, error + before, answer.residual), named
+    return Limit(*found, setting.alignment, error, answer.residual, mass), named
 
 
 def digits(kind: Kind, rho: Array, scale: Array, x: Array) -> tuple[Array, Array, Array, Array]:

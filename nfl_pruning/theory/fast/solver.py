@@ -16,8 +16,8 @@ from nfl_pruning.theory.fast.equations import (
     Integral,
     kept_weight,
     masses,
-    value,
     value_and_jacobian,
+    value_and_kept,
 )
 from nfl_pruning.theory.fast.mesh import Nodes, build_mesh
 from nfl_pruning.theory.fast.path import Reached, easy_ridge, follow, root
@@ -36,12 +36,14 @@ class Answer(NamedTuple):
         coarse: on the one that Newton's method used.
         residual: largest entry there.
         evaluations: of the equations and their Jacobian.
+        kept: share of all samples that the nodes of the finer quadrature keep.
     """
 
     x: Array
     coarse: Array
     residual: Array
     evaluations: Array
+    kept: Array
 
 
 def start(kind: Kind, cell: Cell, law: Bands) -> Array:
@@ -118,5 +120,6 @@ def solve_cell(
     found = remeshed(make, near, nodes)
     finer = finer or nodes.finer()
     how = Integral(build_mesh(kind, frozen, found.x, finer), finer.zeta, size)
-    x = implicit(found.x, found.jacobian, lambda x: value(kind, cell, x, how))
-    return Answer(x, found.x, found.residual, found.evaluations)
+    left, kept = value_and_kept(kind, cell, jax.lax.stop_gradient(found.x), how)
+    x = implicit(found.x, found.jacobian, lambda _: left)
+    return Answer(x, found.x, found.residual, found.evaluations, kept)
