@@ -10,6 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nfl_pruning.inputs import HeavyTails as HeavyTails
+    from nfl_pruning.inputs import Isotropic as Isotropic
+    from nfl_pruning.inputs import Spectrum as Spectrum
+    from nfl_pruning.inputs import power_law as power_law
     from nfl_pruning.links import LINKS as LINKS
     from nfl_pruning.losses import LOSSES as LOSSES
     from nfl_pruning.montecarlo import simulate as simulate
@@ -26,19 +30,17 @@ if TYPE_CHECKING:
     from nfl_pruning.selections import make_selection as make_selection
     from nfl_pruning.selections import register_selection as register_selection
     from nfl_pruning.selections import select as select
-    from nfl_pruning.spectrum import Spectrum as Spectrum
-    from nfl_pruning.spectrum import power_law as power_law
-    from nfl_pruning.theory.abundant import solve_abundant as solve_abundant
     from nfl_pruning.theory.existence import existence_threshold as existence_threshold
     from nfl_pruning.theory.gradients import limit_function as limit_function
     from nfl_pruning.theory.limit_values import limit_values as limit_values
     from nfl_pruning.theory.optimal import optimal_rule as optimal_rule
-    from nfl_pruning.theory.proportional import solve as solve
-    from nfl_pruning.theory.spectrum import solve_spectrum as solve_spectrum
+    from nfl_pruning.theory.solution import Solution as Solution
+    from nfl_pruning.theory.solve import solve as solve
     from nfl_pruning.theory.sweep import sweep as sweep
     from nfl_pruning.validation import InvalidArgumentError as InvalidArgumentError
 
 _HOMES = {
+    "nfl_pruning.inputs": ("HeavyTails", "Isotropic", "Spectrum", "power_law"),
     "nfl_pruning.links": ("LINKS",),
     "nfl_pruning.losses": ("LOSSES",),
     "nfl_pruning.montecarlo": ("simulate",),
@@ -47,14 +49,12 @@ _HOMES = {
     "nfl_pruning.problem": ("Problem", "Student", "Teacher"),
     "nfl_pruning.scores": ("SCORES", "Context", "Score", "register_score"),
     "nfl_pruning.selections": ("SELECTIONS", "make_selection", "register_selection", "select"),
-    "nfl_pruning.spectrum": ("Spectrum", "power_law"),
-    "nfl_pruning.theory.abundant": ("solve_abundant",),
     "nfl_pruning.theory.existence": ("existence_threshold",),
     "nfl_pruning.theory.gradients": ("limit_function",),
     "nfl_pruning.theory.limit_values": ("limit_values",),
     "nfl_pruning.theory.optimal": ("optimal_rule",),
-    "nfl_pruning.theory.proportional": ("solve",),
-    "nfl_pruning.theory.spectrum": ("solve_spectrum",),
+    "nfl_pruning.theory.solve": ("solve",),
+    "nfl_pruning.theory.solution": ("Solution",),
     "nfl_pruning.theory.sweep": ("sweep",),
     "nfl_pruning.validation": ("InvalidArgumentError",),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from nfl_pruning.inputs import Inputs, Isotropic, parse_inputs
 from nfl_pruning.links import LINKS, Link, parse_link
 from nfl_pruning.losses import LOSSES, Loss
 from nfl_pruning.probes import FixedProbe, Probe, parse_probe
@@ -58,7 +59,7 @@ class Student:
 
 @dataclass(frozen=True, init=False, repr=False)
 class Problem:
-    """Teacher, probe, score, selection and student, at n = samples_per_feature * d samples.
+    """Inputs, teacher, probe, score, selection and student, at n = samples_per_feature * d samples.
 
     Attributes:
         samples_per_feature: n / d before pruning, > 0.
@@ -67,6 +68,7 @@ class Problem:
         keep: ``"hardest"`` or ``"easiest"``: which end of the score has priority.
         selection: protocol, object or text form (``"threshold"``, ``"soft:0.5"`` ...).
         teacher, probe, student: see their classes; the probe also as text.
+        inputs: law of x; standard normal by default, a :class:`Spectrum`, or its text form.
 
     What :meth:`describe` says is taken as well, so ``Problem(**problem.describe())`` is the same
     problem: ``link`` and ``signal`` of the teacher, ``loss`` and ``ridge`` of the student,
@@ -84,6 +86,7 @@ class Problem:
     teacher: Teacher = field(default_factory=Teacher)
     probe: Probe = field(default_factory=FixedProbe)
     student: Student = field(default_factory=Student)
+    inputs: Inputs = field(default_factory=Isotropic)
 
     def __init__(
         self,
@@ -95,6 +98,7 @@ class Problem:
         teacher: Teacher | None = None,
         probe: Probe | str | None = None,
         student: Student | None = None,
+        inputs: Inputs | str | None = None,
         *,
         protocol: Selection | str | None = None,
         exploit: float | None = None,
@@ -112,6 +116,7 @@ class Problem:
         put("score", score)
         put("selection", _selection(selection, protocol, exploit))
         put("probe", FixedProbe() if probe is None else parse_probe(probe))
+        put("inputs", Isotropic() if inputs is None else parse_inputs(inputs))
         put("teacher", _with_parts(teacher or Teacher(), parts, ("link", "signal")))
         put("student", _with_parts(student or Student(), parts, ("loss", "ridge")))
         if parts:
@@ -151,8 +156,12 @@ class Problem:
         return replace(self, **changes)
 
     def describe(self) -> dict[str, Any]:
-        """Plain values that rebuild the problem, for records and ``--json``."""
-        return {
+        """Plain values that rebuild the problem, for records and ``--json``.
+
+        Inputs are named where they are not standard normal.
+        """
+        named = {} if type(self.inputs) is Isotropic else {"inputs": self.inputs.label}
+        return named | {
             "link": self.teacher.link.name,
             "signal": self.teacher.signal,
             "samples_per_feature": self.samples_per_feature,

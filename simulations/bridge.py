@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import expit
 
 from _cells import Job, Progress, run_jobs
-from nfl_pruning import Problem, Student, Teacher, make_selection, select
+from nfl_pruning import Problem, Student, Teacher, make_selection, select, solve
 from nfl_pruning.cli.scripts import run_alone
 from nfl_pruning.data import load_dataset
 from nfl_pruning.networks.frozen import Measured, Pool, fit_logistic, make_pool, measure_task
@@ -28,7 +28,6 @@ from nfl_pruning.networks.training import Training, make_samples, replica, train
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.records import RecordStore
 from nfl_pruning.rules import RULES
-from nfl_pruning.theory.spectrum import solve_spectrum
 from nfl_pruning.validation import InvalidArgumentError
 
 NAME = "bridge"
@@ -159,7 +158,7 @@ def compute(config: dict[str, Any]) -> dict[str, Any]:
     theory = []
     for fraction in config["fractions"]:
         problem = problem_of(config, measured, fraction)
-        found = solve_spectrum(problem, measured.spectrum)
+        found = solve(problem.replace(inputs=measured.spectrum))
         theory.append({"test_error": found.test_error, "status": found.status})
         real, control = [], []
         for i, order in enumerate(orders):

@@ -7,15 +7,21 @@ from typing import Any
 import numpy as np
 
 from _cells import Job, Progress, run_jobs
-from nfl_pruning import Problem, Student, Teacher, make_selection
+from nfl_pruning import (
+    Problem,
+    Spectrum,
+    Student,
+    Teacher,
+    make_selection,
+    power_law,
+    simulate,
+    solve,
+)
 from nfl_pruning.cli.scripts import run_alone
-from nfl_pruning.montecarlo.spectral import simulate_spectrum
 from nfl_pruning.probes import PilotProbe
 from nfl_pruning.records import RecordStore
 from nfl_pruning.rules import RULES
 from nfl_pruning.scores import SCORES
-from nfl_pruning.spectrum import Spectrum, power_law
-from nfl_pruning.theory.spectrum import solve_spectrum
 
 NAME = "spectrum"
 
@@ -67,9 +73,10 @@ def _job(kind: str, spectrum: Spectrum, case: dict[str, Any], n_trials: int = 0)
     """One point of a curve: the limit, or the mean of trials."""
     rule, kept, n = case["rule"], case["kept"], case["samples"]
     problem = problem_of(rule, kept, n / spectrum.n_features, n)
+    here = problem.replace(inputs=spectrum)
 
     def limit() -> dict[str, Any]:
-        found = solve_spectrum(problem, spectrum)
+        found = solve(here)
         return {
             "excess_risk": found.excess_risk,
             "test_error": found.test_error,
@@ -78,7 +85,7 @@ def _job(kind: str, spectrum: Spectrum, case: dict[str, Any], n_trials: int = 0)
         }
 
     def trials() -> dict[str, Any]:
-        found = simulate_spectrum(problem, spectrum, n_trials=n_trials)
+        found = simulate(here, n_trials=n_trials)
         name = "excess_risk"
         mean, error = found.mean(name), found.standard_error(name)
         return {name: {"mean": mean, "standard_error": error}, "failed": found.failed}

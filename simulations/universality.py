@@ -55,7 +55,7 @@ def trials_job(case: str, signal: float, law: str, sizes: dict[str, Any]) -> Job
     what = problem(case, signal)
 
     def compute() -> dict[str, Any]:
-        found = simulate(what, law=law, **sizes)
+        found = simulate(what.replace(inputs=law), **sizes)
         means = {
             name: {"mean": found.mean(name), "standard_error": found.standard_error(name)}
             for name in OBSERVABLES

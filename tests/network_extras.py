@@ -21,8 +21,9 @@ hidden layer, make a binary task: its covariance gives the spectrum, the logisti
 the teacher and the signal, a fit to 300 of its images the probe. The spectrum solver
 ([docs/equations.md](equations.md)) then predicts the test error of a ridge-regularised logistic
 refit on the kept part of 1,000 images, with nothing fitted to the outcome. Cells: prediction /
-Gaussian inputs of this spectrum, teacher and probe / real features; test error in % with one standard error
-over trials. The Gaussian control tells errors of the prediction from errors of its assumptions.
+Gaussian inputs of this spectrum, teacher and probe / real features; test error in % with one
+standard error over trials. The Gaussian control tells errors of the prediction from errors of its
+assumptions.
 """.split("\n")
 TASKS = {(0, 6): "T-shirt or shirt", (2, 4): "Pullover or coat"}
 RULES = [

@@ -1,5 +1,6 @@
 """The limit of abundant data against closed forms, slow quadrature, linear programs and samples."""
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from scipy.optimize import linprog, root_scalar
 from scipy.special import expit
 from scipy.stats import norm
 
-from nfl_pruning import FixedProbe, Problem, solve_abundant
+from nfl_pruning import FixedProbe, Problem, solve
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.scores import Score
 from nfl_pruning.validation import InvalidArgumentError
@@ -20,7 +21,7 @@ BASE = Problem(keep_fraction=0.6, probe=FixedProbe(0.8)).replace(signal=SIGNAL)
 
 
 def solved(problem, **arguments) -> Any:
-    return solve_abundant(problem, **arguments)
+    return solve(problem, **arguments, limit="abundant")
 
 
 def brentq(function, low, high, xtol=1e-12):
@@ -192,7 +193,7 @@ def test_features_do_not_matter_to_other_scores():
 def test_separable_kept_samples_have_a_direction_and_no_norm(changes, direction):
     found = solved(BASE.replace(**changes))
     assert found.status is Status.SEPARABLE and found.binding
-    assert found.norm is None and found.cosine is None and found.excess_risk is None
+    assert math.isnan(found.norm) and math.isnan(found.cosine) and math.isnan(found.excess_risk)
     assert "theta_u" not in found.state and found.to_dict()["norm"] is None
     assert abs(found.direction_cosine - direction) < 0.02
     wider = solved(BASE.replace(**changes), radius=400)
@@ -249,7 +250,7 @@ def test_labels_that_say_nothing_give_the_zero_parameter():
 
 def test_a_separable_hinge_has_no_norm_either():
     found = solved(BASE.replace(loss="hinge", keep_fraction=0.1))
-    assert found.status is Status.SEPARABLE and found.norm is None
+    assert found.status is Status.SEPARABLE and math.isnan(found.norm)
 
 
 def test_samples_per_feature_and_ridge_do_not_matter():
@@ -267,7 +268,9 @@ def test_what_is_not_covered_says_so():
         frozenset({"input_norm"}),
     )
     found = solved(BASE.replace(score=falling), n_features=5)
-    assert found.status is Status.UNSUPPORTED and found.cosine is None and "norm" in found.message
+    assert (
+        found.status is Status.UNSUPPORTED and math.isnan(found.cosine) and "norm" in found.message
+    )
 
 
 @pytest.mark.parametrize("arguments", [{"n_features": 2}, {"n_features": 2.5}, {"radius": 0}])
@@ -281,6 +284,6 @@ def test_bad_arguments_are_refused(arguments):
 def test_labels_that_do_not_depend_on_the_input_leave_nothing_to_learn(link, probe):
     """Without an intercept y = 1 everywhere pulls to both sides alike: the minimiser is 0."""
     problem = Problem(keep_fraction=0.5).replace(link=link, probe=probe, score="margin")
-    found = solve_abundant(problem)
+    found = solve(problem, limit="abundant")
     assert found.status is Status.CERTIFIED and found.norm == found.cosine == 0
     assert found.excess_risk == pytest.approx(0, abs=1e-12)

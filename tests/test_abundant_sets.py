@@ -10,7 +10,7 @@ from scipy.optimize import root_scalar
 from scipy.special import expit, ndtr
 from scipy.stats import chi2, norm
 
-from nfl_pruning import FixedProbe, Problem, solve_abundant
+from nfl_pruning import FixedProbe, Problem, solve
 from nfl_pruning.scores import SCORES
 from nfl_pruning.theory.abundant_sets import cosine_below_zero, excess_risk_above
 from nfl_pruning.theory.norm_order import NormOrder
@@ -21,7 +21,7 @@ BASE = Problem(keep_fraction=0.6, probe=FixedProbe(0.8)).replace(signal=SIGNAL)
 
 
 def solved(problem, **arguments) -> Any:
-    return solve_abundant(problem, **arguments)
+    return solve(problem, **arguments, limit="abundant")
 
 
 def root(function, low, high):

@@ -21,9 +21,8 @@ from nfl_pruning import (
 )
 from nfl_pruning.adversary.find import find
 from nfl_pruning.data import load_dataset
-from nfl_pruning.montecarlo.spectral import simulate_spectrum
+from nfl_pruning.inputs import parse_spectrum
 from nfl_pruning.pruning import prune
-from nfl_pruning.spectrum import parse_spectrum
 from nfl_pruning.statements import STATEMENTS
 from nfl_pruning.validation import check_seed
 from shell import shell
@@ -161,7 +160,7 @@ BAD: list[Any] = [
     (lambda: prune(DIGITS, seed=2**32), "seed"),
     (lambda: STATEMENTS["grand-el2n"].check(seed=2**32), "seed"),
     (lambda: simulate(Problem(), n_features=10, n_trials=1, seed=2**63), "seed"),
-    (lambda: simulate_spectrum(RIDGED, IDENTITY, n_trials=1, seed=2**63), "seed"),
+    (lambda: simulate(RIDGED.replace(inputs=IDENTITY), n_trials=1, seed=2**63), "seed"),
     (lambda: select(KEY, np.array([0.0, np.nan]), 0.5), "1 of 2"),
     (lambda: select(KEY, np.zeros((1, 1)), 0.5), "shape"),
     (lambda: select(KEY, np.zeros(0), 0.5), "shape"),

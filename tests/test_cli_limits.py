@@ -2,8 +2,7 @@
 
 import pytest
 
-from nfl_pruning import FixedProbe, Problem, power_law, solve_abundant, solve_spectrum
-from nfl_pruning.montecarlo.spectral import simulate_spectrum
+from nfl_pruning import FixedProbe, Problem, power_law, simulate, solve
 from shell import shell
 
 COMMON = ["solve", "--signal", "2", "--probe", "fixed:0.8", "--keep-fraction", "0.6"]
@@ -12,7 +11,7 @@ PROBLEM = Problem(keep_fraction=0.6, probe=FixedProbe(0.8)).replace(signal=2.0)
 
 def test_abundant_json_is_the_solver_s_answer(capsys):
     found = shell(capsys, *COMMON, "--abundant", "--json").json
-    expected = solve_abundant(PROBLEM)
+    expected = solve(PROBLEM, limit="abundant")
     assert found["cosine"] == expected.cosine and found["excess_risk"] == expected.excess_risk
     assert found["radius"] == 100 and found["n_features"] is None
 
@@ -26,15 +25,15 @@ def test_separable_samples_print_no_norm(capsys):
 
 def test_spectrum_json_is_the_solver_s_answer(capsys):
     found = shell(capsys, *COMMON, "--spectrum", "power:1:1.5:40", "--json").json
-    expected = solve_spectrum(PROBLEM, power_law(1, 1.5, 40))
+    expected = solve(PROBLEM.replace(inputs=power_law(1, 1.5, 40)))
     assert found["cosine"] == expected.cosine and found["spectrum"] == "power:1:1.5:40"
 
 
 def test_trials_of_a_spectrum_stand_beside_its_limit(capsys):
     arguments = ["simulate", *COMMON[1:], "--spectrum", "power:1:1.5:40", "--n-trials", "6"]
     found = shell(capsys, *arguments, "--json").json
-    expected = solve_spectrum(PROBLEM, power_law(1, 1.5, 40))
-    trials = simulate_spectrum(PROBLEM, power_law(1, 1.5, 40), n_trials=6)
+    expected = solve(PROBLEM.replace(inputs=power_law(1, 1.5, 40)))
+    trials = simulate(PROBLEM.replace(inputs=power_law(1, 1.5, 40)), n_trials=6)
     assert found["n_features"] == 40 and found["law"] == "power:1:1.5:40"
     assert found["cosine"]["theory"] == expected.cosine
     assert found["cosine"]["mean"] == trials.mean("cosine")

@@ -63,7 +63,7 @@ def test_what_has_no_controls_is_refused():
 
 @pytest.mark.slow
 def test_other_laws_use_the_plane_alone():
-    heavy = simulate(EASIEST, n_features=40, n_trials=EACH, law="heavy-tails:6")
+    heavy = simulate(EASIEST.replace(inputs="heavy-tails:6"), n_features=40, n_trials=EACH)
     mean, error = controlled(heavy, "norm")
     assert error < heavy.standard_error("norm")
     assert abs(mean - heavy.mean("norm")) < 4 * heavy.standard_error("norm")

@@ -18,7 +18,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import norm
 
-from nfl_pruning import Problem, Status, existence_threshold, solve, solve_abundant
+from nfl_pruning import Problem, Status, existence_threshold, solve
 from nfl_pruning.scores import Score
 from nfl_pruning.selections import Power
 from nfl_pruning.theory import certify, keep_law, mesh, ordering, separability
@@ -92,7 +92,7 @@ def test_smooth_rules_keep_what_plain_quadrature_says(exponent, fraction):
 def test_rules_that_keep_little_everywhere_are_solved():
     found = solve(STEEP.replace(selection=Power(8.0), keep_fraction=0.02))
     assert found.status is Status.CERTIFIED
-    abundant = solve_abundant(STEEP.replace(selection=Power(300.0), keep_fraction=0.02))
+    abundant = solve(STEEP.replace(selection=Power(300.0), keep_fraction=0.02), limit="abundant")
     assert abundant.status is Status.CERTIFIED and abs(abundant.cosine - 1) < 1e-9
 
 
@@ -187,7 +187,7 @@ def test_a_threshold_that_is_off_is_not_certified(monkeypatch):
     found = solve(BAND)
     assert found.status is Status.NOT_CERTIFIED and "limiting selection" in found.message
     assert found.error_estimate > 5e-8
-    assert solve_abundant(BAND).status is Status.UNSUPPORTED
+    assert solve(BAND, limit="abundant").status is Status.UNSUPPORTED
     with pytest.raises(UnsupportedProblemError, match="limiting selection"):
         selection_law(BAND).checked()
 

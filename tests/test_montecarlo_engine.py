@@ -15,10 +15,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from nfl_pruning.inputs import Clouds, HeavyTails, Isotropic, parse_inputs
 from nfl_pruning.montecarlo import (
-    GaussianLaw,
-    GaussianMixture,
-    HeavyTails,
     beats_random,
     engine,
     estimate_cost,
@@ -26,7 +24,6 @@ from nfl_pruning.montecarlo import (
     simulate,
     training_set,
 )
-from nfl_pruning.montecarlo.laws import parse_law
 from nfl_pruning.montecarlo.resources import COMPILER_BYTES, parse_memory, trial_bytes
 from nfl_pruning.montecarlo.trials import Layout
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
@@ -73,7 +70,7 @@ def test_records_are_those_of_the_code_that_made_them(monkeypatch):
     """A score that changed under its name, and a package that changed, begin anew."""
 
     def job(problem):
-        return engine.describe_job(problem, 20, 0, GaussianLaw(), 1e-9)
+        return engine.describe_job(problem, 20, 0, 1e-9)
 
     score = BASE.score
     changed = replace(score, difficulty=lambda logits, labels, context: -logits[..., 0])
@@ -85,7 +82,7 @@ def test_records_are_those_of_the_code_that_made_them(monkeypatch):
 
 
 def test_rows_that_do_not_fit_are_drawn_again_and_nothing_changes():
-    plan = engine.make_job(BASE, n_features=100, seed=0, law="gaussian")[0].plan
+    plan = engine.make_job(BASE, n_features=100, seed=0).plan
     least, most = (trial_bytes(plan, Layout(store=store)) for store in (False, True))
     memory = COMPILER_BYTES + (least + most) // 2
     assert not estimate_cost(BASE, n_features=100, memory=memory).layout.store
@@ -181,12 +178,12 @@ def test_false_claims_are_as_rare_as_promised():
 
 @pytest.mark.parametrize(
     "law",
-    [HeavyTails(12.0), GaussianMixture(0.8, "across"), GaussianMixture(0.8, "teacher")],
+    [HeavyTails(12.0), Clouds(0.8, "across"), Clouds(0.8, "teacher")],
     ids=lambda law: law.label,
 )
 def test_laws_have_mean_zero_and_unit_covariance(law):
     everything = Problem(samples_per_feature=2000.0)
-    x = training_set(everything, n_features=5, trial=0, law=law).x
+    x = training_set(everything.replace(inputs=law), n_features=5, trial=0).x
     root = np.sqrt(len(x))
     assert np.abs(x.mean(0)).max() < 4.5 / root
     assert np.abs(x.T @ x / len(x) - np.eye(5)).max() < 4.5 * 3 / root
@@ -194,11 +191,11 @@ def test_laws_have_mean_zero_and_unit_covariance(law):
 
 
 def test_laws_have_text_forms():
-    for law in (GaussianLaw(), HeavyTails(4.0), GaussianMixture(0.5, "teacher")):
-        assert parse_law(law.label) == law
+    for law in (Isotropic(), HeavyTails(4.0), Clouds(0.5, "teacher")):
+        assert parse_inputs(law.label) == law
     for bad in ("heavy-tails:2", "mixture:1", "mixture:0.5:up", "cauchy", "mixture:a"):
         with pytest.raises(InvalidArgumentError):
-            parse_law(bad)
+            parse_inputs(bad)
 
 
 @pytest.mark.slow
@@ -206,8 +203,8 @@ def test_clouds_across_keep_the_limit_and_heavy_tails_do_not():
     """Only the covariance of directions across the plane is felt; a random length is felt."""
     problem = BASE.replace(keep="easiest")
     cosine, norm = 0.7920, 2.0914  # of the normal law's limit
-    mixture = simulate(problem, n_features=300, n_trials=40, law="mixture:0.8:across")
-    heavy = simulate(problem, n_features=300, n_trials=40, law="heavy-tails:4")
+    mixture = simulate(problem.replace(inputs="mixture:0.8:across"), n_features=300, n_trials=40)
+    heavy = simulate(problem.replace(inputs="heavy-tails:4"), n_features=300, n_trials=40)
     assert mixture.standard_error("cosine") < 0.004
     assert abs(mixture.z_score("cosine", cosine)) < 4
     assert abs(mixture.z_score("norm", norm)) < 4
@@ -218,7 +215,7 @@ def test_clouds_across_keep_the_limit_and_heavy_tails_do_not():
 
 def test_what_a_law_cannot_supply_is_said():
     with pytest.raises(InvalidArgumentError, match="input_norm"):
-        simulate(BASE.replace(score="grand"), n_features=9, n_trials=1, law="mixture")
+        simulate(BASE.replace(score="grand", inputs="mixture"), n_features=9, n_trials=1)
 
 
 FITTED_PROBES = {  # problem, then cosine and norm of its proportional limit

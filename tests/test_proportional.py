@@ -5,6 +5,7 @@
 # pyright: reportCallIssue=false, reportAttributeAccessIssue=false
 # pyright: reportOptionalMemberAccess=false
 
+import math
 from dataclasses import replace as dataclass_replace
 
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from nfl_pruning.scores import SCORES, Score
 from nfl_pruning.selections import make_selection
 from nfl_pruning.theory import certify
 from nfl_pruning.theory.mesh import LEVELS
-from nfl_pruning.theory.proportional import solve
+from nfl_pruning.theory.solve import solve
 
 BASE = Problem(samples_per_feature=6, keep_fraction=0.3, probe=FixedProbe(0.8)).replace(
     signal=2.0, ridge=0.05 / 6
@@ -109,7 +110,7 @@ def test_smooth_rules(exponent, fraction, error, state):
 
 def test_smooth_rules_need_a_ridge():
     solution = solve(SMOOTH.replace(ridge=0))
-    assert solution.status.value == "separable" and solution.norm is None
+    assert solution.status.value == "separable" and math.isnan(solution.norm)
 
 
 @pytest.mark.parametrize(("keep", "error"), [("hardest", 0.134383), ("easiest", 0.187062)])
@@ -141,8 +142,8 @@ def test_unpruned_ridge():
 )
 def test_max_margin(delta, error):
     solution = solve(Problem(samples_per_feature=delta).replace(link="sign", ridge=0))
-    assert solution.status.value == "separable" and solution.norm is None
-    assert solution.test_error is None and solution.cosine is None
+    assert solution.status.value == "separable" and math.isnan(solution.norm)
+    assert math.isnan(solution.test_error) and math.isnan(solution.cosine)
     assert abs(np.arccos(solution.direction_cosine) / np.pi - error) < 6e-9
 
 
@@ -373,7 +374,7 @@ def test_a_need_that_the_limit_lacks_is_unsupported_in_a_sentence():
     solution = solve(BASE.replace(score=score))
     assert solution.status.value == "unsupported"
     assert "'deep' needs features" in solution.message and solution.message.endswith(".")
-    assert solution.cosine is None and solution.to_dict()["cosine"] is None
+    assert math.isnan(solution.cosine) and solution.to_dict()["cosine"] is None
 
 
 def test_a_score_that_is_not_finite_is_unsupported():
@@ -415,7 +416,7 @@ def test_squared_loss_needs_a_kept_sample_per_feature():
     some = Problem(keep_fraction=0.4).replace(loss="squared", ridge=0)
     for delta in (2.0, 2.5):
         solution = solve(some.replace(samples_per_feature=delta))
-        assert solution.status.value == "separable" and solution.norm is None
+        assert solution.status.value == "separable" and math.isnan(solution.norm)
     assert solve(some.replace(samples_per_feature=3.0)).status.value == "certified"
 
 

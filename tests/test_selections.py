@@ -25,7 +25,7 @@ from nfl_pruning.selections import (
 )
 from nfl_pruning.selections.base import Selection
 from nfl_pruning.selections.finite import propensity_weights, rank_weights, realised_counts
-from nfl_pruning.theory.proportional import solve
+from nfl_pruning.theory.solve import solve
 from nfl_pruning.validation import InvalidArgumentError
 
 KEY = jax.random.key(7)

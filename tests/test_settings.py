@@ -16,8 +16,6 @@ from nfl_pruning import (
     select,
     simulate,
     solve,
-    solve_abundant,
-    solve_spectrum,
     sweep,
 )
 from nfl_pruning.data import make_dataset
@@ -67,8 +65,8 @@ CALLS = {
     "in-sample": lambda: solve(PROBLEM.replace(probe="in-sample:0.1")).cosine,
     "existence": lambda: existence_threshold(PROBLEM),
     "sweep": lambda: sweep(PROBLEM, keep_fraction=[0.3, 0.6])["cosine"],
-    "spectrum": lambda: solve_spectrum(PROBLEM, power_law(1.0, 1.0, 20)).cosine,
-    "abundant": lambda: solve_abundant(PROBLEM),
+    "spectrum": lambda: solve(PROBLEM.replace(inputs=power_law(1.0, 1.0, 20))).cosine,
+    "abundant": lambda: solve(PROBLEM, limit="abundant"),
     "optimal": lambda: optimal_rule(PROBLEM),
     "simulate": lambda: simulate(PROBLEM, n_features=20, n_trials=2, seed=0).mean("cosine"),
     "limit_function": lambda: slope(lambda r: limit_function(PROBLEM)(keep_fraction=r).cosine),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from nfl_pruning.cli.options import whole
 
 if TYPE_CHECKING:
-    from nfl_pruning.spectrum import Spectrum
+    from nfl_pruning.inputs import Spectrum
 
 _SPECTRUM = (
     click.option(
@@ -61,13 +60,25 @@ def spectrum_options(function: Callable) -> Callable:
     return function
 
 
-def solver_of(options: dict[str, Any]) -> Callable[[Any], Any]:
-    """Take the limit's options out of ``options`` and return the solver that they ask for.
+class Asked(NamedTuple):
+    """What of a limit the options say: arguments of ``solve``, and the law of the inputs."""
+
+    arguments: dict[str, Any]
+    inputs: Spectrum | None
+
+    @property
+    def usual(self) -> bool:
+        """Whether it is the proportional limit of isotropic inputs."""
+        return not self.arguments and self.inputs is None
+
+
+def limit_of(options: dict[str, Any]) -> Asked:
+    """Take the limit's options out of ``options`` and return what they ask for.
 
     Raises:
         InvalidArgumentError: they contradict each other, or one is out of range.
     """
-    from nfl_pruning.validation import InvalidArgumentError
+    from nfl_pruning.validation import InvalidArgumentError, check_number
 
     chosen = {name: options.pop(name) for name in NAMES}
     owners = {"n_features": "abundant", "radius": "abundant", "outside": "spectrum"}
@@ -80,27 +91,14 @@ def solver_of(options: dict[str, Any]) -> Callable[[Any], Any]:
             "--spectrum cannot go with --abundant, whose limit no covariance changes but by a "
             f"change of coordinates; got --spectrum {chosen['spectrum']}."
         )
-    if chosen["abundant"]:
-        return _abundant(chosen["n_features"], chosen["radius"])
-    spectrum = spectrum_of(chosen["spectrum"], chosen["outside"])
-    if spectrum is not None:
-        from nfl_pruning.theory.spectrum import solve_spectrum
-
-        return partial(solve_spectrum, spectrum=spectrum)
-    from nfl_pruning.theory.proportional import solve
-
-    return solve
-
-
-def _abundant(n_features: str | None, radius: str | None) -> Callable[[Any], Any]:
-    from nfl_pruning.theory.abundant import RADIUS, solve_abundant
-    from nfl_pruning.validation import check_number
-
-    size = None
-    if n_features is not None:
-        size = whole("n_features", n_features, 3)
-    reach = RADIUS if radius is None else check_number("radius", radius, "(0, inf)")
-    return partial(solve_abundant, n_features=size, radius=reach)
+    if not chosen["abundant"]:
+        return Asked({}, spectrum_of(chosen["spectrum"], chosen["outside"]))
+    arguments: dict[str, Any] = {"limit": "abundant"}
+    if chosen["n_features"] is not None:
+        arguments["n_features"] = whole("n_features", chosen["n_features"], 3)
+    if chosen["radius"] is not None:
+        arguments["radius"] = check_number("radius", chosen["radius"], "(0, inf)")
+    return Asked(arguments, None)
 
 
 def spectrum_of(text: str | None, outside: str | None) -> Spectrum | None:
@@ -111,7 +109,7 @@ def spectrum_of(text: str | None, outside: str | None) -> Spectrum | None:
     """
     from dataclasses import replace
 
-    from nfl_pruning.spectrum import parse_spectrum
+    from nfl_pruning.inputs import parse_spectrum
     from nfl_pruning.validation import InvalidArgumentError, check_number
 
     if text is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,9 +23,7 @@ from nfl_pruning.cli.options import (
 
 if TYPE_CHECKING:
     from nfl_pruning.montecarlo import Simulation
-    from nfl_pruning.problem import Problem
-    from nfl_pruning.spectrum import Spectrum
-    from nfl_pruning.theory.proportional import Solution
+    from nfl_pruning.theory.solution import Solution
 
 HELP = f"""Simulate a pruning problem at finite size and compare with the exact limit.
 
@@ -90,6 +87,10 @@ def command(
 ) -> None:
     """Simulate and solve, then print one object, a list, or a table."""
     from nfl_pruning.cli.output import progress
+    from nfl_pruning.inputs import Isotropic, parse_inputs
+    from nfl_pruning.montecarlo import simulate
+    from nfl_pruning.programs import release_programs
+    from nfl_pruning.theory.solve import solve
     from nfl_pruning.validation import check_integer, check_seed
 
     covariance = spectrum_of(spectrum, outside)
@@ -103,20 +104,20 @@ def command(
         check_seed(size["seed"], bits=63)
     described = {key: value for key, value in options.items() if key not in SIZES}
     cases = [(point, problem, size) for point, problem in problems(described) for size in sizes]
-    how = _how(law, memory, until_se, records)
+    inputs = parse_inputs(law) if covariance is None else covariance
+    cases = [(point, problem.replace(inputs=inputs), size) for point, problem, size in cases]
+    how = _how(memory, until_se, records)
     if covariance is None:
-        _announce(cases, {"law": law, "memory": memory})
-    from nfl_pruning.programs import release_programs
-
-    simulate, solve = _faces(covariance, how)
+        _announce(cases, memory)
     found, solved, done = [], {}, 0
     with progress(sum(size["n_trials"] for *_, size in cases), "trials") as advance:
         for point, problem, size in cases:
-            simulation = simulate(problem, **size, progress=_shifted(advance, done))
+            simulation = simulate(problem, **size, **how, progress=_shifted(advance, done))
             done += size["n_trials"]
             release_programs()
-            if problem not in solved:
-                solved[problem] = solve(problem)
+            if problem not in solved:  # the limit is that of Gaussian inputs
+                gaussian = problem if inputs.has_limit else problem.replace(inputs=Isotropic())
+                solved[problem] = solve(gaussian)
             found.append((point | size, simulation, solved[problem]))
     names = (*SWEEPS, *SIZES)
     if as_json:
@@ -130,25 +131,7 @@ def command(
         _print_one(*found[0][1:])
 
 
-def _faces(covariance: Spectrum | None, how: dict[str, Any]) -> tuple[Callable, Callable]:
-    """The simulator and the solver."""
-    if covariance is None:
-        from nfl_pruning.montecarlo import simulate
-        from nfl_pruning.theory.proportional import solve
-
-        return partial(simulate, **how), solve
-    from nfl_pruning.montecarlo.spectral import simulate_spectrum
-    from nfl_pruning.theory.spectrum import solve_spectrum
-
-    def run(problem: Problem, *, n_trials: int, seed: int, progress: Callable, **_: int) -> Any:
-        found = simulate_spectrum(problem, covariance, n_trials=n_trials, seed=seed)
-        progress(n_trials, n_trials)
-        return found
-
-    return run, partial(solve_spectrum, spectrum=covariance)
-
-
-def _how(law: str, memory: str | None, until_se: str | None, records: str | None) -> dict[str, Any]:
+def _how(memory: str | None, until_se: str | None, records: str | None) -> dict[str, Any]:
     """The arguments that all simulations share, checked."""
     from nfl_pruning.records import RecordStore
     from nfl_pruning.validation import check_folder, check_number
@@ -157,20 +140,20 @@ def _how(law: str, memory: str | None, until_se: str | None, records: str | None
     if until_se is not None:
         until = ("cosine", check_number("until-se", until_se, "(0, inf)"))
     return {
-        "law": law,
         "memory": memory,
         "until": until,
         "records": None if records is None else RecordStore(check_folder("records", records)),
     }
 
 
-def _announce(cases: list[tuple[Any, Any, dict[str, int]]], how: dict[str, Any]) -> None:
+def _announce(cases: list[tuple[Any, Any, dict[str, int]]], memory: str | None) -> None:
     """Before a long run, say what it will take."""
     from nfl_pruning.montecarlo import estimate_cost
 
     for _, problem, size in cases:
-        counts = {name: size[name] for name in ("n_features", "n_trials")}
-        plan = estimate_cost(problem, **counts, **how)
+        plan = estimate_cost(
+            problem, n_features=size["n_features"], n_trials=size["n_trials"], memory=memory
+        )
         if plan.seconds * size["n_trials"] / plan.workers > LONG_SECONDS:
             click.echo(plan.describe(size["n_trials"]), err=True)
 
@@ -192,7 +175,7 @@ def comparison(simulation: Simulation, solution: Solution) -> dict[str, dict[str
             "mean": simulation.mean(name),
             "standard_error": simulation.standard_error(name),
             "theory": theory,
-            "z": None if theory is None else simulation.z_score(name, theory),
+            "z": simulation.z_score(name, theory),
         }
     return rows
 
@@ -214,7 +197,9 @@ def as_object(simulation: Simulation, solution: Solution) -> dict[str, Any]:
 
 def _inputs(simulation: Simulation, solution: Solution) -> str:
     """A line on the law of the inputs where it is another than the theory's."""
-    if hasattr(solution, "spectrum"):
+    from nfl_pruning.inputs import Spectrum
+
+    if isinstance(simulation.problem.inputs, Spectrum):
         return f"\nSpectrum {simulation.law}"
     if simulation.law == "gaussian":
         return ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nfl_pruning.cli.limits import limit_options, solver_of
+from nfl_pruning.cli.limits import Asked, limit_of, limit_options
 from nfl_pruning.cli.options import (
     FORMS,
     SWEEP_HELP,
@@ -21,7 +23,7 @@ from nfl_pruning.cli.options import (
 
 if TYPE_CHECKING:
     from nfl_pruning.problem import Problem
-    from nfl_pruning.theory.proportional import Solution
+    from nfl_pruning.theory.solution import Solution
 
 HELP = f"""Solve a pruning problem exactly in the limit of many samples and features.
 
@@ -64,13 +66,16 @@ OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "cali
 @json_option
 def command(as_json: bool, best: str | None, goal: str | None, **options: str) -> None:
     """Solve, then print one object, a list, a summary or a table."""
-    solve = _optimiser(solver_of(options), best, goal)
+    asked = limit_of(options)
+    solve = _solver(asked, best, goal)
     cases = problems(options)
     from nfl_pruning.cli.output import progress
 
     with progress(len(cases), "solving") as advance:
         found = [problem for _, problem in cases]
-        if len(cases) >= WORTH_COMPILING and _proportional(solve):
+        if asked.inputs is not None:
+            found = [problem.replace(inputs=asked.inputs) for problem in found]
+        if len(cases) >= WORTH_COMPILING and asked.usual and best is None:
             solutions = _all_at_once(found, advance)
         else:
             solutions = []
@@ -92,17 +97,17 @@ def command(as_json: bool, best: str | None, goal: str | None, **options: str) -
         _print_one(solutions[0])
 
 
-def _optimiser(
-    solve: Callable[[Problem], Any], best: str | None, goal: str | None
-) -> Callable[[Problem], Any]:
-    """A solver that finds the best numbers first, if asked to; the solution's problem has them."""
+def _solver(asked: Asked, best: str | None, goal: str | None) -> Callable[[Problem], Solution]:
+    """What solves one problem; it finds the best numbers first, if asked to."""
     from nfl_pruning.validation import InvalidArgumentError, check_choice
 
     if best is None:
+        from nfl_pruning.theory.solve import solve
+
         if goal is not None:
             raise InvalidArgumentError(f"--goal needs --best; got --goal {goal}.")
-        return solve
-    if not _proportional(solve):
+        return partial(solve, **asked.arguments)
+    if not asked.usual:
         raise InvalidArgumentError(
             "--best is for isotropic inputs in the proportional limit; drop --abundant or "
             f"--spectrum; got --best {best}."
@@ -113,12 +118,6 @@ def _optimiser(
     over = [check_choice("best", name, GRIDS) for name in entries("best", best)]
     aim = check_choice("goal", GOALS[0] if goal is None else goal, GOALS)
     return lambda problem: best_numbers(problem, over=over, goal=aim).solution
-
-
-def _proportional(solve: Callable[[Problem], Any]) -> bool:
-    from nfl_pruning.theory.proportional import solve as proportional
-
-    return solve is proportional
 
 
 def _all_at_once(cases: list[Problem], advance: Callable[[], Any]) -> list[Solution]:
@@ -144,12 +143,12 @@ def _print_one(solution: Solution) -> None:
     from nfl_pruning.cli.output import headline, number, print_table
 
     values = {name: getattr(solution, name) for name in OBSERVABLES}
-    if solution.direction_cosine is not None:
-        on_ball = getattr(solution, "boundary_excess_risk", None) is not None
+    if math.isfinite(solution.direction_cosine):
+        on_ball = solution.limit == "abundant"
         name = "cosine on the ball's boundary" if on_ball else "max-margin direction's cosine"
         values[name] = solution.direction_cosine
     rows = [(name.replace("_", " "), number(value, 8)) for name, value in values.items()]
-    if hasattr(solution, "residual"):
+    if solution.limit == "proportional":
         rows.append(("residual", number(solution.residual, 2)))
     rows.append(("error estimate", number(solution.error_estimate, 2)))
     rows.append(("status", solution.status.value))

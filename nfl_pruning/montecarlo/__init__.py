@@ -3,15 +3,10 @@
 from nfl_pruning.montecarlo.controlled import controlled
 from nfl_pruning.montecarlo.engine import TrainingSet, estimate_cost, simulate, training_set
 from nfl_pruning.montecarlo.estimate import OBSERVABLES, Simulation, paired
-from nfl_pruning.montecarlo.laws import LAWS, GaussianLaw, GaussianMixture, HeavyTails
 from nfl_pruning.montecarlo.statistics import Verdict, beats_random, holm
 
 __all__ = [
-    "LAWS",
     "OBSERVABLES",
-    "GaussianLaw",
-    "GaussianMixture",
-    "HeavyTails",
     "Simulation",
     "TrainingSet",
     "Verdict",

@@ -13,7 +13,6 @@ from nfl_pruning.losses import Loss
 from nfl_pruning.montecarlo.controls import ROW_CONTROLS
 from nfl_pruning.montecarlo.engine import make_job
 from nfl_pruning.montecarlo.estimate import Simulation
-from nfl_pruning.montecarlo.laws import GaussianLaw, parse_law
 from nfl_pruning.montecarlo.newton import plane_start, second_derivative
 from nfl_pruning.montecarlo.passes import Samples
 from nfl_pruning.montecarlo.plan import Parameters, Plan
@@ -59,12 +58,10 @@ def controlled(
         )
     values, count = simulation.values(name), simulation.n_trials
     draws = 10 * count if draws is None else check_integer("draws", draws, 0)
-    job, _ = make_job(
-        problem, n_features=simulation.n_features, seed=simulation.seed, law=simulation.law
-    )
+    job = make_job(problem, n_features=simulation.n_features, seed=simulation.seed)
     plane = plane_statistics(job, count + draws)
     controls, means = plane[:count], plane.mean(axis=0)
-    if type(parse_law(simulation.law)) is GaussianLaw and not problem.ranking_score.needs:
+    if problem.inputs.has_limit and not problem.ranking_score.needs:
         rows = np.stack([simulation.trials[key] for key in ROW_CONTROLS], axis=1)
         controls = np.concatenate([controls, rows], axis=1)
         means = np.concatenate([means, np.zeros(len(ROW_CONTROLS))])

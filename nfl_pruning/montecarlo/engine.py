@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nfl_pruning.inputs import Isotropic, Spectrum
 from nfl_pruning.montecarlo.estimate import Simulation, make_simulation
-from nfl_pruning.montecarlo.laws import GaussianLaw, parse_law
 from nfl_pruning.montecarlo.outcome import GRADIENT_TOLERANCE
 from nfl_pruning.montecarlo.plan import make_numbers, make_plan
 from nfl_pruning.montecarlo.resources import RunPlan, plan_run
@@ -22,6 +22,7 @@ from nfl_pruning.montecarlo.runner import (
     shared_by_hosts,
     trials_of_host,
 )
+from nfl_pruning.montecarlo.spectral import simulate_spectrum
 from nfl_pruning.montecarlo.statistics import Until, check_until, looks
 from nfl_pruning.montecarlo.trials import Layout, Outcome, Table, empty_table, explicit_trial
 from nfl_pruning.problem import Problem
@@ -37,11 +38,10 @@ Progress = Callable[[int, int], object]
 def simulate(
     problem: Problem,
     *,
-    n_features: int,
     n_trials: int,
+    n_features: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
-    law: str | GaussianLaw = "gaussian",
     memory: str | int | None = None,
     split: str = "auto",
     records: RecordStore | None = None,
@@ -50,19 +50,20 @@ def simulate(
 ) -> Simulation:
     """Draw, prune and fit ``n_trials`` independent training sets of a problem.
 
-    The numbers depend on the problem, ``n_features``, ``seed`` and ``law`` alone; everything else
+    The numbers depend on the problem, ``n_features`` and ``seed`` alone; everything else
     says how they are computed, and moves them by less than 1e-8 at the default tolerance.
 
     Args:
         problem: what to simulate, at n = floor(samples_per_feature * n_features + 1/2) samples.
-        n_features: dimension d of the inputs, >= 2.
+            Where its inputs have no limit, observables beyond cosine and norm are not known exactly
+            and not given. A spectrum is simulated for smooth losses, a ridge > 0 and scores of
+            logits and labels, densely and in double precision, without memory budget, devices,
+            records or early stop.
+        n_features: dimension d of the inputs, >= 2; a spectrum's own where the inputs are one.
         n_trials: number of training sets, >= 1. Trial i depends on (seed, i) and the problem
             alone: problems that share link, signal and sizes see the same samples at one seed.
         seed: whole number >= 0 and < 2^63.
         progress: called with (trials done, trials in all) after every batch of this host.
-        law: law of the inputs: ``gaussian``, ``heavy-tails:DEGREES``,
-            ``mixture:SEPARATION:DIRECTION`` or an object. Only for the Gaussian law are observables
-            beyond cosine and norm known exactly, and given.
         memory: budget for resident memory above that after importing, such as ``"4GiB"``.
         split: whether several devices take different ``"trials"``, or share the ``"rows"`` of each.
         records: where finished trials are kept, so that a run that was killed continues.
@@ -78,19 +79,24 @@ def simulate(
     check_number("tolerance", tolerance, "(0, 1]")
     until = check_until(until)
     warn_of_many_programs()
-    job, law = make_job(problem, n_features=n_features, seed=seed, law=law)
+    if isinstance(problem.inputs, Spectrum):
+        _refuse_extras(problem, {"memory": memory, "records": records, "until": until})
+        _check_features(problem.inputs, n_features)
+        return simulate_spectrum(problem, n_trials=n_trials, seed=seed, progress=progress)
+    n_features = check_integer("n_features", n_features, 2)
+    job = make_job(problem, n_features=n_features, seed=seed)
     devices = len(jax.devices() if split == "rows" else jax.local_devices())
     run = plan_run(
         job.plan, memory=memory, split=split, tolerance=tolerance, devices=devices,
         n_trials=n_trials, smooth=job.loss.smooth,
     )  # fmt: skip
-    keeper = TrialRecords(records, describe_job(problem, n_features, seed, law, tolerance))
+    keeper = TrialRecords(records, describe_job(problem, n_features, seed, tolerance))
     table, tally = empty_table(0), _Tally(progress, 0, n_trials)
     found = None
     for stop in looks(n_trials, until):
         new = _run(job, run, keeper, (len(table["code"]), stop), tally)
         table = {name: np.concatenate([old, new[name]]) for name, old in table.items()}
-        found = make_simulation(problem, table, n_features=n_features, seed=seed, law=law)
+        found = make_simulation(problem, table, n_features=n_features, seed=seed)
         if until and found.standard_error(until[0]) <= until[1]:
             break
     assert found is not None  # there is at least one look
@@ -102,13 +108,12 @@ def estimate_cost(
     *,
     n_features: int,
     n_trials: int = 0,
-    law: str | GaussianLaw = "gaussian",
     memory: str | int | None = None,
     split: str = "auto",
 ) -> RunPlan:
     """What :func:`simulate` will do with these arguments, and its expected memory and time."""
     n_trials = check_integer("n_trials", n_trials, 0)
-    job, _ = make_job(problem, n_features=n_features, seed=0, law=law)
+    job = make_job(problem, n_features=n_features, seed=0)
     devices = len(jax.devices() if split == "rows" else jax.local_devices())
     return plan_run(
         job.plan, memory=memory, split=split, tolerance=GRADIENT_TOLERANCE, devices=devices,
@@ -116,13 +121,26 @@ def estimate_cost(
     )  # fmt: skip
 
 
-def make_job(
-    problem: Problem, *, n_features: int, seed: int, law: str | GaussianLaw
-) -> tuple[Job, GaussianLaw]:
+def _refuse_extras(problem: Problem, given: dict[str, Any]) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise InvalidArgumentError(
+                f"{name} is not for the inputs {problem.inputs.label}; leave it out."
+            )
+
+
+def _check_features(spectrum: Spectrum, n_features: int | None) -> None:
+    if n_features not in (None, spectrum.n_features):
+        raise InvalidArgumentError(
+            f"n_features must be the spectrum's {spectrum.n_features}, or left out; "
+            f"got {n_features}."
+        )
+
+
+def make_job(problem: Problem, *, n_features: int, seed: int) -> Job:
     """Check the arguments that fix a trial's numbers."""
     n_features = check_integer("n_features", n_features, 2)
     seed = check_seed(seed, bits=63)
-    law = parse_law(law)
     student = problem.student
     if student.loss.fitting is None:
         raise InvalidArgumentError(
@@ -134,20 +152,18 @@ def make_job(
             f"ridge must be > 0 for a simulated fit with {student.loss.name} loss, which has many "
             "minimisers without one; got 0."
         )
-    plan = make_plan(problem, n_features, law)
-    return Job(plan, problem.student.loss, make_numbers(problem), seed), law
+    plan = make_plan(problem, n_features)
+    return Job(plan, problem.student.loss, make_numbers(problem), seed)
 
 
-def describe_job(
-    problem: Problem, n_features: int, seed: int, law: GaussianLaw, tolerance: float
-) -> dict[str, Any]:
+def describe_job(problem: Problem, n_features: int, seed: int, tolerance: float) -> dict[str, Any]:
     """What fixes the numbers of every trial, for records."""
     return {
         "kind": "trials",
-        "problem": problem.describe(),
+        "problem": problem.replace(inputs=Isotropic()).describe(),
         "n_features": n_features,
         "seed": seed,
-        "law": law.label,
+        "law": problem.inputs.label,
         "tolerance": tolerance,
         "fields": Outcome._fields,
         "source": source_hash(),
@@ -212,10 +228,9 @@ def training_set(
     n_features: int,
     trial: int,
     seed: int = 0,
-    law: str | GaussianLaw = "gaussian",
 ) -> TrainingSet:
     """The very samples that trial number ``trial`` of :func:`simulate` fits."""
-    job, _ = make_job(problem, n_features=n_features, seed=seed, law=law)
+    job = make_job(problem, n_features=n_features, seed=seed)
     trial = check_integer("trial", trial, 0)
     with jax.enable_x64(True):
         root, parameters = job.arrays()

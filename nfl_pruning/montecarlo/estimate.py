@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from nfl_pruning.montecarlo.controls import ROW_CONTROLS
-from nfl_pruning.montecarlo.laws import GaussianLaw
 from nfl_pruning.montecarlo.trials import FAILURES, Table
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.observables import observables
@@ -71,7 +70,6 @@ class Simulation:
 
     Attributes:
         problem, n_features, n_trials, seed: what was simulated.
-        law: text form of the law of the inputs.
         trials: one float64 array of shape (n_trials,) for each of ``OBSERVABLES`` and for ``kept``
             (samples kept), ``gradient_norm``, ``steps`` and ``passes`` of the fit, and the control
             variates of ``ROW_CONTROLS``. Observables are exact population values of the
@@ -85,7 +83,11 @@ class Simulation:
     seed: int
     trials: Mapping[str, np.ndarray] = field(repr=False)
     failures: dict[int, str]
-    law: str = "gaussian"
+
+    @property
+    def law(self) -> str:
+        """Text form of the law of the inputs."""
+        return self.problem.inputs.label
 
     @property
     def failed(self) -> int:
@@ -145,9 +147,7 @@ class Simulation:
         }
 
 
-def make_simulation(
-    problem: Problem, table: Table, *, n_features: int, seed: int, law: GaussianLaw
-) -> Simulation:
+def make_simulation(problem: Problem, table: Table, *, n_features: int, seed: int) -> Simulation:
     """Turn fitted directions into observables, with failed trials named and set to NaN."""
     codes = table["code"]
     failed = codes != 0
@@ -158,8 +158,8 @@ def make_simulation(
     for name in ("kept", "gradient_norm", "steps", "passes", *ROW_CONTROLS):
         known[name] = table[name].astype(float)
     failures = {int(i): FAILURES[int(codes[i])] for i in np.flatnonzero(failed)}
-    trials = Trials(problem, known, derive=type(law) is GaussianLaw)
-    return Simulation(problem, n_features, len(codes), seed, trials, failures, law.label)
+    trials = Trials(problem, known, derive=problem.inputs.has_limit)
+    return Simulation(problem, n_features, len(codes), seed, trials, failures)
 
 
 def paired(simulation: Simulation, baseline: Simulation, name: str) -> tuple[float, float]:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from jax import Array
 
+from nfl_pruning.inputs.isotropic import UnitCovariance
 from nfl_pruning.links import Link
-from nfl_pruning.montecarlo.laws import GaussianLaw
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import SCORES, Score
@@ -45,7 +45,7 @@ class Plan:
     counts: tuple[Counts, ...] | None
     selection: PropensitySelection | None
     keep: str
-    law: GaussianLaw
+    law: UnitCovariance
     pilot: Plan | None = None
     in_sample: bool = False
 
@@ -68,7 +68,7 @@ class Parameters(NamedTuple):
     ridge: Array
 
 
-def make_plan(problem: Problem, n_features: int, law: GaussianLaw | None = None) -> Plan:
+def make_plan(problem: Problem, n_features: int) -> Plan:
     """Shapes and functions for a problem at a finite number of features.
 
     Raises:
@@ -80,7 +80,11 @@ def make_plan(problem: Problem, n_features: int, law: GaussianLaw | None = None)
             f"score {problem.ranking_score.name!r} needs {' and '.join(missing)}, which a linear "
             "probe on simulated samples does not have; use one of logits, labels and input norm."
         )
-    law = law or GaussianLaw()
+    law = problem.inputs
+    if not isinstance(law, UnitCovariance):
+        raise InvalidArgumentError(
+            f"these trials draw inputs of unit covariance; got {law.label!r}."
+        )
     if problem.ranking_score.needs and not law.knows_norm:
         raise InvalidArgumentError(
             f"score {problem.ranking_score.name!r} needs input_norm, which covariate law "

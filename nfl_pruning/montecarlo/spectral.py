@@ -6,6 +6,7 @@ whole Hessian is cheap and does not care how far apart the eigenvalues are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from nfl_pruning.inputs import Spectrum
 from nfl_pruning.links import Link
 from nfl_pruning.losses import LOSSES, Loss
 from nfl_pruning.montecarlo.estimate import FAILURES, Simulation, Trials
@@ -29,7 +31,6 @@ from nfl_pruning.selections.finite import (
     realised_counts,
 )
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.spectrum import Spectrum
 from nfl_pruning.validation import InvalidArgumentError, check_integer, check_seed
 
 TOLERANCE = 1e-11  # of the gradient's norm, relative to that at 0
@@ -72,16 +73,20 @@ class Numbers(NamedTuple):
 
 @with_own_settings
 def simulate_spectrum(
-    problem: Problem, spectrum: Spectrum, *, n_trials: int, seed: int = 0
+    problem: Problem,
+    *,
+    n_trials: int,
+    seed: int = 0,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Simulation:
     """Draw, prune and fit training sets whose inputs have a covariance.
 
     Args:
-        problem: as for ``solve_spectrum``; its loss must be smooth and its ridge positive.
-        spectrum: covariance, teacher and perhaps probe. Without a probe of its own, a fixed probe's
-            noise is drawn anew in every trial.
+        problem: its inputs a spectrum, its loss smooth and its ridge positive. Without a probe of
+            the spectrum's own, a fixed probe's noise is drawn anew in every trial.
         n_trials: number of training sets, >= 1; trial i depends on (seed, i) and the problem alone.
         seed: whole number >= 0 and < 2^63.
+        progress: called with (trials done, trials in all).
 
     Returns:
         A :class:`Simulation` whose cosine and norm are the correlation of student's and teacher's
@@ -91,6 +96,8 @@ def simulate_spectrum(
         InvalidArgumentError: an argument is out of range, or the problem is not covered.
     """
     n_trials = check_integer("n_trials", n_trials, 1)
+    spectrum = problem.inputs
+    assert isinstance(spectrum, Spectrum)
     shapes, probe_ridge = _shapes(problem, spectrum)
     with jax.enable_x64(True):
         root = jax.random.key(check_seed(seed, bits=63))
@@ -105,6 +112,8 @@ def simulate_spectrum(
             )  # fmt: skip
             numbers = Numbers(*(jnp.asarray(value, jnp.float64) for value in values))
             rows.append([np.asarray(part) for part in _trial(key_data, numbers, shapes)])
+            if progress:
+                progress(trial + 1, n_trials)
     cosine, norm, kept, gradient, steps, code = (
         np.array(column) for column in zip(*rows, strict=True)
     )
@@ -119,9 +128,7 @@ def simulate_spectrum(
     }
     failures = {int(i): FAILURES[int(code[i])] for i in np.flatnonzero(bad)}
     trials = Trials(problem, known, derive=spectrum.outside == 0)
-    return Simulation(
-        problem, spectrum.n_features, n_trials, seed, trials, failures, spectrum.label
-    )
+    return Simulation(problem, spectrum.n_features, n_trials, seed, trials, failures)
 
 
 def _probe_norm(problem: Problem) -> float:

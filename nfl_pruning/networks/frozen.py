@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, log_expit
 
-from nfl_pruning.spectrum import Spectrum
+from nfl_pruning.inputs import Spectrum
 from nfl_pruning.validation import InvalidArgumentError
 
 SMALLEST = 1e-4  # directions of less variance than this share of the largest are left out
@@ -118,7 +118,7 @@ def measure_task(pool: Pool, probe: np.ndarray, *, teacher_ridge: float = 1e-6) 
     tenths = np.array_split(np.argsort(margin), 10)
     gaps = [abs((pool.y[rows] > 0).mean() - expit(margin[rows]).mean()) for rows in tenths]
     standard = (margin - margin.mean()) / margin.std()
-    spectrum = Spectrum(pool.x.var(axis=0), teacher, probe, label="measured")
+    spectrum = Spectrum(pool.x.var(axis=0), teacher, probe, title="measured")
     return Measured(
         spectrum,
         signal=float(margin.std()),

@@ -15,10 +15,9 @@ from nfl_pruning.problem import Problem
 from nfl_pruning.rules import RULES
 from nfl_pruning.statements import fitting, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.summary import known, mean_and_error, seedless
-from nfl_pruning.theory.abundant import solve_abundant
+from nfl_pruning.statements.summary import mean_and_error, seedless
 from nfl_pruning.theory.abundant_sets import cosine_below_zero, excess_risk_above
-from nfl_pruning.theory.proportional import solve
+from nfl_pruning.theory.solve import solve
 from nfl_pruning.theory.sweep import solve_many
 
 SIGNAL, RIDGE = 2.0, 0.05 / 6
@@ -131,7 +130,7 @@ def _wins(samples: tuple[float, ...], rows: np.ndarray) -> str:
 @seedless
 def limiting_error(problem: Problem) -> float:
     """0-1 error in the proportional limit."""
-    return known(solve(problem).test_error)
+    return solve(problem).test_error
 
 
 def _simulated(preset: str, seed: int) -> list[Quantity]:
@@ -161,7 +160,8 @@ def _separable() -> tuple[float, list[float]]:
     side = ndtr(0.8 * z / 0.6)  # P(u > 0 | z)
     up = 1 / (1 + np.exp(-SIGNAL * z))
     wrong = float(np.sum(weight * (up * (1 - side) + (1 - up) * side)))
-    status = [solve_abundant(base.replace(keep_fraction=f * wrong)).status for f in (0.98, 1.02)]
+    at = [base.replace(keep_fraction=factor * wrong) for factor in (0.98, 1.02)]
+    status = [solve(problem, limit="abundant").status for problem in at]
     return wrong, [float(s is Status.SEPARABLE) for s in status]
 
 

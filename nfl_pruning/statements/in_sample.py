@@ -7,8 +7,8 @@ from nfl_pruning.montecarlo.estimate import paired
 from nfl_pruning.probes import FixedProbe, InSampleProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.summary import known, seedless
-from nfl_pruning.theory.proportional import solve
+from nfl_pruning.statements.summary import seedless
+from nfl_pruning.theory.solve import solve
 
 RIDGE, PROBE_RIDGE = 0.05 / 6, 0.1 / 6
 CASES = {  # score, samples per feature, keep fraction; the hardest are kept
@@ -28,14 +28,14 @@ def problems(case: str) -> tuple[Problem, Problem]:
         score=score, keep="hardest", signal=2.0, ridge=RIDGE
     )
     stage_one = solve(base.replace(selection="random", keep_fraction=1.0, ridge=PROBE_RIDGE))
-    fresh = FixedProbe(known(stage_one.cosine), known(stage_one.norm))
+    fresh = FixedProbe(stage_one.cosine, stage_one.norm)
     return base.replace(probe=InSampleProbe(PROBE_RIDGE)), base.replace(probe=fresh)
 
 
 @seedless
 def limiting_cosine(problem: Problem) -> float:
     """Cosine to the teacher in the proportional limit."""
-    return known(solve(problem).cosine)
+    return solve(problem).cosine
 
 
 def measure(preset: str, seed: int) -> Measured:

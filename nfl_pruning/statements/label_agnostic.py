@@ -10,9 +10,9 @@ from nfl_pruning.problem import Problem, Teacher
 from nfl_pruning.statements import fitting, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.planar import Plane, cut_of, rule_of
-from nfl_pruning.statements.summary import extrapolate, known, seedless
-from nfl_pruning.theory.abundant import solve_abundant
+from nfl_pruning.statements.summary import extrapolate, seedless
 from nfl_pruning.theory.observables import observables
+from nfl_pruning.theory.solve import solve
 
 N_FEATURES, KEEP_FRACTION = 6, 0.3
 FRACTIONS, SIMULATED_FRACTIONS = (0.02, 0.05, 0.1, 0.3, 0.6, 0.9), (0.3, 0.6)
@@ -89,7 +89,7 @@ def simulated(
 @seedless
 def limiting_excess(problem: Problem) -> float:
     """The same gap from the package's solver."""
-    return known(solve_abundant(problem).excess_risk)
+    return solve(problem, limit="abundant").excess_risk
 
 
 def _variance(preset: str, seed: int, keep: str, fraction: float) -> Quantity:

@@ -10,7 +10,7 @@ from nfl_pruning.montecarlo.engine import training_set
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.summary import mean_and_error, seedless
-from nfl_pruning.theory.proportional import solve
+from nfl_pruning.theory.solve import solve
 
 N_FEATURES = {"quick": 60, "paper": 200}
 # Trials by (direction, alignment, samples per feature): no more than the claim needs, as the bias
@@ -33,7 +33,7 @@ def problem_of(keep: str, alignment: float, samples: float, fraction: float) -> 
 def error_of(keep: str, alignment: float, samples: float, fraction: float) -> float:
     """Limiting 0-1 error: the angle to the teacher over pi."""
     cosine = solve(problem_of(keep, alignment, samples, fraction)).direction_cosine
-    return float(np.arccos(np.nan if cosine is None else cosine) / np.pi)
+    return float(np.arccos(cosine) / np.pi)
 
 
 def simulated_error(

@@ -9,8 +9,8 @@ from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import make_selection
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.summary import known, seedless
-from nfl_pruning.theory.proportional import solve
+from nfl_pruning.statements.summary import seedless
+from nfl_pruning.theory.solve import solve
 
 DESIGN = {"quick": (6, 200, 128), "paper": (40, 400, 400)}  # problems, features, trials
 # Features and trials: the spread over the bias grows like the root of the features.
@@ -54,7 +54,7 @@ def measure(preset: str, seed: int) -> Measured:
         for name, matters in (("cosine", 0.1), ("test_error", 0.03)):
             text = f"{name.replace('_', ' ')} of problem {index + 1} ({problem.score.name})"
             quantities.append(
-                Quantity(text, known(getattr(limit, name)), run.mean(name),
+                Quantity(text, getattr(limit, name), run.mean(name),
                          run.standard_error(name), matters, n_trials - 1)
             )  # fmt: skip
     exponent, plot = _bias(preset, seed)
@@ -87,7 +87,7 @@ def _bias(preset: str, seed: int) -> tuple[Quantity, Plot]:
 @seedless
 def bias_limit() -> float:
     """What the bias is measured from."""
-    return known(getattr(solve(bias_problem()), BIASED))
+    return getattr(solve(bias_problem()), BIASED)
 
 
 STATEMENT = Statement(

@@ -26,11 +26,6 @@ def forget() -> None:
         clear()
 
 
-def known(value: float | None) -> float:
-    """A number of a solution; NaN, which makes a quantity inconclusive, where there is none."""
-    return float("nan") if value is None else float(value)
-
-
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:
     """Mean over repeats and its standard error."""
     values = np.asarray(values, float)

@@ -9,10 +9,8 @@ excess risk above 0 means that the algorithm is not valid.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,7 +18,6 @@ from nfl_pruning.losses import LOSSES
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
-from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.ball import BallMinimum, ball_minimum
 from nfl_pruning.theory.certify import ROUNDING, TARGET_ERROR, Digits
 from nfl_pruning.theory.cone import separable
@@ -30,112 +27,10 @@ from nfl_pruning.theory.norm_order import norm_law
 from nfl_pruning.theory.observables import best_norm, observables, zero_one_error
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.plane import PLANE_LEVELS, PlaneLaw, plane_nodes
-from nfl_pruning.theory.proportional import finite, short_repr, verdict
-from nfl_pruning.validation import check_integer, check_number
+from nfl_pruning.theory.solution import Solution, verdict
 
 RADIUS = 100.0
 NOTHING = 1e-12
-_NUMBERS = (
-    "cosine",
-    "norm",
-    "test_error",
-    "test_loss",
-    "excess_risk",
-    "calibration_slope",
-    "direction_cosine",
-    "boundary_excess_risk",
-    "error_estimate",
-)
-
-
-@dataclass(frozen=True, repr=False)
-class AbundantSolution:
-    """The limit of abundant data, with the evidence for its digits.
-
-    Attributes:
-        problem: what was solved; its samples_per_feature and ridge do not matter.
-        n_features: number of features, where a score of the norm was asked to see it.
-        radius: of the ball.
-        status: how it ended; numbers are None unless ``status.has_estimate``.
-        message: the status in a sentence, with particulars.
-        cosine, norm, test_error, test_loss, calibration_slope: as in
-            :class:`nfl_pruning.theory.proportional.Solution`.
-        excess_risk: test_loss minus the least over the ball, the Delta(r) of the theorems.
-        direction_cosine: for separable kept samples, the cosine of the minimiser on the ball's
-            boundary, which has a direction but no norm of its own.
-        boundary_excess_risk: excess risk of that boundary point; it depends on the radius.
-        binding: whether the minimiser lies on the ball's boundary.
-        error_estimate: max(|change of cosine|, relative change of norm, |change of test error|)
-            between the two finest quadratures; the numbers are the finer one's.
-        state: theta_u, theta_p (along the probe and across it; None for separable samples),
-            probe_alignment and probe_norm.
-    """
-
-    problem: Problem
-    status: Status
-    message: str
-    n_features: int | None = None
-    radius: float = RADIUS
-    cosine: float | None = None
-    norm: float | None = None
-    test_error: float | None = None
-    test_loss: float | None = None
-    excess_risk: float | None = None
-    calibration_slope: float | None = None
-    direction_cosine: float | None = None
-    boundary_excess_risk: float | None = None
-    binding: bool = False
-    error_estimate: float | None = None
-    state: dict[str, float] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return short_repr(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-safe values; what does not exist (or is infinite) is None."""
-        return {
-            **{name: finite(getattr(self, name)) for name in _NUMBERS},
-            "n_features": self.n_features,
-            "radius": self.radius,
-            "binding": self.binding,
-            "status": self.status.value,
-            "message": self.message,
-            "state": {name: finite(value) for name, value in self.state.items()},
-            "problem": self.problem.describe(),
-        }
-
-
-@with_own_settings
-def solve_abundant(
-    problem: Problem, *, n_features: int | None = None, radius: float = RADIUS
-) -> AbundantSolution:
-    """The fit to infinitely many samples after pruning, at a fixed number of features.
-
-    ``samples_per_feature`` and every ridge (the student's and a fitted probe's) are ignored: they
-    vanish in this limit. A pilot or in-sample probe is then the minimiser of the population's
-    logistic loss over the ball, so its direction is the teacher's; a fixed probe is what it is.
-
-    Args:
-        problem: any score of logits, labels and input norm; any probe and protocol; a smooth loss
-            or the hinge.
-        n_features: number of features d >= 3. It matters only to scores that read the input's norm:
-            with it they rank by the exact law of the norm, without it as if all norms were equal.
-        radius: of the ball, > 0.
-
-    Returns:
-        An :class:`AbundantSolution`; what is not covered comes back with a status, not as an error.
-
-    Raises:
-        InvalidArgumentError: ``n_features`` or ``radius`` is out of range.
-    """
-    if n_features is not None:
-        n_features = check_integer("n_features", n_features, 3)
-    radius = check_number("radius", radius, "(0, inf)")
-    with jax.enable_x64(True):
-        try:
-            return _solve(problem, n_features, radius)
-        except UnsupportedProblemError as reason:
-            return AbundantSolution(problem, Status.UNSUPPORTED, str(reason), n_features, radius)
 
 
 def abundant_probe(problem: Problem, radius: float = RADIUS) -> tuple[float, float]:
@@ -183,7 +78,23 @@ def plane_law(problem: Problem, n_features: int | None, radius: float = RADIUS) 
     )
 
 
-def _solve(problem: Problem, n_features: int | None, radius: float) -> AbundantSolution:
+def abundant_limit(problem: Problem, n_features: int | None, radius: float) -> Solution:
+    """The fit to infinitely many samples after pruning (call in a float64 scope).
+
+    ``samples_per_feature`` and every ridge (the student's and a fitted probe's) are ignored: they
+    vanish in this limit. A pilot or in-sample probe is then the minimiser of the population's
+    logistic loss over the ball, so its direction is the teacher's; a fixed probe is what it is.
+
+    Args:
+        problem: any score of logits, labels and input norm; any probe and selection; a smooth loss
+            or the hinge.
+        n_features: number of features d >= 3. It matters only to scores that read the input's norm:
+            with it they rank by the exact law of the norm, without it as if all norms were equal.
+        radius: of the ball, > 0.
+
+    Raises:
+        UnsupportedProblemError: the problem is not covered.
+    """
     loss = problem.student.loss
     if loss.hard:
         raise UnsupportedProblemError(
@@ -199,6 +110,7 @@ def _solve(problem: Problem, n_features: int | None, radius: float) -> AbundantS
     values["excess_risk"] = values["test_loss"] - _least_risk(problem, radius)
     alignment, norm = abundant_probe(problem, radius)
     common: dict[str, Any] = {
+        "limit": "abundant",
         "n_features": n_features,
         "radius": radius,
         "error_estimate": error,
@@ -206,7 +118,7 @@ def _solve(problem: Problem, n_features: int | None, radius: float) -> AbundantS
     }
     probe = {"probe_alignment": alignment, "probe_norm": norm}
     if apart:
-        return AbundantSolution(
+        return Solution(
             problem,
             Status.SEPARABLE,
             "The kept samples are linearly separable, however many there are: the minimiser lies "
@@ -221,7 +133,7 @@ def _solve(problem: Problem, n_features: int | None, radius: float) -> AbundantS
         f" The minimiser lies on the ball's boundary, radius {radius:g}." if found.binding else ""
     )
     theta = dict(zip(("theta_u", "theta_p"), found.theta.tolist(), strict=True))
-    return AbundantSolution(
+    return Solution(
         problem,
         status,
         sentence + note,

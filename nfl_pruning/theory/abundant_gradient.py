@@ -13,12 +13,13 @@ import numpy as np
 from jax import Array
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.abundant import RADIUS, plane_law, solve_abundant
+from nfl_pruning.theory.abundant import RADIUS, plane_law
 from nfl_pruning.theory.ball import Risk
 from nfl_pruning.theory.implicit import difference, implicit, safe_step
 from nfl_pruning.theory.numbers import with_numbers
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.plane import PLANE_LEVELS
+from nfl_pruning.theory.solve import solve
 from nfl_pruning.validation import check_choice
 
 NUMBERS = ("signal", "alignment", "probe_norm", "keep_fraction", "exploit")
@@ -39,7 +40,7 @@ def abundant_values(
         numbers: values for some of signal, alignment, probe_norm, keep_fraction and exploit,
             concrete or traced by ``jax.grad``, ``jax.jvp`` or ``jax.jacrev`` (not by ``jax.jit``);
             strictly inside their ranges.
-        n_features: see :func:`solve_abundant`.
+        n_features: see :func:`solve`.
         radius: of the ball.
 
     Returns:
@@ -53,19 +54,19 @@ def abundant_values(
     names = tuple(check_choice("number", name, NUMBERS) for name in numbers)
     values = tuple(jnp.asarray(numbers[name], float) for name in names)
 
-    def solve(given: list[float]) -> tuple[np.ndarray, Callable[[], np.ndarray]]:
+    def solved(given: list[float]) -> tuple[np.ndarray, Callable[[], np.ndarray]]:
         setting = (problem, names, n_features, radius)
         found, theta = _solved(setting, given)
         return found, lambda: _jacobian(setting, given, theta)
 
-    return dict(zip(VALUES, implicit(solve, values), strict=True))
+    return dict(zip(VALUES, implicit(solved, values), strict=True))
 
 
 def _solved(setting: tuple, values: list[float]) -> tuple[np.ndarray, np.ndarray]:
     """VALUES and theta."""
     problem, names, n_features, radius = setting
     here = with_numbers(problem, names, values)
-    found = solve_abundant(here, n_features=n_features, radius=radius)
+    found = solve(here, n_features=n_features, radius=radius, limit="abundant")
     if not found.status.has_estimate or found.binding:
         raise UnsupportedProblemError(f"The limit cannot be differentiated: {found.message}")
     theta = np.array([found.state["theta_u"], found.state["theta_p"]])
@@ -115,7 +116,7 @@ def _unpruned(problem: Problem) -> Problem:
 
 def _best(problem: Problem, radius: float) -> np.ndarray:
     """The unpruned minimiser, in the plane of probe and teacher."""
-    whole = solve_abundant(_unpruned(problem), radius=radius)
+    whole = solve(_unpruned(problem), radius=radius, limit="abundant")
     return np.array([whole.state.get("theta_u", 0.0), whole.state.get("theta_p", 0.0)])
 
 

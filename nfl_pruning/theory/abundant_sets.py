@@ -9,8 +9,10 @@ import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.abundant import RADIUS, AbundantSolution, solve_abundant
+from nfl_pruning.theory.abundant import RADIUS
 from nfl_pruning.theory.ordering import UnsupportedProblemError
+from nfl_pruning.theory.solution import Solution
+from nfl_pruning.theory.solve import solve
 from nfl_pruning.validation import check_integer, check_number
 
 Interval = tuple[float, float]
@@ -34,7 +36,7 @@ def excess_risk_above(
     Args:
         problem: its keep fraction is not used.
         size: of the excess risk, > 0.
-        n_features: see :func:`solve_abundant`.
+        n_features: see :func:`solve`.
         radius: of the ball.
         least: smallest keep fraction looked at, in (0, 1).
         points: of the first grid; between them the largest excesses are looked for, so that an
@@ -50,9 +52,9 @@ def excess_risk_above(
     """
     size = check_number("size", size, "(0, inf)")
 
-    def excess(found: AbundantSolution) -> float:
-        separate = found.excess_risk is None
-        return float(found.boundary_excess_risk if separate else found.excess_risk) - size  # type: ignore[arg-type]
+    def excess(found: Solution) -> float:
+        separate = np.isnan(found.excess_risk)
+        return float(found.boundary_excess_risk if separate else found.excess_risk) - size
 
     return _positive(problem, excess, n_features, radius, least=least, points=points)
 
@@ -71,16 +73,16 @@ def cosine_below_zero(
     Arguments, result and errors are those of :func:`excess_risk_above`.
     """
 
-    def away(found: AbundantSolution) -> float:
-        separate = found.cosine is None
-        return -float(found.direction_cosine if separate else found.cosine)  # type: ignore[arg-type]
+    def away(found: Solution) -> float:
+        separate = np.isnan(found.cosine)
+        return -float(found.direction_cosine if separate else found.cosine)
 
     return _positive(problem, away, n_features, radius, least=least, points=points)
 
 
 def _positive(
     problem: Problem,
-    measure: Callable[[AbundantSolution], float],
+    measure: Callable[[Solution], float],
     n_features: int | None,
     radius: float,
     *,
@@ -93,8 +95,8 @@ def _positive(
 
     def value(log_r: float) -> float:
         changed = problem.replace(keep_fraction=float(np.exp(min(log_r, 0.0))))
-        found = solve_abundant(changed, n_features=n_features, radius=radius)
-        if found.cosine is None and found.direction_cosine is None:
+        found = solve(changed, limit="abundant", n_features=n_features, radius=radius)
+        if np.isnan(found.cosine) and np.isnan(found.direction_cosine):
             raise UnsupportedProblemError(found.message)
         return measure(found)
 

@@ -24,7 +24,8 @@ from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.fast.known import TAKES, unknown
 from nfl_pruning.theory.gradients import limit_function
 from nfl_pruning.theory.numbers import GOALS
-from nfl_pruning.theory.proportional import Solution, solve
+from nfl_pruning.theory.solution import Solution
+from nfl_pruning.theory.solve import solve
 from nfl_pruning.validation import (
     InvalidArgumentError,
     check_choice,
@@ -73,7 +74,7 @@ class BestNumbers:
     def value(self) -> float:
         """The goal at the optimised numbers; NaN where it has no limit."""
         found = getattr(self.solution, self.goal)
-        return float("nan") if found is None else float(found)
+        return float(found)
 
 
 @with_own_settings

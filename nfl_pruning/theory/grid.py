@@ -111,7 +111,7 @@ def families(problems: Sequence[Problem]) -> Iterator[Family]:
     alike: dict[Any, list[int]] = {}
     for i, problem in enumerate(problems):
         parts = type(problem.selection), type(problem.probe), problem.teacher.link
-        key = (*parts, problem.student.loss, problem.score, problem.keep)
+        key = (*parts, problem.student.loss, problem.score, problem.keep, problem.inputs)
         alike.setdefault(key, []).append(i)
     for places in alike.values():
         rows = [_full(problems[i]) for i in places]

@@ -1,7 +1,7 @@
 """Derivatives of any limit in the problem's numbers, by implicit differentiation.
 
 ``gradients.limit_function`` is compiled and knows the common problems; this is for all the others
-that ``solve`` and ``solve_spectrum`` solve: other losses and protocols, no ridge, any covariance.
+that ``solve`` solves: other losses and protocols, no ridge, any covariance.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nfl_pruning.inputs import Spectrum
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.spectrum import Spectrum
 from nfl_pruning.theory.certify import certified_root, digits_of
 from nfl_pruning.theory.implicit import difference, implicit, safe_step
 from nfl_pruning.theory.mesh import LEVELS
@@ -32,16 +32,13 @@ LEVEL = LEVELS[3]
 
 
 @with_own_settings
-def limit_values(
-    problem: Problem, numbers: Mapping[str, Any], spectrum: Spectrum | None = None
-) -> dict[str, Array]:
+def limit_values(problem: Problem, numbers: Mapping[str, Any]) -> dict[str, Array]:
     """The limit of a problem as a function that ``jax.grad`` and its kin can differentiate.
 
     Args:
         problem: what does not change; any that ``solve`` solves.
         numbers: values for some of ``numbers.all_numbers()``, concrete or traced by ``jax.grad``,
             ``jax.jvp`` or ``jax.jacrev`` (not by ``jax.jit``), strictly inside their ranges.
-        spectrum: covariance, teacher and perhaps probe; by default isotropic inputs.
 
     Returns:
         Float64 scalars (in a float64 scope) cosine, norm, test_error and test_loss, the last not
@@ -61,8 +58,8 @@ def limit_values(
 
     def system_at(given: list[float]) -> System:
         changed = with_numbers(problem, names, given)
-        if spectrum is not None:
-            return spectrum_system(changed, spectrum)[0]
+        if isinstance(changed.inputs, Spectrum):
+            return spectrum_system(changed)[0]
         posed = pose(changed)
         if posed.ending is not None:
             raise UnsupportedProblemError(no_fit_sentence(posed.system))

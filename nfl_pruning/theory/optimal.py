@@ -21,8 +21,8 @@ from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.bins import Grid
 from nfl_pruning.theory.numbers import GOALS
-from nfl_pruning.theory.proportional import Solution
 from nfl_pruning.theory.rule_search import Ended, search, value_of
+from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.sweep import solve_each
 from nfl_pruning.theory.usual import on_bins, usual_problems
 from nfl_pruning.validation import InvalidArgumentError, check_choice, check_integer

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
 import numpy as np
 
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
-from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.certify import certified_root
 from nfl_pruning.theory.continuation import SMALL_RIDGE
 from nfl_pruning.theory.keep_law import keep_law
@@ -19,9 +17,9 @@ from nfl_pruning.theory.observables import observables
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.probe_limit import ProbeLimit, probe_limit
 from nfl_pruning.theory.separability import separability_threshold
+from nfl_pruning.theory.solution import Solution, verdict
 from nfl_pruning.theory.state import State
 
-CERTIFIED_ERROR = 1e-6
 CONSTRAINT_RIDGE = 1.0  # any positive number gives the same fit under a hard constraint
 INTERPOLATED = (
     "No more samples are kept than there are features, so many parameters fit them without any "
@@ -30,102 +28,6 @@ INTERPOLATED = (
 LEAST_NORM = (
     "The kept samples are separable, so many parameters have no loss; this is the shortest of them."
 )
-
-
-@dataclass(frozen=True, repr=False)
-class Solution:
-    """The limit of a problem, with the evidence for its digits.
-
-    Attributes:
-        problem: what was solved.
-        status: how it ended; numbers are None unless ``status.has_estimate``.
-        message: the status in a sentence, with particulars.
-        cosine: between student and teacher. norm: of the student.
-        test_error: P(sign of the margin differs from a fresh noisy label). test_loss: expected
-            loss of a fresh sample. excess_risk: test_loss minus the least over all parameters.
-        calibration_slope: factor on the margin that would minimise the logistic test loss.
-        direction_cosine: for separable samples, the cosine of the max-margin (for squared loss:
-            least-norm interpolating) direction, the limit of a vanishing ridge.
-        residual: largest scaled residual of the limit equations.
-        error_estimate: max(|change of cosine|, relative change of norm, |change of test error|)
-            between the two finest quadratures; the numbers are the finer one's.
-        state: a_u, a_p (along the probe and across it), tau, kappa (under a constraint
-            nu = samples_per_feature * ridge * kappa, which no ridge changes); chi (how much the
-            refit feels that a sample moved its own score) for in-sample probes.
-    """
-
-    problem: Problem
-    status: Status
-    message: str
-    cosine: float | None = None
-    norm: float | None = None
-    test_error: float | None = None
-    test_loss: float | None = None
-    excess_risk: float | None = None
-    calibration_slope: float | None = None
-    direction_cosine: float | None = None
-    residual: float | None = None
-    error_estimate: float | None = None
-    state: dict[str, float] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return short_repr(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-safe values; what does not exist (or is infinite) is None."""
-        numbers = {
-            name: finite(getattr(self, name))
-            for name in (
-                "cosine",
-                "norm",
-                "test_error",
-                "test_loss",
-                "excess_risk",
-                "calibration_slope",
-                "direction_cosine",
-                "residual",
-                "error_estimate",
-            )
-        }
-        return {
-            **numbers,
-            "status": self.status.value,
-            "message": self.message,
-            "state": {name: finite(value) for name, value in self.state.items()},
-            "problem": self.problem.describe(),
-        }
-
-
-def short_repr(solution: Any) -> str:
-    """A solution in one line: how it ended, the numbers that exist, what was solved."""
-    shown = ("cosine", "norm", "test_error", "direction_cosine", "error_estimate")
-    numbers = {name: finite(getattr(solution, name)) for name in shown}
-    parts = [f"{name}={value:.6g}" for name, value in numbers.items() if value is not None]
-    inside = ", ".join([f"status={solution.status.value!r}", *parts])
-    return f"{type(solution).__name__}({inside}, problem={solution.problem!r})"
-
-
-def finite(value: float | None) -> float | None:
-    """A plain float, or None where there is no finite number."""
-    return float(value) if value is not None and np.isfinite(value) else None
-
-
-@with_own_settings
-def solve(problem: Problem) -> Solution:
-    """The exact limit of a pruning problem.
-
-    Args:
-        problem: any score of logits, labels and input norm; any probe.
-
-    Returns:
-        A :class:`Solution`. What has no limit or is not covered comes back with a status and a
-        sentence instead of numbers; nothing is raised for it.
-    """
-    with jax.enable_x64(True):
-        try:
-            return _solve(problem)
-        except UnsupportedProblemError as reason:
-            return Solution(problem, Status.UNSUPPORTED, str(reason))
 
 
 @dataclass(frozen=True)
@@ -165,7 +67,12 @@ def pose(problem: Problem) -> Posed:
     return Posed(_constrained(system), probe, note=note)
 
 
-def _solve(problem: Problem) -> Solution:
+def proportional_limit(problem: Problem) -> Solution:
+    """The limit for isotropic inputs (call in a float64 scope).
+
+    Raises:
+        UnsupportedProblemError: the problem is not covered.
+    """
     posed = pose(problem)
     system, probe = posed.system, posed.probe
     if posed.ending is Status.NOT_SEPARABLE:
@@ -184,29 +91,18 @@ def _solve(problem: Problem) -> Solution:
     error += probe.error
     status, sentence = verdict(error, flaw)
     risks = observables(problem.teacher, loss, cosine=digits.cosine, norm=digits.norm)
+    numbers: dict[str, Any] = {name: float(value) for name, value in risks.items()}
     return Solution(
         problem,
         status,
         sentence + posed.note,
         cosine=digits.cosine,
         norm=digits.norm,
-        **{name: _known(value) for name, value in risks.items()},
+        **numbers,
         residual=root.residual,
         error_estimate=error,
         state=_state(system, root.x, probe),
     )
-
-
-def verdict(error: float, flaw: str) -> tuple[Status, str]:
-    """Whether numbers are certified, and that in words."""
-    if flaw:
-        return Status.NOT_CERTIFIED, f"Solved, but not certified. {flaw}"
-    status = Status.CERTIFIED if error <= CERTIFIED_ERROR else Status.NOT_CERTIFIED
-    return status, status.sentence
-
-
-def _known(value: np.ndarray) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 def _state(system: System, x: np.ndarray, probe: ProbeLimit) -> dict[str, float]:

@@ -11,7 +11,8 @@ from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.bins import Grid, Objective, Rule
 from nfl_pruning.theory.fast.mesh import Nodes
-from nfl_pruning.theory.proportional import Solution, solve
+from nfl_pruning.theory.solution import Solution
+from nfl_pruning.theory.solve import solve
 
 WEIGHT_RANGE = np.log(1e3)  # of a weight's logarithm, either way
 WEIGHT_CHANGE = 0.1

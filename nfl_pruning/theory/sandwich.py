@@ -17,9 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.abundant import RADIUS, AbundantSolution, plane_law, solve_abundant
+from nfl_pruning.theory.abundant import RADIUS, plane_law
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.plane import PLANE_LEVELS, Plane, plane_nodes
+from nfl_pruning.theory.solution import Solution
+from nfl_pruning.theory.solve import solve
 from nfl_pruning.validation import check_integer
 
 
@@ -34,7 +36,7 @@ class Sandwich:
         across: n Var of each of the d - 2 coordinates outside the plane of probe and teacher.
     """
 
-    solution: AbundantSolution
+    solution: Solution
     n_features: int
     plane: np.ndarray
     across: float
@@ -69,7 +71,7 @@ def sandwich_variance(problem: Problem, *, n_features: int, radius: float = RADI
     """The covariance of the fit per sample, when data are abundant.
 
     Args:
-        problem: as for :func:`solve_abundant`; its loss must be smooth. A fitted probe is taken at
+        problem: as for :func:`solve`; its loss must be smooth. A fitted probe is taken at
             its limit: its own error is not counted.
         n_features: number of features, >= 3.
         radius: of the ball.
@@ -81,7 +83,7 @@ def sandwich_variance(problem: Problem, *, n_features: int, radius: float = RADI
     n_features = check_integer("n_features", n_features, 3)
     if not problem.student.loss.smooth:
         raise UnsupportedProblemError("The variance of the fit is given for smooth losses only.")
-    solution = solve_abundant(problem, n_features=n_features, radius=radius)
+    solution = solve(problem, n_features=n_features, radius=radius, limit="abundant")
     if not solution.status.has_estimate or solution.binding:
         raise UnsupportedProblemError(f"The fit has no variance of its own: {solution.message}")
     theta = np.array([solution.state["theta_u"], solution.state["theta_p"]])
@@ -116,7 +118,7 @@ def _second_moment(plane: Plane, mass: np.ndarray) -> np.ndarray:
     return np.array([[np.sum(total * plane.u**2), cross], [cross, np.sum(total * plane.p**2)]])
 
 
-def _population_hessian(solution: AbundantSolution) -> tuple[np.ndarray, float]:
+def _population_hessian(solution: Solution) -> tuple[np.ndarray, float]:
     """Hessian of the unpruned risk at the limit: its block in the plane, and outside it."""
     problem = solution.problem
     theta = np.array([solution.state["theta_u"], solution.state["theta_p"]])

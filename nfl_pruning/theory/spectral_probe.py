@@ -8,11 +8,11 @@ from functools import lru_cache
 import jax.numpy as jnp
 import numpy as np
 
+from nfl_pruning.inputs import Spectrum
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.probes import FixedProbe, InSampleProbe
 from nfl_pruning.problem import Problem, Teacher
 from nfl_pruning.selections import Random, RankSelection
-from nfl_pruning.spectrum import Spectrum
 from nfl_pruning.theory.certify import certified_root
 from nfl_pruning.theory.closing import Closing, FreshClosing, StackedClosing, response
 from nfl_pruning.theory.keep_law import keep_law

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nfl_pruning.inputs import Spectrum
 from nfl_pruning.losses import Loss
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem, Teacher
-from nfl_pruning.settings import with_own_settings
-from nfl_pruning.spectrum import Spectrum, power_law
 from nfl_pruning.theory.certify import certified_root
 from nfl_pruning.theory.closing import effective_curvature, response
 from nfl_pruning.theory.equations import response_of
@@ -23,86 +21,57 @@ from nfl_pruning.theory.newton import System
 from nfl_pruning.theory.observables import best_norm, observables
 from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.proportional import (
-    Solution,
     named_state,
     no_fit_sentence,
     ridge_free_threshold,
-    verdict,
 )
+from nfl_pruning.theory.solution import Solution, verdict
 from nfl_pruning.theory.spectral_probe import probe_of
 from nfl_pruning.theory.state import State
 
 RIDGE_NEEDED = "A spectrum needs ridge > 0 here: {}."
 
 
-@dataclass(frozen=True, repr=False)
-class SpectrumSolution(Solution):
-    """A :class:`Solution` for inputs of a given covariance.
-
-    ``cosine`` is the correlation of the student's margin with the teacher's on fresh inputs, and
-    ``norm`` the standard deviation of the student's margin: for isotropic inputs they are cosine
-    and norm of the parameter. ``excess_risk`` is above the best that the features allow.
-
-    Attributes:
-        spectrum: covariance, teacher and probe.
-    """
-
-    spectrum: Spectrum = field(default_factory=lambda: power_law(0, 0, 2))
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-safe values."""
-        return super().to_dict() | self.spectrum.describe()
-
-
-@with_own_settings
-def solve_spectrum(problem: Problem, spectrum: Spectrum) -> SpectrumSolution:
-    """The limit of a pruning problem whose inputs have a covariance.
+def spectral_limit(problem: Problem) -> Solution:
+    """The limit for inputs of a covariance (call in a float64 scope).
 
     The equations are those of a sample with n = samples_per_feature * n_features samples and are
     exact as the effective number of features grows (Loureiro et al. 2021, arXiv 2102.08127, for
     unpruned fits); with a few dominating eigenvalues they are an approximation.
 
-    Args:
-        problem: any score of logits, labels and input norm (all norms are taken as equal), any
-            probe and protocol; smooth losses and the hinge. A fit that exists without a ridge does
-            not depend on the covariance, a change of coordinates; where it would (no fit exists, or
-            the probe has seen the samples) a ridge > 0 is needed. A fixed probe's ``alignment`` is
-            the correlation of its margin with the teacher's; it is at most sqrt(1 - outside) in
-            size, and is that of the spectrum's probe where it has one.
-        spectrum: covariance, teacher and perhaps probe.
+    Any score of logits, labels and input norm (all norms are taken as equal), any probe and
+    selection; smooth losses and the hinge. A fit that exists without a ridge does not depend on the
+    covariance, a change of coordinates; where it would (no fit exists, or the probe has seen the
+    samples) a ridge > 0 is needed. A fixed probe's ``alignment`` is the correlation of its margin
+    with the teacher's; it is at most sqrt(1 - outside) in size, and is that of the spectrum's probe
+    where it has one.
 
-    Returns:
-        A :class:`SpectrumSolution`; what is not covered comes back with a status and a sentence.
+    Raises:
+        UnsupportedProblemError: the problem is not covered.
     """
-    with jax.enable_x64(True):
-        try:
-            return _solve(problem, spectrum)
-        except UnsupportedProblemError as reason:
-            return SpectrumSolution(problem, Status.UNSUPPORTED, str(reason), spectrum=spectrum)
-
-
-def _solve(problem: Problem, spectrum: Spectrum) -> SpectrumSolution:
+    spectrum = problem.inputs
+    assert isinstance(spectrum, Spectrum)
     if problem.student.ridge == 0 and not problem.student.loss.hard:
         system, probe_error = _whitened(problem, spectrum)
         if problem.samples_per_feature <= system.threshold:
             if problem.student.loss.attained:
                 raise UnsupportedProblemError(RIDGE_NEEDED.format("samples can be interpolated"))
             message = no_fit_sentence(system)
-            return SpectrumSolution(problem, Status.SEPARABLE, message, spectrum=spectrum)
+            return Solution(problem, Status.SEPARABLE, message)
     else:
-        system, probe_error = spectrum_system(problem, spectrum)
+        system, probe_error = spectrum_system(problem)
     root, digits, error, flaw = certified_root(system)
     if digits is None or not (system.spectral is None or genuine(system, root.x)):
         what = f"stopped at residual {root.residual:.1e}" if digits is None else "led astray"
         message = f"{Status.NO_SOLUTION.sentence} Newton and continuation {what}."
-        return SpectrumSolution(problem, Status.NO_SOLUTION, message, spectrum=spectrum)
+        return Solution(problem, Status.NO_SOLUTION, message)
     error += probe_error
     status, sentence = verdict(error, flaw)
     loss = problem.student.loss
     risks = observables(problem.teacher, loss, cosine=digits.cosine, norm=digits.norm)
-    values = {name: float(value) for name, value in risks.items()}
+    values: dict[str, Any] = {name: float(value) for name, value in risks.items()}
     values["excess_risk"] = values["test_loss"] - least_risk(problem.teacher, loss, spectrum)
-    return SpectrumSolution(
+    return Solution(
         problem,
         status,
         sentence,
@@ -112,7 +81,6 @@ def _solve(problem: Problem, spectrum: Spectrum) -> SpectrumSolution:
         residual=root.residual,
         error_estimate=error,
         state=named_state(root.x) | {"probe_alignment": system.law.label_law.alignment},
-        spectrum=spectrum,
     )
 
 
@@ -160,13 +128,14 @@ def least_risk(teacher: Teacher, loss: Loss, spectrum: Spectrum) -> float:
     return float(observables(teacher, loss, cosine=side, norm=abs(best))["test_loss"])
 
 
-def spectrum_system(problem: Problem, spectrum: Spectrum) -> tuple[System, float]:
+def spectrum_system(problem: Problem) -> tuple[System, float]:
     """The equations of a problem, and the error of its probe's fit (call in a float64 scope).
 
     Raises:
         UnsupportedProblemError: the problem is not covered, or the probe's fit was not found.
     """
-    loss, ridge = problem.student.loss, problem.student.ridge
+    spectrum, loss, ridge = problem.inputs, problem.student.loss, problem.student.ridge
+    assert isinstance(spectrum, Spectrum)
     if ridge == 0 or loss.hard:
         raise UnsupportedProblemError(RIDGE_NEEDED.format("it closes the equations"))
     probe = probe_of(problem, spectrum)

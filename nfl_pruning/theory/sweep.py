@@ -21,7 +21,8 @@ from nfl_pruning.theory.fast.known import known_at
 from nfl_pruning.theory.fast.rule import Rule, Setting
 from nfl_pruning.theory.grid import Grid, families
 from nfl_pruning.theory.observables import best_losses, calibration_slopes
-from nfl_pruning.theory.proportional import Solution, finite, solve
+from nfl_pruning.theory.solution import Solution, finite
+from nfl_pruning.theory.solve import solve
 from nfl_pruning.validation import check_choice
 
 OBSERVED = (
@@ -238,7 +239,7 @@ def _put_solution(
     if solution.status.has_estimate:
         for name in OBSERVED:
             number = getattr(solution, name)
-            values[name][i] = np.nan if number is None else number
+            values[name][i] = number
         for name in STATE:
             values[name][i] = solution.state.get(name, np.nan)
 
@@ -253,7 +254,7 @@ def solve_list(
         if i in found.singly:
             solutions.append(found.singly[i])
             continue
-        numbers = {name: float(found[name][i]) for name in OBSERVED}
+        numbers: dict[str, Any] = {name: float(found[name][i]) for name in OBSERVED}
         slope = calibration_slopes(
             problem.teacher, cosine=found["cosine"][i], norm=found["norm"][i]
         )

@@ -27,7 +27,7 @@ import numpy as np
 from nfl_pruning import Problem, Status, make_selection
 from nfl_pruning.records import RecordStore, provenance, source_hash, to_json
 from nfl_pruning.selections import Power, Window
-from nfl_pruning.theory.proportional import finite
+from nfl_pruning.theory.solution import finite
 from nfl_pruning.theory.sweep import OBSERVED, STATE, solve_many
 
 RANGES = {

@@ -37,8 +37,6 @@ from nfl_pruning import (
     optimal_rule,
     power_law,
     solve,
-    solve_abundant,
-    solve_spectrum,
     sweep,
 )
 from nfl_pruning.records import to_json
@@ -203,7 +201,7 @@ def all_cases() -> list[Case]:
 def _numbers(found: Any) -> dict[str, Any]:
     values = {name: getattr(found, name) for name in (*NUMBERS, "direction_cosine")}
     values |= {f"state {name}": value for name, value in found.state.items()}
-    known = {k: float(v) for k, v in values.items() if v is not None and np.isfinite(v)}
+    known = {k: float(v) for k, v in values.items() if np.isfinite(v)}
     return {"status": found.status.value} | known
 
 
@@ -217,11 +215,12 @@ def _solve(case: Case) -> dict[str, Any]:
 
 
 def _spectral(case: Case) -> dict[str, Any]:
-    return _numbers(solve_spectrum(problem_of(case), _spectrum(case)))
+    return _numbers(solve(problem_of(case).replace(inputs=_spectrum(case))))
 
 
 def _abundant(case: Case) -> dict[str, Any]:
-    return _numbers(solve_abundant(problem_of(case), n_features=case["n_features"]))
+    found = solve(problem_of(case), limit="abundant", n_features=case["n_features"])
+    return _numbers(found)
 
 
 def _threshold(case: Case) -> dict[str, Any]:
@@ -259,9 +258,11 @@ def _slopes(function: Callable, numbers: dict[str, float]) -> dict[str, Any]:
 
 def _limit_values(case: Case) -> dict[str, Any]:
     problem = problem_of(case)
-    spectrum = _spectrum(case) if "spectrum" in case else None
-    numbers = {"keep_fraction": 0.3, "signal": 2.0}
-    return _slopes(lambda given: limit_values(problem, given, spectrum), numbers)
+    if "spectrum" in case:
+        problem = problem.replace(inputs=_spectrum(case))
+    return _slopes(
+        lambda given: limit_values(problem, given), {"keep_fraction": 0.3, "signal": 2.0}
+    )
 
 
 def _abundant_values(case: Case) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nfl_pruning.inputs import Isotropic
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe, Probe
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import Score
@@ -78,8 +79,8 @@ def _orders(problem: Problem, norms: np.ndarray) -> np.ndarray:
 
 
 TAKES = (
-    "selections by rank, losses with a derivative, ridge and signal above 0, and a score that "
-    "orders samples by the margin"
+    "isotropic inputs, selections by rank, losses with a derivative, ridge and signal above 0, and "
+    "a score that orders samples by the margin"
 )
 """The problems of :func:`known` in words."""
 
@@ -87,6 +88,8 @@ TAKES = (
 def unknown(problem: Problem) -> str:
     """What of a problem the compiled solver does not know, in words; empty where it knows it."""
     loss, ridge, scale = problem.student.loss, problem.student.ridge, problem.teacher.scale
+    if not isinstance(problem.inputs, Isotropic):
+        return f"inputs {problem.inputs.label!r}"
     if _bands(problem, {}, 1) is None:
         return f"protocol {problem.selection.label!r}"
     if not loss.smooth:
@@ -120,7 +123,7 @@ def known_at(
     """
     loss, link = problem.student.loss, problem.teacher.link
     bands = _bands(problem, columns, count)
-    if bands is None or not loss.smooth:
+    if bands is None or not loss.smooth or not isinstance(problem.inputs, Isotropic):
         return
     setting, norms = _setting(problem, columns, count, bands=bands)
     orders = _orders(problem, norms)

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from nfl_pruning.inputs.base import Inputs
 from nfl_pruning.validation import (
     InvalidArgumentError,
     check_integer,
@@ -22,11 +23,11 @@ from nfl_pruning.validation import (
     format_number,
 )
 
-FORM = "power:EXPONENT:TEACHER_EXPONENT:N_FEATURES"
+FORM = "power:EXPONENT:TEACHER_EXPONENT:N_FEATURES[:OUTSIDE]"
 
 
 @dataclass(frozen=True, eq=False)
-class Spectrum:
+class Spectrum(Inputs):
     """A covariance with the teacher, and perhaps a fixed probe, in its eigenbasis.
 
     Attributes:
@@ -37,7 +38,7 @@ class Spectrum:
             for a probe that is the teacher plus noise, isotropic in the whitened inputs
             Sigma^(-1/2) x: each feature then adds as much to the variance of the probe's error.
         outside: share of the teacher margin's variance that no feature carries, in [0, 1).
-        label: name for records.
+        title: what records call it; of a power law its text form without ``outside``.
 
     Raises:
         InvalidArgumentError: an entry is out of range, or the shapes differ.
@@ -47,7 +48,9 @@ class Spectrum:
     teacher: np.ndarray
     probe: np.ndarray | None = None
     outside: float = 0.0
-    label: str = field(default="given")
+    title: str = field(default="given")
+    name: ClassVar[str] = "spectrum"
+    has_limit: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         s = _vector("eigenvalues", self.eigenvalues)
@@ -69,9 +72,14 @@ class Spectrum:
         """Number of features of the student."""
         return len(self.eigenvalues)
 
+    @property
+    def label(self) -> str:
+        """Text form; that of a power law makes it again."""
+        return self.title if self.outside == 0 else f"{self.title}:{format_number(self.outside)}"
+
     def describe(self) -> dict[str, Any]:
-        """Plain values for records; a power law's label rebuilds it."""
-        return {"spectrum": self.label, "n_features": self.n_features, "outside": self.outside}
+        """Plain values for records."""
+        return {"spectrum": self.title, "n_features": self.n_features, "outside": self.outside}
 
 
 def _vector(name: str, values: Any) -> np.ndarray:
@@ -118,12 +126,12 @@ def power_law(
         k**-exponent,
         k ** (0.5 * (exponent - teacher_exponent)),
         outside=outside,
-        label=f"{label}:{n_features}",
+        title=f"{label}:{n_features}",
     )
 
 
 def parse_spectrum(text: str | Spectrum) -> Spectrum:
-    """A spectrum from ``power:EXPONENT:TEACHER_EXPONENT:N_FEATURES`` or from a file.
+    """A spectrum from its text form or from a file.
 
     A ``.npy`` or ``.csv`` file holds a table whose columns are eigenvalues, teacher coefficients
     and, if there is a third one, probe coefficients; a ``.csv`` file may start with a header.
@@ -134,16 +142,17 @@ def parse_spectrum(text: str | Spectrum) -> Spectrum:
         parts = text.split(":")[1:]
         try:
             exponent, teacher_exponent = (float(part) for part in parts[:2])
-            (n_features,) = (int(part) for part in parts[2:])
+            (n_features,) = (int(part) for part in parts[2:3])
+            (outside,) = (float(part) for part in parts[3:] or ["0"])
         except ValueError:
             raise InvalidArgumentError(
                 f"spectrum must have the form {FORM} with numbers; got {text!r}."
             ) from None
-        return power_law(exponent, teacher_exponent, n_features)
+        return power_law(exponent, teacher_exponent, n_features, outside=outside)
     table = _read(Path(text))
     columns = [table[:, i] for i in range(table.shape[1])]
     probe = columns[2] if len(columns) > 2 else None
-    return Spectrum(columns[0], columns[1], probe, label=Path(text).name)
+    return Spectrum(columns[0], columns[1], probe, title=Path(text).name)
 
 
 def _read(path: Path) -> np.ndarray:
