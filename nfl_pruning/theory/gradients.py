@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import Array
+from jax.custom_derivatives import SymbolicZero
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.fast.known import TAKES, Known, known, unknown
+from nfl_pruning.theory.fast.cell import Kind
+from nfl_pruning.theory.fast.known import STEEPEST, TAKES, Known, known, unknown
 from nfl_pruning.theory.fast.limit import Limit, limit
 from nfl_pruning.theory.fast.mesh import Nodes
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
 
-NUMBERS = (
-    "samples_per_feature",
-    "ridge",
-    "keep_fraction",
-    "signal",
-    "alignment",
-    "exploit",
-    "exponent",
-    "pilot_samples",
-    "probe_ridge",
-)
+RANGES = {
+    "samples_per_feature": "(0, inf)",
+    "ridge": "(0, inf)",
+    "keep_fraction": "(0, 1]",
+    "signal": "(0, inf)",
+    "alignment": "[-1, 1]",
+    "exploit": "[0, 1]",
+    "exponent": "[0, 1]",
+    "pilot_samples": "(0, inf)",
+    "probe_ridge": "(0, inf)",
+}
+"""The numbers of :func:`limit_function` and their ranges."""
+ENDS = {"keep_fraction": (1.0,), "exploit": (0.0, 1.0)}
+"""Where bands appear or vanish, so that there is no derivative."""
 
 
 def limit_function(
@@ -33,7 +40,8 @@ def limit_function(
     """A function of a problem's numbers that ``jax.grad``, ``jax.jit`` and ``jax.vmap`` go through.
 
     Derivatives come from the implicit function theorem at the solved equations, thresholds and the
-    probe's own fit included. First derivatives (forward and reverse) are right, second ones not.
+    probe's own fit included, forward and reverse. Second ones are right, too, for fixed probes
+    short of perfect alignment; for the others they are NaN.
 
     Args:
         problem: what is not a number (link, loss, order of the score, protocol, kind of probe) and
@@ -45,11 +53,12 @@ def limit_function(
     Returns:
         A function with keyword arguments, any of samples_per_feature, ridge, keep_fraction,
         signal, alignment (of a fixed probe), exploit, exponent (of calibration weights),
-        pilot_samples and probe_ridge, that returns a :class:`Limit` of float64 scalars.
+        pilot_samples and probe_ridge, that returns a :class:`Limit` of float64 scalars. A traced
+        number outside its range gives NaN, and so does a derivative in one at an end of it.
 
     Raises:
         InvalidArgumentError: the problem is not one that the compiled solver knows, or a call is
-            made outside double precision.
+            made outside double precision or with a number outside its range.
 
     Example:
         >>> with jax.enable_x64(True):
@@ -66,7 +75,7 @@ def limit_function(
 
     def function(**numbers: Any) -> Limit:
         for name in numbers:
-            check_choice("number of limit_function", name, NUMBERS)
+            check_choice("number of limit_function", name, RANGES)
         if not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
             raise InvalidArgumentError(
                 "limit_function works in double precision; call it inside jax.enable_x64(True)."
@@ -78,6 +87,56 @@ def limit_function(
 
 def _evaluate(taken: Known, numbers: dict[str, Any], resolution: Nodes) -> Limit:
     given = {name: jnp.asarray(value, jnp.float64) for name, value in numbers.items()}
+    valid = jnp.array(True)
+    for name, value in given.items():
+        if not isinstance(value, jax.core.Tracer):
+            check_number(name, float(value), RANGES[name])
+        valid &= _inside(value, RANGES[name])
+        if name in ENDS:
+            given[name] = no_slope_at(value, _at_end(value, ENDS[name]))
+    kind, rule = taken.kind, taken.rule
+    if "alignment" in given:
+        kind, given["alignment"], near = _aligned(kind, given["alignment"])
+        valid &= near
+    if "exploit" in given:
+        rule = replace(rule, kept=None)  # every band may keep some samples
     filled = taken.setting._replace(**given)
     setting = type(filled)(*(jnp.asarray(value, jnp.float64) for value in filled))
-    return limit(taken.kind, setting, taken.rule, nodes=resolution)[0]
+    found = limit(kind, setting, rule, nodes=resolution)[0]
+    return Limit(*(jnp.where(valid, value, jnp.nan) for value in found))
+
+
+def _aligned(kind: Kind, alignment: Array) -> tuple[Kind, Array, Array]:
+    """What is compiled in for an alignment; for a traced one, whether that is right for it."""
+    if isinstance(alignment, jax.core.Tracer):  # a perfect probe is another program
+        return replace(kind, perfect=False), alignment, jnp.abs(alignment) <= STEEPEST
+    perfect = bool(jnp.abs(alignment) > STEEPEST)
+    snapped = jnp.sign(alignment) if perfect else alignment
+    return replace(kind, perfect=perfect), snapped, jnp.array(True)
+
+
+def _inside(value: Array, interval: str) -> Array:
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    above = value >= low if interval[0] == "[" else value > low
+    return above & (value <= high if interval[-1] == "]" else value < high)
+
+
+def _at_end(value: Array, ends: tuple[float, ...]) -> Array:
+    return jnp.any(jnp.stack([value == end for end in ends]))
+
+
+@jax.custom_jvp
+def no_slope_at(value: Array, end: Array) -> Array:
+    """The value; differentiated in it, NaN where ``end`` is true."""
+    return value
+
+
+def _no_slope_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    value, end = primals
+    change = tangents[0]
+    if isinstance(change, SymbolicZero):  # another number is differentiated in
+        return value, jnp.zeros_like(value)
+    return value, jnp.where(end, jnp.nan, 1.0) * change
+
+
+no_slope_at.defjvp(_no_slope_jvp, symbolic_zeros=True)
