@@ -8,7 +8,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 
 from nfl_pruning.problem import Problem
@@ -89,14 +91,14 @@ def _evaluate(taken: Known, numbers: dict[str, Any], resolution: Nodes) -> Limit
     given = {name: jnp.asarray(value, jnp.float64) for name, value in numbers.items()}
     valid = jnp.array(True)
     for name, value in given.items():
-        if not isinstance(value, jax.core.Tracer):
-            check_number(name, float(value), RANGES[name])
+        if not isinstance(numbers[name], Tracer):  # the copy may be traced by a jit around
+            check_number(name, numbers[name], RANGES[name])
         valid &= _inside(value, RANGES[name])
         if name in ENDS:
             given[name] = no_slope_at(value, _at_end(value, ENDS[name]))
     kind, rule = taken.kind, taken.rule
     if "alignment" in given:
-        kind, given["alignment"], near = _aligned(kind, given["alignment"])
+        kind, given["alignment"], near = _aligned(kind, numbers["alignment"])
         valid &= near
     if "exploit" in given:
         rule = replace(rule, kept=None)  # every band may keep some samples
@@ -106,12 +108,13 @@ def _evaluate(taken: Known, numbers: dict[str, Any], resolution: Nodes) -> Limit
     return Limit(*(jnp.where(valid, value, jnp.nan) for value in found))
 
 
-def _aligned(kind: Kind, alignment: Array) -> tuple[Kind, Array, Array]:
+def _aligned(kind: Kind, alignment: Any) -> tuple[Kind, Array, Array]:
     """What is compiled in for an alignment; for a traced one, whether that is right for it."""
-    if isinstance(alignment, jax.core.Tracer):  # a perfect probe is another program
+    if isinstance(alignment, Tracer):  # a perfect probe is another program
         return replace(kind, perfect=False), alignment, jnp.abs(alignment) <= STEEPEST
-    perfect = bool(jnp.abs(alignment) > STEEPEST)
-    snapped = jnp.sign(alignment) if perfect else alignment
+    value = float(alignment)
+    perfect = abs(value) > STEEPEST
+    snapped = jnp.asarray(np.sign(value) if perfect else value)
     return replace(kind, perfect=perfect), snapped, jnp.array(True)
 
 

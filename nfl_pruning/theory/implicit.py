@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from nfl_pruning.validation import InvalidArgumentError
 
@@ -65,7 +66,7 @@ def implicit(solve: Callable[[list[float]], Solved], numbers: tuple[Array, ...])
 @implicit.defjvp
 def _implicit_jvp(solve: Callable, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     (numbers,), (changes,) = primals, tangents
-    if any(isinstance(number, jax.core.Tracer) for number in numbers):
+    if any(isinstance(number, Tracer) for number in numbers):
         raise InvalidArgumentError(
             "This limit has first derivatives only, outside jax.jit; got a second one or a jit "
             "(limit_function has both for the problems that it takes)."
