@@ -1,4 +1,4 @@
-"""Small faults that only long runs would meet are noticed here: estimates, targets, offsets, noise."""
+"""Small faults that long runs alone would meet are noticed: estimates, targets, offsets, noise."""
 
 # pyright: reportArgumentType=false, reportOptionalOperand=false, reportOperatorIssue=false
 
