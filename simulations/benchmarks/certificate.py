@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import jax.numpy as jnp
 import numpy as np
 
 from nfl_pruning import Problem, Status, make_selection
 from nfl_pruning.records import RecordStore, provenance, source_hash, to_json
+from nfl_pruning.scores import Score
 from nfl_pruning.selections import Power, Window
 from nfl_pruning.theory.proportional import finite
 from nfl_pruning.theory.sweep import OBSERVED, STATE, solve_many
@@ -57,16 +59,57 @@ ALL: list[Stratum] = list(
 )
 COMPILED = [s for s in ALL if s[2] in PROTOCOLS and s[3] in LOSSES]  # what a compiled batch solves
 SINGLY = [s for s in ALL if s not in COMPILED]
+OFF_BAND = Score(
+    "off-band",
+    lambda logits, labels, context: jnp.abs(
+        jnp.where(labels == 1, 1, -1) * (logits[..., 1] - logits[..., 0]) - 2
+    ),
+    label_aware=True,
+)
+"""A score of one's own that is least in the middle of its range."""
+FAR = list(
+    product(
+        ("el2n", "entropy", OFF_BAND.name),
+        ENDS,
+        ("threshold", "exact", "soft:0.5", "window", "power"),
+        PROBES,
+    )
+)
 
 
-def draw(count: int, seed: int, share: float = 0.0) -> list[Problem]:
+def draw(count: int, seed: int, share: float = 0.0, far: float = 0.0) -> list[Problem]:
     """Problems that cycle through their strata; numbers are random.
 
-    The last ``share`` of them are of the strata that ``solve`` takes one by one. Both kinds have a
-    stream of their own, so that a change of the share leaves the problems as they are.
+    The last ``share`` of them are of the strata that ``solve`` takes one by one, and the ``far``
+    before them of numbers at the ends of their ranges. Each kind has a stream of its own, so that
+    a change of the shares leaves the problems as they are.
     """
-    slow = round(share * count)
-    return _cycled(COMPILED, count - slow, seed) + _cycled(SINGLY, slow, [seed, 1])
+    slow, distant = round(share * count), round(far * count)
+    rng = np.random.default_rng([seed, 2])
+    return (
+        _cycled(COMPILED, count - slow - distant, seed)
+        + [_far_problem(rng, FAR[i % len(FAR)]) for i in range(distant)]
+        + _cycled(SINGLY, slow, [seed, 1])
+    )
+
+
+def _far_problem(rng: np.random.Generator, stratum: tuple[str, str, str, str]) -> Problem:
+    """Little kept, steep rules, small exploited shares, any norm of a fixed probe."""
+    score, keep, protocol, probe = stratum
+    spread = lambda low, high: float(np.exp(rng.uniform(np.log(low), np.log(high))))  # noqa: E731
+    form = {
+        "fixed": f"fixed:{rng.uniform(-0.99, 1)}:{spread(0.05, 50)}",
+        "pilot": f"pilot:{spread(0.2, 100)}:{spread(1e-3, 1)}",
+        "in-sample": f"in-sample:{spread(1e-3, 1)}",
+    }[probe]
+    kept, exploit, steep = spread(1e-3, 0.1), spread(1e-3, 1), spread(1, 100)
+    side = 1.0 if keep == "hardest" else -1.0
+    selection = {"power": Power(side * steep), "window": Window(0.5 * exploit)}.get(protocol)
+    selection = selection or make_selection(protocol, exploit=exploit)
+    problem = Problem(samples_per_feature=spread(1, 1e4), keep=keep, keep_fraction=kept)
+    own = OFF_BAND if score == OFF_BAND.name else score
+    changes = {"signal": rng.uniform(0, 20), "ridge": spread(1e-5, 10), "probe": form}
+    return problem.replace(score=own, selection=selection, **changes)
 
 
 def _cycled(strata: list[Stratum], count: int, seed: int | list[int]) -> list[Problem]:
@@ -140,15 +183,17 @@ class Part:
         }
 
 
-def kinds(problems: list[Problem], share: float) -> dict[str, list[int]]:
+def kinds(problems: list[Problem], share: float, far: float = 0.0) -> dict[str, list[int]]:
     """Name -> numbers of the problems whose time is told apart."""
     named: dict[str, list[int]] = {}
     first = len(problems) - round(share * len(problems))
+    distant = first - round(far * len(problems))
     for i, problem in enumerate(problems):
         student = problem.student
         loss = UNPENALISED if student.ridge == 0 else student.loss.name
         other = problem.selection.name if i >= first else problem.probe.label.split(":")[0]
         name = f"{loss}, {other}" if i >= first else f"compiled: {loss}, {other}"
+        name = f"far: {other}" if distant <= i < first else name
         named.setdefault(name, []).append(i)
     return named
 
@@ -230,6 +275,7 @@ def _picked(found: Part, rows: np.ndarray) -> list[dict[str, Any]]:
 @click.option("--count", default=10000, show_default=True, help="Problems.")
 @click.option("--seed", default=0, show_default=True, help="Of the problems.")
 @click.option("--share", default=0.1, show_default=True, help="Of problems solved one by one.")
+@click.option("--far", default=0.1, show_default=True, help="Of problems of extreme numbers.")
 @click.option("--recheck", default=100, show_default=True, help="Cells to solve again, of a list.")
 @click.option("--out", type=Path, help="JSON file for the results, rewritten after every part.")
 @click.option("--records", type=Path, help="Folder that keeps the parts that are done.")
@@ -238,16 +284,17 @@ def main(
     count: int,
     seed: int,
     share: float,
+    far: float,
     recheck: int,
     out: Path | None,
     records: Path | None,
     only: tuple[str, ...],
 ) -> None:
     """Solve in parts, count, check, print."""
-    drawn = {"problems": count, "seed": seed, "share": share}
-    problems = draw(count, seed, share)
+    drawn = {"problems": count, "seed": seed, "share": share, "far": far}
+    problems = draw(count, seed, share, far)
     store = RecordStore(records) if records else None
-    named = kinds(problems, share)
+    named = kinds(problems, share, far)
     if only:
         named = {name: named[name] for name in named if any(text in name for text in only)}
     if not named:
