@@ -31,7 +31,11 @@ def script(name):
 
 def test_draw_covers_every_stratum_and_keeps_its_streams_apart():
     certificate = script("certificate")
-    compiled, singly, draw = certificate.COMPILED, certificate.SINGLY, certificate.draw
+    compiled, singly, draw = (
+        script("_problems").COMPILED,
+        script("_problems").SINGLY,
+        certificate.draw,
+    )
     slow = draw(len(singly), 0, 1.0)
     losses = Counter((p.student.loss.name, p.student.ridge == 0) for p in slow)
     assert (
