@@ -66,9 +66,9 @@ def real_place(name: str, path: Path) -> Path:
 
 def check_no_input(name: str, path: Path, inputs: Iterable[str | os.PathLike[str] | None]) -> None:
     """Raise where an output is one of the inputs, by any name, link or hard link."""
-    for source in inputs:
+    for source in filter(None, inputs):
         try:
-            same = source is not None and os.path.samefile(path, source)
+            same = os.path.samefile(path, source)
         except (OSError, ValueError):  # one of them is not there
             same = False
         if same:

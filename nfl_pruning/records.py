@@ -100,13 +100,14 @@ def settings_of_jax() -> dict[str, Any]:
     """What of JAX's settings and device can change numbers."""
     import jax
 
-    return {
-        "random_generator": str(jax.config.jax_default_prng_impl),
-        "threefry_partitionable": bool(jax.config.jax_threefry_partitionable),
-        "matmul_precision": jax.config.jax_default_matmul_precision,
-        "x64": bool(jax.config.jax_enable_x64),
-        "backend": jax.default_backend(),
+    flags = {
+        "random_generator": "jax_default_prng_impl",
+        "threefry_partitionable": "jax_threefry_partitionable",
+        "matmul_precision": "jax_default_matmul_precision",
+        "x64": "jax_enable_x64",
     }
+    found = {name: getattr(jax.config, flag) for name, flag in flags.items()}
+    return found | {"backend": jax.default_backend()}
 
 
 @cache

@@ -31,7 +31,11 @@ def script(name):
 
 def test_draw_covers_every_stratum_and_keeps_its_streams_apart():
     certificate = script("certificate")
-    compiled, singly, draw = certificate.COMPILED, certificate.SINGLY, certificate.draw
+    compiled, singly, draw = (
+        script("_problems").COMPILED,
+        script("_problems").SINGLY,
+        certificate.draw,
+    )
     slow = draw(len(singly), 0, 1.0)
     losses = Counter((p.student.loss.name, p.student.ridge == 0) for p in slow)
     assert (
@@ -165,3 +169,20 @@ def test_certificate_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert found == expected
     refused, _ = run(rest, "halves", "--only", "nothing")
     assert refused.exit_code == 2 and "got nothing" in refused.output
+
+
+def test_the_draw_reaches_the_ends_of_the_ranges():
+    """Little kept, steep rules, small exploited shares, any norm, a score of one's own."""
+    certificate = script("certificate")
+    plain, more = certificate.draw(100, 0, 0.2), certificate.draw(1000, 0, 0.1, 0.5)
+    assert plain[:40] == certificate.draw(100, 0, 0.2, 0.4)[:40]  # no share moves the others
+    far = more[400:900]
+    assert min(p.keep_fraction for p in far) < 1.2e-3
+    assert min(getattr(p.selection, "exploit", 1) for p in far) < 1.5e-3
+    powers = [p.selection.exponent for p in far if p.selection.name == "power"]
+    assert min(powers) < -50 and max(powers) > 50
+    norms = [p.probe_norm for p in far if p.probe.label.startswith("fixed")]
+    assert min(norms) < 0.1 and max(norms) > 40
+    assert {p.score.name for p in far} == {"el2n", "entropy", "off-band"}
+    names = certificate.kinds(more, 0.1, 0.5)
+    assert sum(len(v) for k, v in names.items() if k.startswith("far")) == 500

@@ -30,8 +30,8 @@ NAMES = {
     "SELECTIONS", "Score", "Spectrum", "Status", "Student", "Teacher", "existence_threshold",
     "limit_function",
     "limit_values", "make_selection", "optimal_rule", "power_law", "register_score",
-    "register_selection", "select", "simulate", "solve", "solve_abundant", "solve_spectrum",
-    "sweep",
+    "register_selection", "select", "simulate", "solve", "sweep", "Solution", "HeavyTails",
+    "Isotropic",
 }  # fmt: skip
 
 

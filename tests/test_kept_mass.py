@@ -92,6 +92,8 @@ def test_smooth_rules_keep_what_plain_quadrature_says(exponent, fraction):
 def test_rules_that_keep_little_everywhere_are_solved():
     found = solve(STEEP.replace(selection=Power(8.0), keep_fraction=0.02))
     assert found.status is Status.CERTIFIED
+    shallow = STEEP.replace(selection=Power(-5.3), probe="fixed:0.78:2.5", keep_fraction=5e-5)
+    assert solve(shallow).status is Status.CERTIFIED  # least kept in the middle of a piece
     abundant = solve(STEEP.replace(selection=Power(300.0), keep_fraction=0.02), limit="abundant")
     assert abundant.status is Status.CERTIFIED and abs(abundant.cosine - 1) < 1e-9
 

@@ -275,3 +275,23 @@ def test_registration_refuses_doubles_and_unknown_needs():
 def test_a_score_of_one_number_fills_the_shape():
     flat = Score("flat", lambda logits, labels, context: jnp.zeros(()), label_aware=False)
     assert flat.rank_key(np.zeros((3, 4, 2)), np.zeros((3, 4), int)).shape == (3, 4)
+
+
+@pytest.mark.parametrize("name", ["el2n", "grand", "entropy"])
+def test_scores_have_finite_slopes_at_certain_predictions(name):
+    """Reverse and forward, also where the error's norm, or a part of it, is exactly 0."""
+    score, context = SCORES[name], Context(input_norm=jnp.ones(()))
+    rows = [(5, -5, 0), (1000, 0, 0), (0, 1000, 1000), (40, 0, 0), (0, 3, 3), (2, 1, 0), (0, 0, 9)]
+    with jax.enable_x64(True):
+        logits = jnp.repeat(jnp.array([[*row, 0.5] for row in rows]), 4, axis=0)
+        labels = jnp.tile(jnp.arange(4), len(rows))
+        function = lambda z, y: score.rank_key(z, y, context)  # noqa: E731
+        slopes = [jax.jit(jax.vmap(way(function))) for way in (jax.grad, jax.jacfwd)]
+        back, forth = (np.asarray(slope(logits, labels)) for slope in slopes)
+        assert np.isfinite(back).all()
+        np.testing.assert_allclose(back, forth, rtol=1e-10, atol=1e-13)
+        plain = np.asarray(jnp.abs(logits).max(1) < 10) & np.asarray(logits[:, 1] != logits[:, 2])
+        for i in range(4):
+            move = 1e-6 * jnp.eye(4)[i]
+            step = (function(logits + move, labels) - function(logits - move, labels)) / 2e-6
+            np.testing.assert_allclose(back[plain, i], step[plain], rtol=1e-6, atol=1e-7)

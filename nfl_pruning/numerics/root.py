@@ -113,9 +113,16 @@ def newton(
 def implicit(x: Array, jacobian: Array, residual: Callable[[Array], Array]) -> Array:
     """The root again, with the derivatives that the implicit function theorem gives it.
 
-    ``residual`` closes over what the root shall be differentiated in. One Newton step from the
-    frozen root has the root's value (to second order in its error) and its first derivatives,
-    forward and reverse; second derivatives are not right.
+    ``residual`` closes over what the root shall be differentiated in. The value is that after one
+    Newton step from the frozen root; derivatives of any order, forward and reverse, are those of
+    the root of ``residual``, whose own Jacobian is formed for them alone.
     """
     x, jacobian = jax.lax.stop_gradient((x, jacobian))
-    return x - jnp.linalg.solve(jacobian, residual(x))
+
+    def step(function: Callable[[Array], Array], start: Array) -> Array:
+        return start - jnp.linalg.solve(jacobian, function(start))
+
+    def tangent(linear: Callable[[Array], Array], change: Array) -> Array:
+        return jnp.linalg.solve(jax.jacfwd(linear)(jnp.zeros_like(change)), change)
+
+    return jax.lax.custom_root(residual, x, step, tangent)

@@ -25,7 +25,9 @@ def error_log_odds(logits, labels):
     parts = jnp.where(is_label, log_q[..., None], log_p)
     log_s = 0.5 * (logsumexp(2 * parts, axis=-1) - jnp.log(2.0))
     ratio = jnp.exp(jnp.minimum(log_p_label[..., None] - log_rest, 0))  # p_label / (1 - p_k)
-    gaps = jnp.where(is_label, -jnp.inf, log_p + log_rest + jnp.log1p(-ratio) - jnp.log(2.0))
+    none = is_label | (ratio == 1)  # a gap of 0 has a logarithm without a derivative
+    log_gap = jnp.log1p(-jnp.where(none, 0, ratio))
+    gaps = jnp.where(none, -jnp.inf, log_p + log_rest + log_gap - jnp.log(2.0))
     log_rest_of_square = logsumexp(
         jnp.concatenate([gaps, (log_p_label + jnp.log1p(jnp.exp(log_q)))[..., None]], -1), axis=-1
     )

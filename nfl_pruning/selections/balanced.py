@@ -11,7 +11,13 @@ from jax.typing import ArrayLike
 from nfl_pruning.keys import check_key
 from nfl_pruning.scores.checks import as_numbers
 from nfl_pruning.selections.base import RankSelection, Selection, make_selection
-from nfl_pruning.selections.finite import Counts, Selected, rank_weights, realised_counts
+from nfl_pruning.selections.finite import (
+    Counts,
+    Selected,
+    rank_probabilities,
+    rank_weights,
+    realised_counts,
+)
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
 
@@ -150,6 +156,5 @@ def _select_padded(
     padded[:size] = scores
     with jax.enable_x64(True):
         strata = (*counts, Counts(int(length - size), 0, 0.0))
-        found = rank_weights(key, jnp.asarray(padded), strata, keep)
-        weights, probabilities = (np.asarray(part)[:size] for part in found)
-    return weights, probabilities
+        weights = np.asarray(rank_weights(key, jnp.asarray(padded), strata, keep)[0])[:size]
+    return weights, rank_probabilities(scores, counts, keep)

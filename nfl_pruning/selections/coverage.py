@@ -55,4 +55,7 @@ class Coverage(ValueSelection):
             weights[members[np.argsort(lots[members])[:count]]] = 1.0
             probabilities[members] = count / sizes[place]
             total -= count
+        # Of the samples that tie where the hardest are dropped, lots decide which are left.
+        tied = values == values[left[-1]]
+        probabilities[tied] = probabilities[tied].mean()
         return weights, probabilities

@@ -38,8 +38,13 @@ class Selected(NamedTuple):
 
     Attributes:
         indices: rows that stay, increasing, shape (kept,).
-        weights: one entry a sample, 0 for dropped rows, shape (n,).
-        keep_probabilities: chance that each row had to stay, given the scores, shape (n,).
+        weights: one entry a sample, 0 for dropped rows, shape (n,). They are those of the band
+            that a row was drawn into, so that under exact calibration the expected weight of every
+            row is 1, tied or not, and the weights sum to n in every draw.
+        keep_probabilities: chance that each row had to stay, given the scores alone, shape (n,):
+            rows that tie have the same, mixed over the bands that they share. Off ties an inverse
+            keep probability is the weight of exact calibration; of a row whose tie is divided
+            between bands it is another unbiased weight.
     """
 
     indices: np.ndarray
@@ -87,7 +92,7 @@ def realised_counts(strata: tuple[Stratum, ...], n_samples: int) -> tuple[Counts
 def band_weights(
     key: Array, rank_key: Array, counts: tuple[Counts, ...], keep: str
 ) -> tuple[Array, Array]:
-    """Weights and keep probabilities of a rank selection, each of shape (n,).
+    """Weights of a rank selection, and keep probabilities of the bands drawn; each shape (n,).
 
     Counts may be whole numbers, which spares the work of bands that stay or go as a whole, or
     traced values.
@@ -114,6 +119,30 @@ def band_weights(
         probabilities = jnp.where(band, kept / jnp.maximum(size, 1), probabilities)
         left = left & ~band
     return weights, probabilities
+
+
+def rank_probabilities(rank_key: np.ndarray, counts: tuple[Counts, ...], keep: str) -> np.ndarray:
+    """Chance of every row to be kept, given the scores, shape (n,).
+
+    Rows that tie come in a random order, so each has the mean of the chances of the places in the
+    order that they share.
+
+    Args:
+        rank_key: difficulty, shape (n,), larger = harder.
+        counts: from :func:`realised_counts`.
+        keep: ``"hardest"`` or ``"easiest"``: which end comes first.
+    """
+    priority = -rank_key if keep == "hardest" else rank_key
+    ordered = np.sort(priority)
+    first, last = (np.searchsorted(ordered, priority, side=side) for side in ("left", "right"))
+    bands = [band for band in counts if band.size]
+    edges = np.concatenate([[0], np.cumsum([band.size for band in bands])])
+    chance = np.array([band.kept / band.size for band in bands])
+    kept = np.concatenate([[0], np.cumsum([band.kept for band in bands])])
+    total = np.interp(last, edges, kept) - np.interp(first, edges, kept)
+    band = np.searchsorted(edges, first, side="right") - 1
+    whole = last <= edges[band + 1]  # no rounding where no tie is divided
+    return np.where(whole, chance[band], total / (last - first))
 
 
 # Sizes are data here, not shapes, so that one compiled program serves every keep fraction.
@@ -190,7 +219,8 @@ def select(
         values = jnp.asarray(host.astype(np.float64))
         if isinstance(selection, RankSelection):
             counts = realised_counts(selection.strata(keep_fraction), len(host))
-            weights, probabilities = rank_weights(key, values, counts, keep)
+            weights, _ = rank_weights(key, values, counts, keep)
+            probabilities = rank_probabilities(host.astype(np.float64), counts, keep)
         elif isinstance(selection, PropensitySelection):
             if keep_fraction * len(host) < 1:
                 raise InvalidArgumentError(

@@ -43,6 +43,7 @@ GRIDS: dict[str, tuple[float, ...]] = {
     "exponent": (0.0, 0.5, 1.0),
     "ridge": (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
 }
+NEAREST = 1e-7  # to exploit = 0
 REACH = 0.1  # of exploit and exponent, and a tenth of a factor e of the ridge
 MOST_STEPS, SCALE_UP = 60, 100.0  # the optimiser stops on absolute changes
 
@@ -221,6 +222,8 @@ def _objective(problem: Problem, names: Sequence[str], goal: str) -> Goal:
         numbers = {
             name: jnp.exp(point[i]) if name == "ridge" else point[i] for i, name in enumerate(names)
         }
+        if "exploit" in numbers:  # at the end itself there is no slope
+            numbers["exploit"] = numbers["exploit"] + NEAREST * (1 - numbers["exploit"])
         found = function(**numbers)
         good = (found.residual < 1e-9) & (found.error_estimate < 1e-6)
         return jnp.where(good, getattr(found, goal), jnp.nan)

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from nfl_pruning.validation import InvalidArgumentError
 
@@ -65,6 +66,11 @@ def implicit(solve: Callable[[list[float]], Solved], numbers: tuple[Array, ...])
 @implicit.defjvp
 def _implicit_jvp(solve: Callable, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     (numbers,), (changes,) = primals, tangents
+    if any(isinstance(number, Tracer) for number in numbers):
+        raise InvalidArgumentError(
+            "This limit has first derivatives only, outside jax.jit; got a second one or a jit "
+            "(limit_function has both for the problems that it takes)."
+        )
     with jax.enable_x64(True), jax.ensure_compile_time_eval():  # none of this is traced
         values, jacobian = solve([float(value) for value in numbers])
         slopes = jacobian()

@@ -61,8 +61,8 @@ def kept_mass(law: LabelLaw, evaluate: Evaluate, breaks: np.ndarray) -> float:
         breaks: places where something narrow may be: panels end around them, which adds to what is
             seen. Nothing is assumed of them.
     """
-    panels, total = _first(breaks), 0.0
-    for generation in range(GENERATIONS):
+    panels, total, left, scale = _first(breaks), 0.0, 0.0, 0.0
+    for _ in range(GENERATIONS):
         half, middle = 0.5 * np.diff(panels, axis=1), panels.mean(axis=1, keepdims=True)
         u = middle + half * X
         keep = evaluate(u.ravel())[0].sum(axis=0)
@@ -70,8 +70,7 @@ def kept_mass(law: LabelLaw, evaluate: Evaluate, breaks: np.ndarray) -> float:
             keep[i].reshape(u.shape) * law.density(label, u) for i, label in enumerate(LABELS)
         )
         fine, coarse = (half[:, 0] * (values @ rule) for rule in (FINE, COARSE))
-        if generation == 0:
-            scale = max(float(fine.sum()), 1e-300)
+        scale = scale or max(float(fine.sum()), 1e-300)
         open_ = np.abs(fine - coarse) > NEGLIGIBLE * scale
         total += fine[~open_].sum()
         panels, left = panels[open_], fine[open_].sum()

@@ -78,11 +78,14 @@ def _is_row(value: object) -> bool:
 def kept_intervals(law: KeepLaw, n_labels: int) -> list[tuple[float, float]]:
     """Pieces between breaks on which some of the first ``n_labels`` labels (+1, -1) is kept.
 
-    A keep probability that is not constant has a break where it falls below its floor.
+    A keep probability that is not constant has a break where it falls below its floor: it exceeds
+    the floor all over a piece, or at one of its ends.
     """
     edges = np.unique(np.concatenate([[-NORMAL_RANGE], law.breaks, [NORMAL_RANGE]]))
-    keep = law.evaluate(0.5 * (edges[1:] + edges[:-1]))[0][:, :n_labels]
-    kept = keep.max(axis=(0, 1)) > law.floor
+    low, high = edges[:-1], edges[1:]
+    inside = (0.5,) if law.constant else (1e-6, 0.5, 1 - 1e-6)
+    keep = [law.evaluate(low + t * (high - low))[0][:, :n_labels] for t in inside]
+    kept = np.max(keep, axis=(0, 1, 2)) > law.floor
     return [(a, b) for a, b, k in zip(edges[:-1], edges[1:], kept, strict=True) if k]
 
 

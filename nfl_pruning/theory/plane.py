@@ -166,8 +166,27 @@ def _p_edges(
     widths.append(np.full(own.shape[1], 0.3))
     places = np.clip(np.concatenate(centres, axis=1), -30.0, 30.0)
     layer = np.broadcast_to(np.clip(np.concatenate(widths), 1e-5, 1e3), places.shape)
-    edges = graded_edges(places, layer, n_panels=n)
+    edges, rows = graded_edges(places, layer, n_panels=n), np.arange(len(u))
+    for bend in own.T:  # an edge just beside a bend would leave the next panel with the bend nearby
+        nearest = 1 + np.argmin(np.abs(edges[:, 1:-1] - bend[:, None]), axis=1)
+        edges[rows, nearest] = np.clip(bend, edges[:, 0], edges[:, -1])
     return merge_edges(edges, np.concatenate([*exact, own], axis=1))
+
+
+def _p_nodes(edges: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights on panels in p, shape (rows, panels * nodes).
+
+    Beside a bend the keep probability is a power series in the square root of the distance where
+    the number of features is odd; nodes there are even in that root.
+    """
+    x, w = gauss_legendre(P_NODES)
+    t = 0.5 * (1 + x)
+    at_bend = (edges[:, :, None] == bends[:, None, :]).any(axis=-1)
+    beside = (at_bend[:, 1:] | at_bend[:, :-1])[..., None]
+    low, length = edges[:, :-1, None], np.diff(edges, axis=1)[..., None]
+    p = low + length * np.where(beside, t**2 * (3 - 2 * t), t)
+    weight = length * (0.5 * w) * np.where(beside, 6 * t * (1 - t), 1.0)
+    return p.reshape(len(edges), -1), weight.reshape(len(edges), -1)
 
 
 def plane_nodes(law: PlaneLaw, theta: np.ndarray, *, loss: Loss, level: PlaneLevel) -> Plane:
@@ -185,7 +204,7 @@ def plane_nodes(law: PlaneLaw, theta: np.ndarray, *, loss: Loss, level: PlaneLev
     half, middle = 0.5 * np.diff(panels, axis=1), panels.mean(axis=1, keepdims=True)
     u, weight = (middle + half * x).ravel(), (half * w).ravel()
     edges = _p_edges(law, layers, theta, u, loss=loss, n=level.p_panels)
-    p, p_weight = (np.asarray(part) for part in panel_nodes(edges, P_NODES))
+    p, p_weight = _p_nodes(edges, law.p_breaks(u))
     mass = (weight * normal_density(u))[:, None] * p_weight * normal_density(p)
     teacher = law.problem.teacher
     margin = teacher.scale * (law.alignment * u[:, None] + law.across * p)

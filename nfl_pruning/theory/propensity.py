@@ -82,10 +82,11 @@ class Propensity:
         def excess(log_c: float) -> float:
             return kept(log_c) / self._fraction - 1
 
-        for low, high in self._brackets():
-            if excess(low) < 0 < excess(high):
-                return find_root(excess, (low, high))
-        return high  # everything is kept
+        ends = (0.0, 0.0)
+        for ends in self._brackets():
+            if excess(ends[0]) < 0 < excess(ends[1]):
+                return find_root(excess, ends)
+        return ends[1]  # everything is kept
 
     def _brackets(self) -> Iterator[tuple[float, float]]:
         """Bounds of log c: near ones, as a priority is monotone between its knots, and far ones."""

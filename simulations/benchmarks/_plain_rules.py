@@ -51,8 +51,9 @@ def bands_of(problem: Problem) -> list[tuple[float, float, float]]:
 
 
 def banded(problem: Problem, probe: Probe, bands: list[tuple[float, float, float]]) -> Rule:
-    """Bands between quantiles of u (label-aware) or of |h|."""
-    low_first = bands if problem.keep == "hardest" else bands[::-1]
+    """Bands between quantiles of u (label-aware), of |h|, or of |h - 2| for the off-band score."""
+    centre = 2.0 if problem.score.name == "off-band" else 0.0  # where the score is least or most
+    low_first = bands if (problem.keep == "hardest") == (centre == 0) else bands[::-1]
     z, z_weight = gauss(np.linspace(-REACH, REACH, 700))
     chance = 2 * expit(problem.teacher.scale * z) * z_weight
     perp = np.sqrt(1 - probe.rho**2)
@@ -62,7 +63,7 @@ def banded(problem: Problem, probe: Probe, bands: list[tuple[float, float, float
         return float(np.sum(chance * ndtr((t - probe.rho * z) / perp)))
 
     def ends(c: float) -> list[float]:
-        return [(h - kappa * expit(-h)) / probe.sigma for h in (-c, c)]
+        return [(h - kappa * expit(-h)) / probe.sigma for h in (centre - c, centre + c)]
 
     def inside(c: float) -> float:
         low, high = ends(c)
@@ -73,7 +74,7 @@ def banded(problem: Problem, probe: Probe, bands: list[tuple[float, float, float
         cuts = [brentq(lambda t, s=s: below(t) - s, -REACH, REACH, xtol=1e-15) for s in sums]
         row = low_first
     else:
-        far = REACH * probe.sigma + kappa
+        far = REACH * probe.sigma + kappa + centre
         sizes = [brentq(lambda c, s=s: inside(c) - s, 0, far, xtol=1e-15) for s in sums]
         cuts = sorted(end for size in sizes for end in ends(size))
         row = low_first[:0:-1] + low_first

@@ -17,87 +17,20 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from _problems import UNPENALISED, draw
 
-from nfl_pruning import Problem, Status, make_selection
+from nfl_pruning import Problem, Status
 from nfl_pruning.records import RecordStore, provenance, source_hash, to_json
-from nfl_pruning.selections import Power, Window
 from nfl_pruning.theory.solution import finite
 from nfl_pruning.theory.sweep import OBSERVED, STATE, solve_many
 
-RANGES = {
-    "samples_per_feature": (0.2, 1e4),
-    "keep_fraction": (0.005, 1.0),
-    "ridge": (1e-5, 10.0),
-}
-SCORES = ("el2n", "margin")
-ENDS = ("hardest", "easiest")
-PROTOCOLS = ("threshold", "exact", "soft:0.5", "random")
-LOSSES = ("logistic", "squared")
-PROBES = ("fixed", "pilot", "in-sample")
-UNPENALISED = "hinge without a ridge"
-EXPONENT = 2.0  # largest size of a power rule's exponent
 CERTIFIED = 1e-7
 WITHOUT = (Status.SEPARABLE, Status.NOT_SEPARABLE)
-
-Stratum = tuple[str, str, str, str, str]
-ALL: list[Stratum] = list(
-    product(
-        SCORES,
-        ENDS,
-        (*PROTOCOLS, "window", "power"),
-        (*LOSSES, "hinge", "max-margin", UNPENALISED),
-        PROBES,
-    )
-)
-COMPILED = [s for s in ALL if s[2] in PROTOCOLS and s[3] in LOSSES]  # what a compiled batch solves
-SINGLY = [s for s in ALL if s not in COMPILED]
-
-
-def draw(count: int, seed: int, share: float = 0.0) -> list[Problem]:
-    """Problems that cycle through their strata; numbers are random.
-
-    The last ``share`` of them are of the strata that ``solve`` takes one by one. Both kinds have a
-    stream of their own, so that a change of the share leaves the problems as they are.
-    """
-    slow = round(share * count)
-    return _cycled(COMPILED, count - slow, seed) + _cycled(SINGLY, slow, [seed, 1])
-
-
-def _cycled(strata: list[Stratum], count: int, seed: int | list[int]) -> list[Problem]:
-    rng = np.random.default_rng(seed)
-    strata = list(strata)
-    rng.shuffle(strata)
-    return [_problem(rng, strata[i % len(strata)]) for i in range(count)]
-
-
-def _problem(rng: np.random.Generator, stratum: Stratum) -> Problem:
-    score, keep, protocol, loss, probe = stratum
-
-    def spread(low: float, high: float) -> float:
-        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-    numbers = {name: spread(*ends) for name, ends in RANGES.items()}
-    signal, alignment = rng.uniform(0, 20), rng.uniform(-0.99, 1)
-    form = {
-        "fixed": f"fixed:{alignment}",
-        "pilot": f"pilot:{spread(0.2, 100)}:{spread(1e-3, 1)}",
-        "in-sample": f"in-sample:{spread(1e-3, 1)}",
-    }[probe]
-    drawn = rng.uniform(0, 1)
-    selection = {
-        "window": Window(drawn * (1 - numbers["keep_fraction"])),
-        "power": Power(EXPONENT * (2 * drawn - 1)),
-    }.get(protocol) or make_selection(protocol, exploit=drawn)
-    if loss == UNPENALISED:
-        loss, numbers["ridge"] = "hinge", 0.0
-    choice = {"score": score, "probe": form, "signal": signal, "loss": loss, **numbers}
-    return Problem(keep=keep, selection=selection).replace(**choice)
 
 
 @dataclass(frozen=True)
@@ -140,15 +73,17 @@ class Part:
         }
 
 
-def kinds(problems: list[Problem], share: float) -> dict[str, list[int]]:
+def kinds(problems: list[Problem], share: float, far: float = 0.0) -> dict[str, list[int]]:
     """Name -> numbers of the problems whose time is told apart."""
     named: dict[str, list[int]] = {}
     first = len(problems) - round(share * len(problems))
+    distant = first - round(far * len(problems))
     for i, problem in enumerate(problems):
         student = problem.student
         loss = UNPENALISED if student.ridge == 0 else student.loss.name
         other = problem.selection.name if i >= first else problem.probe.label.split(":")[0]
         name = f"{loss}, {other}" if i >= first else f"compiled: {loss}, {other}"
+        name = f"far: {other}" if distant <= i < first else name
         named.setdefault(name, []).append(i)
     return named
 
@@ -230,6 +165,7 @@ def _picked(found: Part, rows: np.ndarray) -> list[dict[str, Any]]:
 @click.option("--count", default=10000, show_default=True, help="Problems.")
 @click.option("--seed", default=0, show_default=True, help="Of the problems.")
 @click.option("--share", default=0.1, show_default=True, help="Of problems solved one by one.")
+@click.option("--far", default=0.1, show_default=True, help="Of problems of extreme numbers.")
 @click.option("--recheck", default=100, show_default=True, help="Cells to solve again, of a list.")
 @click.option("--out", type=Path, help="JSON file for the results, rewritten after every part.")
 @click.option("--records", type=Path, help="Folder that keeps the parts that are done.")
@@ -238,16 +174,17 @@ def main(
     count: int,
     seed: int,
     share: float,
+    far: float,
     recheck: int,
     out: Path | None,
     records: Path | None,
     only: tuple[str, ...],
 ) -> None:
     """Solve in parts, count, check, print."""
-    drawn = {"problems": count, "seed": seed, "share": share}
-    problems = draw(count, seed, share)
+    drawn = {"problems": count, "seed": seed, "share": share, "far": far}
+    problems = draw(count, seed, share, far)
     store = RecordStore(records) if records else None
-    named = kinds(problems, share)
+    named = kinds(problems, share, far)
     if only:
         named = {name: named[name] for name in named if any(text in name for text in only)}
     if not named:

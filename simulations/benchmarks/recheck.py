@@ -74,7 +74,7 @@ def no_fit(problem: Problem) -> dict[str, Any]:
     return {"excess": float(problem.samples_per_feature * value - 1)}
 
 
-Drawn = tuple[int, int, float]  # problems, seed, share
+Drawn = tuple[int, int, float, float]  # problems, seed, share, far
 _drawn = lru_cache(maxsize=1)(draw)  # once in every process
 
 
@@ -130,7 +130,7 @@ def main(certificate: Path, count: int, processes: int, out: Path | None) -> Non
     told = json.loads(certificate.read_text())
     result = {}
     with ProcessPoolExecutor(processes) as pool:
-        which = (told["problems"], told["seed"], told["share"])
+        which = (told["problems"], told["seed"], told["share"], told.get("far", 0.0))
         for name in ("chosen at random", "largest estimates", "no fit"):
             cases = [(which, claim) for claim in told[name][:count]]
             found = []

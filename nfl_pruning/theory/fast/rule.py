@@ -159,7 +159,7 @@ def _moving(t: Array, slope: Array, excess: Callable[[Array], Array]) -> Array:
     root = implicit(
         t[None],
         jnp.where(moves, slope, 1.0)[None, None],
-        lambda x: jnp.where(moves, excess(x[0]), 0.0)[None],
+        lambda x: jnp.where(moves, excess(x[0]), x[0] - t)[None],
     )
     return root[0]
 
