@@ -77,6 +77,11 @@ def prune(
         InvalidArgumentError: an argument is out of range, the rule and the scores do not fit each
             other, or nothing would be kept.
     """
+    if not isinstance(dataset, Dataset):
+        raise InvalidArgumentError(
+            "prune takes a Dataset, from make_dataset(name, x, y) or load_dataset(...); got "
+            f"{type(dataset).__name__}."
+        )
     rule, ranking = check_rule(
         seed=seed,
         score=score,

@@ -100,11 +100,12 @@ def settings_of_jax() -> dict[str, Any]:
     """What of JAX's settings and device can change numbers."""
     import jax
 
+    config: Any = jax.config
     return {
-        "random_generator": str(jax.config.jax_default_prng_impl),
-        "threefry_partitionable": bool(jax.config.jax_threefry_partitionable),
-        "matmul_precision": jax.config.jax_default_matmul_precision,
-        "x64": bool(jax.config.jax_enable_x64),
+        "random_generator": str(config.jax_default_prng_impl),
+        "threefry_partitionable": bool(config.jax_threefry_partitionable),
+        "matmul_precision": config.jax_default_matmul_precision,
+        "x64": bool(config.jax_enable_x64),
         "backend": jax.default_backend(),
     }
 

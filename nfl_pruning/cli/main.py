@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -50,7 +51,7 @@ def fail(sentence: str) -> NoReturn:
 def bear_any_text() -> None:
     """Let standard output and error print what their encoding lacks as escapes, not fail."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             with suppress(OSError, ValueError):
                 stream.reconfigure(errors="backslashreplace")
 

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from nfl_pruning.validation import InvalidArgumentError
 
@@ -139,7 +140,7 @@ def _refuse(name: str, wanted: str, got: Shape) -> None:
 
 def is_at_hand(value: Any) -> bool:
     """Whether values are known, not traced by JAX."""
-    return not isinstance(value, jax.core.Tracer)
+    return not isinstance(value, Tracer)
 
 
 def _place(index: np.ndarray) -> str:
