@@ -256,11 +256,11 @@ def command_case(rng: Rng, folder: Path) -> str:
         return "refused"
     found = json.loads(ran.stdout, parse_constant=pytest.fail)
     if line[0] == "prune":
-        check_subset(found, line, path, written and folder / written)
+        check_subset(found, line, folder / written if written else None)
     return line[0]
 
 
-def check_subset(found: dict[str, Any], line: list[str], path: Path, out: Path | None) -> None:
+def check_subset(found: dict[str, Any], line: list[str], out: Path | None) -> None:
     """The size that was asked for, finite weights, ids that survive, no odd column in silence."""
     config, n = found["config"], found["n_samples"]
     rule = make_selection(config["protocol"], exploit=config["exploit"] or 0.5)

@@ -1,5 +1,7 @@
 """What is given to scores, selections and problems fits, or one sentence says what does not."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from nfl_pruning import SCORES, Context, InvalidArgumentError, Problem, Status, select, solve
 from nfl_pruning.data import make_dataset
+from nfl_pruning.links import parse_link
 from nfl_pruning.numerics.status import Status as Home
 from nfl_pruning.problem import Student, Teacher
 from nfl_pruning.pruning import prune
@@ -162,7 +165,7 @@ PROBLEMS = [
     Problem(7, 0.4, "margin", "easiest", "window:0.1", probe="pilot:3:0.02", signal=0.1 + 0.2),
     Problem(score="random", probe="in-sample:0.1"),
     Problem(keep_fraction=0.5, selection=Piecewise((0.5, 0.5), (1.0, 0.0), (1.0, 2.5))),
-    Problem(teacher=Teacher(link="steps:-1,1:0.1,0.5,0.7", signal=1.5), student=Student(ridge=0)),
+    Problem(teacher=Teacher(parse_link("steps:-1,1:0.1,0.5,0.7"), 1.5), student=Student(ridge=0)),
 ]
 
 
@@ -179,12 +182,13 @@ def test_the_parts_of_a_problem_by_their_own_names():
     assert (problem.teacher.signal, problem.student.ridge) == (2.0, 0.5)
     assert problem.replace(protocol="exact", exploit=0.1).describe()["exploit"] == 0.1
     assert Problem(teacher=Teacher(signal=3), link="probit").teacher.signal == 3
-    for wrong, words in (
+    wrongs: list[tuple[dict[str, Any], str]] = [
         ({"protocol": "exact", "selection": "exact"}, "two names"),
         ({"sginal": 2}, "nearest: signal"),
         ({"exploit": 2}, r"\[0, 1\]"),
         ({"selection": 3}, "text or a selection"),
-    ):
+    ]
+    for wrong, words in wrongs:
         with pytest.raises(InvalidArgumentError, match=words):
             Problem(**wrong)
 
