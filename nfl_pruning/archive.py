@@ -73,7 +73,7 @@ def check_no_input(name: str, path: Path, inputs: Iterable[str | os.PathLike[str
             same = False
         if same:
             raise InvalidArgumentError(
-                f"{name} must not be a file that is read; {str(path)!r} is {os.fspath(source)!r}."
+                f"{name} must not be a file that is read; {str(path)!r} is {str(source)!r}."
             )
 
 

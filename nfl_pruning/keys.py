@@ -14,11 +14,10 @@ from nfl_pruning.validation import InvalidArgumentError
 
 def check_key(key: Any) -> Array:
     """Return ``key`` where it is one random key, typed or of the old kind, else raise."""
-    shape = getattr(key, "shape", None)
+    what = repr(key)
     if isinstance(key, (jax.Array, np.ndarray)):
-        dtype = key.dtype
-        typed = jnp.issubdtype(dtype, jax.dtypes.prng_key)
-        if (typed and shape == ()) or (dtype == np.uint32 and shape in ((2,), (4,))):
+        typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        if (typed and key.shape == ()) or (key.dtype == np.uint32 and key.shape in ((2,), (4,))):
             return jnp.asarray(key) if isinstance(key, np.ndarray) else key
-    what = repr(key) if shape is None else f"an array of shape {shape} and type {key.dtype}"
+        what = f"an array of shape {key.shape} and type {key.dtype}"
     raise InvalidArgumentError(f"key must be one random key such as jax.random.key(0); got {what}.")

@@ -104,23 +104,35 @@ class Problem:
         exploit: float | None = None,
         **parts: Any,
     ) -> None:
+        given = {
+            "samples_per_feature": samples_per_feature,
+            "keep_fraction": keep_fraction,
+            "score": score,
+            "keep": keep,
+            "selection": _selection(selection, protocol, exploit),
+            "probe": FixedProbe() if probe is None else probe,
+            "inputs": Isotropic() if inputs is None else inputs,
+            "teacher": _with_parts(teacher or Teacher(), parts, ("link", "signal")),
+            "student": _with_parts(student or Student(), parts, ("loss", "ridge")),
+        }
+        if parts:
+            check_choice("problem entry", next(iter(parts)), ENTRIES)
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
             object.__setattr__(self, name, value)
 
-        spf = check_number("samples_per_feature", samples_per_feature, "(0, inf)")
+        spf = check_number("samples_per_feature", self.samples_per_feature, "(0, inf)")
         put("samples_per_feature", spf)
-        put("keep_fraction", check_number("keep_fraction", keep_fraction, "(0, 1]"))
-        put("keep", check_choice("keep", keep, ("hardest", "easiest")))
-        if not isinstance(score, Score):
-            score = SCORES[check_choice("score", score, SCORES)]
-        put("score", score)
-        put("selection", _selection(selection, protocol, exploit))
-        put("probe", FixedProbe() if probe is None else parse_probe(probe))
-        put("inputs", Isotropic() if inputs is None else parse_inputs(inputs))
-        put("teacher", _with_parts(teacher or Teacher(), parts, ("link", "signal")))
-        put("student", _with_parts(student or Student(), parts, ("loss", "ridge")))
-        if parts:
-            check_choice("problem entry", next(iter(parts)), ENTRIES)
+        put("keep_fraction", check_number("keep_fraction", self.keep_fraction, "(0, 1]"))
+        check_choice("keep", self.keep, ("hardest", "easiest"))
+        if not isinstance(self.score, Score):
+            put("score", SCORES[check_choice("score", self.score, SCORES)])
+        put("probe", parse_probe(self.probe))
+        put("inputs", parse_inputs(self.inputs))
         if self.score is SCORES["random"] and "score" in self.selection.uses:
             put("selection", Random())  # ties everywhere: a random subset, with nothing to exploit
 

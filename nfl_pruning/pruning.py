@@ -77,6 +77,11 @@ def prune(
         InvalidArgumentError: an argument is out of range, the rule and the scores do not fit each
             other, or nothing would be kept.
     """
+    if not isinstance(dataset, Dataset):
+        raise InvalidArgumentError(
+            "prune takes a Dataset, from make_dataset(name, x, y) or load_dataset(...); got "
+            f"{type(dataset).__name__}."
+        )
     rule, ranking = check_rule(
         seed=seed,
         score=score,
@@ -92,65 +97,85 @@ def prune(
     start = time.perf_counter()
     if scores is None:
         scored = score_dataset(key_probe, dataset, score=ranking, probe=probe)
+        about = _describe_scores(ranking, probe)
     else:
         scored = _given(scores, len(dataset))
+        about = _describe_given(scored.values, scores_config)
     scoring = time.perf_counter() - start
-    if balance == "none":
-        values = scored.values if isinstance(rule, ValueSelection) else scored.rank_key
-        chosen = select(key_select, values, keep_fraction, keep=keep, selection=rule)
-    else:
-        chosen = select_by_class(
-            key_select,
-            scored.rank_key,
-            dataset.y,
-            keep_fraction=keep_fraction,
-            balance=balance,
-            keep=keep,
-            selection=rule,
-        )
+    how = {"keep_fraction": float(keep_fraction), "keep": keep, "balance": balance}
+    chosen = _choose(key_select, scored, dataset.y, rule=rule, **how)
     selecting = time.perf_counter() - start - scoring
-    kept, totals = dataset.take(chosen.indices).class_counts(), dataset.class_counts()
-    counts = {
-        name: (int(total), int(count))
-        for name, total, count in zip(dataset.classes, totals, kept, strict=True)
-    }
-    config = {
-        "data": dataset.name,
-        "n_samples": len(dataset),
-        "seed": seed,
-        "keep_fraction": float(keep_fraction),
-        "keep": keep if "keep" in rule.uses else None,
-        "protocol": rule.label,
-        "exploit": getattr(rule, "exploit", None),
-        "balance": balance,
-        **(
-            _describe_scores(ranking, probe)
-            if scores is None
-            else _describe_given(scored.values, scores_config)
-        ),
-        "features": None if dataset.features is None else list(dataset.features),
-        "feature_shape": list(dataset.shape),
-        "software": software(),
-        "random_generator": settings_of_jax()["random_generator"],
-    }
-    warnings = [HARD_RULES] if _is_hard(rule, keep, keep_fraction) else []
-    warnings += _warnings(scored, counts)
-    warnings += _ties(scored.rank_key, chosen, dataset.y if balance != "none" else None)
+    counts = _class_counts(dataset, chosen)
+    hard = [HARD_RULES] if _is_hard(rule, keep, keep_fraction) else []
+    ties = _ties(scored.rank_key, chosen, dataset.y if balance != "none" else None)
+    data_notes = (*dataset.notes, *far_out_notes(dataset), *_unlearned(scored, dataset))
     return Pruned(
         chosen.indices,
         chosen.weights,
         scored.values,
         chosen.keep_probabilities,
         dataset.hash,
-        config=config,
+        config=_describe_data(dataset) | {"seed": seed} | _describe_rule(rule, **how) | about,
         class_counts=counts,
         seconds={"scoring": scoring, "selecting": selecting},
-        warnings=(*dataset.notes, *far_out_notes(dataset), *_unlearned(scored, dataset), *warnings),
+        warnings=(*data_notes, *hard, *_warnings(scored, counts), *ties),
         ids=dataset.ids,
         probe_accuracy=scored.accuracy,
         largest_class=largest_share(dataset.y),
         source=dataset.source,
     )
+
+
+def _choose(
+    key: jax.Array,
+    scored: Scored,
+    labels: np.ndarray,
+    *,
+    rule: Selection,
+    keep_fraction: float,
+    keep: str,
+    balance: str,
+) -> Selected:
+    """The selection among all samples, or class by class."""
+    if balance != "none":
+        how: dict[str, Any] = {"balance": balance, "keep": keep, "selection": rule}
+        return select_by_class(key, scored.rank_key, labels, keep_fraction=keep_fraction, **how)
+    values = scored.values if isinstance(rule, ValueSelection) else scored.rank_key
+    return select(key, values, keep_fraction, keep=keep, selection=rule)
+
+
+def _class_counts(dataset: Dataset, chosen: Selected) -> dict[str, tuple[int, int]]:
+    """Name of each class -> (samples, kept samples)."""
+    kept, totals = dataset.take(chosen.indices).class_counts(), dataset.class_counts()
+    return {
+        name: (int(total), int(count))
+        for name, total, count in zip(dataset.classes, totals, kept, strict=True)
+    }
+
+
+def _describe_data(dataset: Dataset) -> dict[str, Any]:
+    """What was pruned, and with which software, as plain values."""
+    return {
+        "data": dataset.name,
+        "n_samples": len(dataset),
+        "features": None if dataset.features is None else list(dataset.features),
+        "feature_shape": list(dataset.shape),
+        "software": software(),
+        "random_generator": settings_of_jax()["random_generator"],
+    }
+
+
+def _describe_rule(
+    rule: Selection, *, keep_fraction: float, keep: str, balance: str
+) -> dict[str, Any]:
+    """By which rule, as plain values."""
+    return {
+        "keep_fraction": keep_fraction,
+        "keep": keep if "keep" in rule.uses else None,
+        "protocol": rule.label,
+        "exploit": getattr(rule, "exploit", None),
+        "balance": balance,
+    }
 
 
 def check_rule(

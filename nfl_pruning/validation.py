@@ -100,7 +100,8 @@ def check_folder(name: str, place: str | os.PathLike[str]) -> Path:
     """Return ``place`` when it is a folder or can become one, else raise.
 
     Raises:
-        InvalidArgumentError: it is empty, or it or something above it is a file.
+        InvalidArgumentError: it is empty, it or something above it is a file, or nothing can be
+            written there.
     """
     if not os.fspath(place):
         raise InvalidArgumentError(f"{name} must be a folder; got ''.")
@@ -108,6 +109,7 @@ def check_folder(name: str, place: str | os.PathLike[str]) -> Path:
     there = next(above for above in (path, *path.absolute().parents) if above.exists())
     if not there.is_dir():
         raise InvalidArgumentError(f"{name} must be a folder; {str(there)!r} is a file.")
+    check_writable(name, path)
     return path
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -207,6 +208,16 @@ class TestPrune:
             said = " ".join(run("digits", *options).output.split())
             assert "lost up to 67 points" in said
             assert "nfl-pruning compare" in said
+
+    def test_what_hard_rules_lost_is_what_the_page_says(self):
+        page = (Path(__file__).parent.parent / "docs" / "networks.md").read_text()
+        section = page.split("### MLP, 60,000 images, equal epochs, clean labels")[1].split("###")[
+            0
+        ]
+        rows = [row.split("|")[2:5] for row in section.splitlines() if " hardest |" in row]
+        gaps = [float(cell.split("±")[0].replace("−", "-")) for row in rows for cell in row]
+        assert len(gaps) == 12
+        assert f"up to {-min(gaps):.0f} points" in HARD_RULES
 
     def test_seed_decides(self, digits):
         first, again = (prune(digits, seed=3, keep_fraction=0.1) for _ in range(2))

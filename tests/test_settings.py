@@ -74,7 +74,12 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("name", CALLS)
+LONG = ("in-sample", "existence", "spectrum", "abundant", "optimal", "limit_values", "simulate")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in CALLS]
+)
 @pytest.mark.parametrize(("setting", "value"), STRICT)
 def test_the_users_settings_are_borne(setting, value, name):
     before = getattr(jax.config, setting)

@@ -45,13 +45,15 @@ def command(
 ) -> None:  # fmt: skip
     """Search, certify, simulate; print the outcome."""
     from nfl_pruning.adversary.find import find, load_score
-    from nfl_pruning.validation import InvalidArgumentError
+    from nfl_pruning.validation import InvalidArgumentError, check_writable
 
     number, starts = seed_of(seed), whole("effort", effort, 1)
     if out is not None and (out.suffix not in (".png", ".pdf") or not out.parent.is_dir()):
         raise InvalidArgumentError(
             f"out must be a .png or .pdf in a folder that exists; got {str(out)!r}."
         )
+    if out is not None:
+        check_writable("out", out.parent)
     sys.path.insert(0, str(Path.cwd()))  # where the user's module lies
     chosen, written = load_score(score), None
     found = find(chosen, real(keep_fraction), keep=keep, seed=number, effort=starts)

@@ -208,10 +208,8 @@ def _run(
 def _folder(records: str | None) -> Path:
     """Where finished repeats are kept."""
     from nfl_pruning.cli.cache import cache_folder
-    from nfl_pruning.validation import check_folder, check_writable
+    from nfl_pruning.validation import check_folder
 
-    place = cache_folder().parent / "compare"
-    if records is not None:
-        place = check_folder("records", records)
-    check_writable("records", place)
-    return place
+    return check_folder(
+        "records", cache_folder().parent / "compare" if records is None else records
+    )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
-from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import click
@@ -51,7 +51,7 @@ def fail(sentence: str) -> NoReturn:
 def bear_any_text() -> None:
     """Let standard output and error print what their encoding lacks as escapes, not fail."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper):
             with suppress(OSError, ValueError):
                 stream.reconfigure(errors="backslashreplace")
 

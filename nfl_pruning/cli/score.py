@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -22,6 +22,12 @@ from nfl_pruning.cli.network_options import (
     training_from,
 )
 from nfl_pruning.cli.options import entries, json_option, real, seed_of, whole
+
+if TYPE_CHECKING:
+    from nfl_pruning.data import Dataset
+    from nfl_pruning.networks.scoring import Look
+    from nfl_pruning.networks.training import Training
+    from nfl_pruning.scores import Score
 
 HELP = """Score every sample of DATA by networks trained on DATA; larger = harder.
 
@@ -144,19 +150,16 @@ def _run(
     """Check everything that needs no data first, then train and score."""
     import jax
     import jax.numpy as jnp
-    import numpy as np
 
-    from nfl_pruning.cli.output import progress
     from nfl_pruning.data import load_dataset
     from nfl_pruning.networks.learned import check_learning
     from nfl_pruning.networks.models import make_model
-    from nfl_pruning.networks.scoring import Look, check_epoch, train_and_score
+    from nfl_pruning.networks.scoring import Look, check_epoch
     from nfl_pruning.networks.splits import network_inputs
-    from nfl_pruning.networks.training import make_samples
     from nfl_pruning.plausible import chance_notes, far_out_notes
     from nfl_pruning.records import plain, settings_of_jax, software
     from nfl_pruning.scores import SCORES
-    from nfl_pruning.validation import InvalidArgumentError, check_number
+    from nfl_pruning.validation import check_number
 
     columns = columns_from(options)
     share = check_number("check", real(check_share), "[0, 0.5]")
@@ -170,31 +173,12 @@ def _run(
     look.check()
     for one in when:
         check_epoch(one, training, member)
+    asked = _Asked(member, when, count, start_seed, look, training)
     dataset = load_dataset(data, data_dir=data_dir, columns=columns)
     network = make_model(model, len(dataset.classes), dataset.shape)
     x = jnp.asarray(network_inputs(dataset.x, is_image=dataset.is_image))
-    rows = np.tile(np.arange(len(dataset)), (count, 1))
     start = time.perf_counter()
-    with progress(when[-1], "training") as advance:
-        recorder, _ = train_and_score(
-            jax.random.split(jax.random.key(start_seed), count),
-            make_samples(x, rows, dataset.y[rows]),
-            model=network,
-            training=training,
-            look=look,
-            epochs={score: when},
-            on_epoch=lambda done, state: advance(completed=done),
-            shape=dataset.shape,
-        )
-    keys = np.stack([recorder.of(score, one) for one in when])
-    finite = np.isfinite(keys).all(axis=(0, 2))
-    if not finite.any():
-        raise InvalidArgumentError(
-            f"learning_rate must be small enough for training to converge: all {count} networks "
-            f"diverged at {training.learning_rate:g}."
-        )
-    with jax.enable_x64(True):
-        values = np.asarray(member.publish(jnp.asarray(keys[:, finite]))).mean(axis=(0, 1))
+    values, diverged, steps = _score(asked, network, x, dataset)
     checked = check_learning(
         jax.random.fold_in(jax.random.key(start_seed), count),
         (x, dataset.y),
@@ -213,9 +197,9 @@ def _run(
         "direction": "larger = harder",
         "model": model,
         "models": count,
-        "diverged": int((~finite).sum()),
+        "diverged": diverged,
         "epochs": when,
-        "steps": [recorder.steps[one] for one in when],
+        "steps": steps,
         "gradient": gradient if score == "grand" else None,
         "augmentation": "off",
         "seed": start_seed,
@@ -227,3 +211,49 @@ def _run(
     }
     seconds = time.perf_counter() - start
     return _Found(values, dataset.ids, dataset.hash, plain(config), seconds, notes)
+
+
+class _Asked(NamedTuple):
+    """Which score, after which epochs, by how many networks."""
+
+    member: Score
+    when: list[int]
+    networks: int
+    seed: int
+    look: Look
+    training: Training
+
+
+def _score(asked: _Asked, network: Any, x: Any, dataset: Dataset) -> tuple[Any, int, list[int]]:
+    """Scores averaged over networks and epochs, networks that diverged, and steps."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from nfl_pruning.cli.output import progress
+    from nfl_pruning.networks.scoring import train_and_score
+    from nfl_pruning.networks.training import make_samples
+    from nfl_pruning.validation import InvalidArgumentError
+
+    name, rows = asked.member.name, np.tile(np.arange(len(dataset)), (asked.networks, 1))
+    with progress(asked.when[-1], "training") as advance:
+        recorder, _ = train_and_score(
+            jax.random.split(jax.random.key(asked.seed), asked.networks),
+            make_samples(x, rows, dataset.y[rows]),
+            model=network,
+            training=asked.training,
+            look=asked.look,
+            epochs={name: asked.when},
+            on_epoch=lambda done, state: advance(completed=done),
+            shape=dataset.shape,
+        )
+    keys = np.stack([recorder.of(name, one) for one in asked.when])
+    finite = np.isfinite(keys).all(axis=(0, 2))
+    if not finite.any():
+        raise InvalidArgumentError(
+            "learning_rate must be small enough for training to converge: all "
+            f"{asked.networks} networks diverged at {asked.training.learning_rate:g}."
+        )
+    with jax.enable_x64(True):
+        values = np.asarray(asked.member.publish(jnp.asarray(keys[:, finite]))).mean(axis=(0, 1))
+    return values, int((~finite).sum()), [recorder.steps[one] for one in asked.when]

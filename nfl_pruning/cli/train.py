@@ -147,7 +147,7 @@ def _run(
         "each_accuracy": each,
         "diverged": int((~finite).sum()),
         "seconds": time.perf_counter() - start,
-        "warnings": [*dataset.notes, *(test.notes if test_data and test else ())],
+        "warnings": [*dataset.notes, *(test.notes if test is not None and test_data else ())],
         **describe_columns(dataset, columns),
     }
 

@@ -111,7 +111,7 @@ def make_dataset(
             another length, or fewer than two samples are given.
     """
     where = where or name
-    features, labels = np.asarray(x), np.asarray(y)
+    features, labels = _as_array("x", x, where), _plain_labels(_as_array("y", y, where))
     if features.ndim < 2 or labels.ndim != 1:
         raise InvalidArgumentError(
             f"x must have shape (n, features...) and y shape (n,) in {where}; got shapes "
@@ -128,6 +128,29 @@ def make_dataset(
     if classes is not None:
         names = tuple(classes[int(label)] for label in names)
     return Dataset(name, flat, codes, names, tuple(features.shape[1:]))
+
+
+def _as_array(name: str, value: Any, where: str) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        reason = str(error).split(". ")[0]
+        raise InvalidArgumentError(
+            f"{name} must be an array in {where}; what is given cannot be one: {reason}."
+        ) from None
+
+
+def _plain_labels(labels: np.ndarray) -> np.ndarray:
+    """Labels in a list of objects, as pandas gives them, as text or whole numbers."""
+    if labels.dtype != object or labels.ndim != 1:
+        return labels
+    for kind, plain in ((str, np.str_), (bool, np.bool_), (int, np.int64)):
+        if len(labels) and all(type(label) is kind for label in labels):
+            try:
+                return labels.astype(plain)
+            except OverflowError:
+                return labels.astype(np.str_)
+    return labels
 
 
 def _check_layout(shape: tuple[int, ...], where: str) -> None:
@@ -179,7 +202,8 @@ def code_labels(labels: np.ndarray, where: str) -> tuple[np.ndarray, tuple[str, 
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "biuU":
         raise InvalidArgumentError(
-            f"labels must be whole numbers or text in {where}; got type {labels.dtype}."
+            f"labels must be whole numbers or text in {where}; got type {labels.dtype}, such as "
+            f"{labels.reshape(-1)[0]!r}."
         )
     found, codes = np.unique(labels, return_inverse=True)
     names = [str(name) for name in found]

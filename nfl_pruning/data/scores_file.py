@@ -227,9 +227,9 @@ def _places(path: Path, header: list[str], first: list[str]) -> tuple[int, int |
             f"{path} must hold one number a line, or a header with one column named scores; its "
             f"{len(first)} columns are {listed(header) if header else 'without names'}."
         )
-    known = [i for i, name in enumerate(lower) if i != scores[0] and ID_NAMES.fullmatch(name)]
-    nameless = [0] if not header[0] else []
-    return scores[0], next(iter(known + nameless), None)
+    others = [place for place in range(len(header)) if place != scores[0]]
+    known = [place for place in others if not header[place] or ID_NAMES.fullmatch(lower[place])]
+    return scores[0], next(iter(known), others[0] if len(others) == 1 else None)
 
 
 def _is_number(text: str) -> bool:

@@ -27,7 +27,7 @@ from nfl_pruning.montecarlo.statistics import Until, check_until, looks
 from nfl_pruning.montecarlo.trials import Layout, Outcome, Table, empty_table, explicit_trial
 from nfl_pruning.problem import Problem
 from nfl_pruning.programs import warn_of_many_programs
-from nfl_pruning.records import RecordStore, code_hash, source_hash
+from nfl_pruning.records import RecordStore, code_hash, settings_of_jax, software, source_hash
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number, check_seed
 
@@ -167,6 +167,8 @@ def describe_job(problem: Problem, n_features: int, seed: int, tolerance: float)
         "tolerance": tolerance,
         "fields": Outcome._fields,
         "source": source_hash(),
+        "software": software(),
+        "random_generator": settings_of_jax()["random_generator"],
         "score": code_hash(problem.score.difficulty),
     }
 

@@ -96,7 +96,9 @@ def network_inputs(
         return (2 * x - 1).astype(np.float32)
     from nfl_pruning.multinomial import fit_scaling
 
-    return fit_scaling(fitted, is_image=is_image)(x).astype(np.float32)
+    scaled = fit_scaling(fitted, is_image=is_image)(x)
+    largest = np.finfo(np.float32).max
+    return np.clip(scaled, -largest, largest).astype(np.float32)
 
 
 @with_own_settings

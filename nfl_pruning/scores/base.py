@@ -17,7 +17,13 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from nfl_pruning.registry import Registry
-from nfl_pruning.scores.checks import check_context, check_labels, check_logits
+from nfl_pruning.scores.checks import (
+    check_context,
+    check_labels,
+    check_logits,
+    check_precision,
+    check_result,
+)
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import InvalidArgumentError
 
@@ -97,11 +103,12 @@ class Score:
                 f"score {self.name!r} needs {' and '.join(missing)}, which is not available here."
             )
         logits, labels = self.check(logits, labels, context)
-        logits = jnp.asarray(logits)
-        logits = logits if jnp.issubdtype(logits.dtype, jnp.floating) else logits.astype(float)
-        return jnp.broadcast_to(
-            self.difficulty(logits, jnp.asarray(labels), context), logits.shape[:-1]
-        )
+        values = jnp.asarray(logits)
+        values = values if jnp.issubdtype(values.dtype, jnp.floating) else values.astype(float)
+        check_precision(logits, values)
+        found = self.difficulty(values, jnp.asarray(labels), context)
+        check_result(self.name, found)
+        return jnp.broadcast_to(found, values.shape[:-1])
 
     def check(self, logits: Any, labels: Any, context: Context) -> tuple[Any, Any]:
         """Logits and labels as arrays, once they and the context fit each other."""

@@ -87,6 +87,27 @@ def _labels_array(value: Any) -> np.ndarray:
         raise InvalidArgumentError(f"labels must be class codes; got {value!r}.") from None
 
 
+def check_precision(given: Any, values: Any) -> None:
+    """Raise where logits at hand are finite, and infinite in JAX's precision."""
+    if is_at_hand(values) and values.dtype == np.float32 and values.dtype != given.dtype:
+        lost = np.isfinite(np.asarray(given, float)) & ~np.isfinite(np.asarray(values))
+        if lost.any():
+            raise InvalidArgumentError(
+                "logits must fit single precision, below 3.4e38, outside jax.enable_x64(True); got "
+                f"{np.asarray(given, float)[lost][0]:g}."
+            )
+
+
+def check_result(name: str, found: Any) -> None:
+    """Raise where a score that is at hand is not a number."""
+    if is_at_hand(found) and jnp.issubdtype(jnp.asarray(found).dtype, jnp.floating):
+        bad = np.argwhere(np.isnan(np.asarray(found)))
+        if len(bad):
+            raise InvalidArgumentError(
+                f"score {name!r} is not finite: it is not a number for sample {_place(bad[0])}."
+            )
+
+
 def check_context(context: Any, needs: frozenset[str], logits: Any) -> None:
     """The entries of a context that a score reads fit its logits."""
     shape, classes = logits.shape[:-1], logits.shape[-1]
