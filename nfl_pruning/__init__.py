@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nfl_pruning.data.load import load_dataset as load_dataset
     from nfl_pruning.inputs import HeavyTails as HeavyTails
     from nfl_pruning.inputs import Isotropic as Isotropic
     from nfl_pruning.inputs import Spectrum as Spectrum
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from nfl_pruning.problem import Problem as Problem
     from nfl_pruning.problem import Student as Student
     from nfl_pruning.problem import Teacher as Teacher
+    from nfl_pruning.pruning import prune as prune
     from nfl_pruning.scores import SCORES as SCORES
     from nfl_pruning.scores import Context as Context
     from nfl_pruning.scores import Score as Score
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from nfl_pruning.selections import make_selection as make_selection
     from nfl_pruning.selections import register_selection as register_selection
     from nfl_pruning.selections import select as select
+    from nfl_pruning.theory.best_numbers import best_numbers as best_numbers
     from nfl_pruning.theory.existence import existence_threshold as existence_threshold
     from nfl_pruning.theory.gradients import limit_function as limit_function
     from nfl_pruning.theory.limit_values import limit_values as limit_values
@@ -41,14 +44,17 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "nfl_pruning.inputs": ("HeavyTails", "Isotropic", "Spectrum", "power_law"),
+    "nfl_pruning.data.load": ("load_dataset",),
     "nfl_pruning.links": ("LINKS",),
     "nfl_pruning.losses": ("LOSSES",),
     "nfl_pruning.montecarlo": ("simulate",),
     "nfl_pruning.numerics.status": ("Status",),
     "nfl_pruning.probes": ("FixedProbe",),
     "nfl_pruning.problem": ("Problem", "Student", "Teacher"),
+    "nfl_pruning.pruning": ("prune",),
     "nfl_pruning.scores": ("SCORES", "Context", "Score", "register_score"),
     "nfl_pruning.selections": ("SELECTIONS", "make_selection", "register_selection", "select"),
+    "nfl_pruning.theory.best_numbers": ("best_numbers",),
     "nfl_pruning.theory.existence": ("existence_threshold",),
     "nfl_pruning.theory.gradients": ("limit_function",),
     "nfl_pruning.theory.limit_values": ("limit_values",),

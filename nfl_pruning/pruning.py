@@ -274,13 +274,12 @@ def _ties(values: np.ndarray, chosen: Selected, labels: np.ndarray | None) -> li
     """
     group = np.zeros(len(values)) if labels is None else labels
     chance = chosen.keep_probabilities
-    _, names = np.unique(np.stack([group, values]), axis=1, return_inverse=True)
-    names = names.reshape(-1)
-    least, most = np.full(names.max() + 1, np.inf), np.full(names.max() + 1, -np.inf)
-    np.minimum.at(least, names, chance)
-    np.maximum.at(most, names, chance)
-    by_score = (chosen.weights > 0) & (chance == chance.max())
-    tied = int((by_score & (least < most)[names]).sum())
+    found = np.unique(np.stack([group, values]), axis=1, return_inverse=True, return_counts=True)
+    names, sizes = found[1].reshape(-1), found[2]
+    # Ties that straddle a boundary share a keep probability above that of exploration alone.
+    above = (chance > chance.min()) | (chance.min() == chance.max())
+    by_score = (chosen.weights > 0) & above
+    tied = int((by_score & (chance < 1) & (sizes[names] > 1)).sum())
     if 2 * tied <= by_score.sum():
         return []
     return [

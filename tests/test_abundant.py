@@ -11,7 +11,7 @@ from scipy.optimize import linprog, root_scalar
 from scipy.special import expit
 from scipy.stats import norm
 
-from nfl_pruning import FixedProbe, Problem, solve
+from nfl_pruning import FixedProbe, Problem, power_law, solve
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.scores import Score
 from nfl_pruning.validation import InvalidArgumentError
@@ -287,3 +287,28 @@ def test_labels_that_do_not_depend_on_the_input_leave_nothing_to_learn(link, pro
     found = solve(problem, limit="abundant")
     assert found.status is Status.CERTIFIED and found.norm == found.cosine == 0
     assert found.excess_risk == pytest.approx(0, abs=1e-12)
+
+
+def test_a_nearly_separable_minimiser_is_found_to_the_end():
+    """Kept samples of mass 3e-10 lie on the wrong side: the risk and its gradient are tiny.
+
+    The values are those of a plain trapezoidal grid in the plane with chi-squared tails (2401 nodes
+    on +-10 in each direction, Newton's method on the two components).
+    """
+    problem = Problem(
+        score="grand", keep="easiest", keep_fraction=0.4419, probe="fixed:0.7"
+    ).replace(link="probit", signal=5.207)
+    found = solve(problem, limit="abundant", n_features=8)
+    assert abs(found.norm / 51.776497 - 1) < 1e-5
+    assert abs(found.cosine - 0.7697146) < 1e-6
+
+
+def test_spectra_are_told_apart():
+    """Fits behind probes are kept by the law of the inputs: two spectra are never one."""
+    first, second = (power_law(exponent, 1.2, 30) for exponent in (0.5, 1.5))
+    assert first != second and len({first, second}) == 2
+    problem = Problem(keep_fraction=0.5, probe="pilot:3:0.02", ridge=0.02)
+    alignments = [
+        solve(problem.replace(inputs=law)).state["probe_alignment"] for law in (first, second)
+    ]
+    assert abs(alignments[0] - alignments[1]) > 0.01

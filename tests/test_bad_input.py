@@ -77,7 +77,7 @@ CASES = [
     ("solve --best beta", "best", "exploit, exponent, ridge", "'beta'"),
     ("solve --best ridge,ridge", "best", "distinct", "'ridge,ridge'"),
     ("solve --best exploit", "exploit", "exact or soft", "'threshold'"),
-    ("solve --best ridge --loss hinge", "best", "logistic or squared loss", "loss 'hinge'"),
+    ("solve --best ridge --loss hinge", "best", "losses with a derivative", "loss 'hinge'"),
     ("adversary --keep-fraction 0.3,0.5", "keep_fraction", "(0, 1)", "'0.3,0.5'"),
     ("adversary --effort 6,x", "effort", "at least 1", "'6,x'"),
     ("prune --scores x.npz --probe in-sample", "--probe", "--scores", "in-sample"),
@@ -134,7 +134,7 @@ def test_a_sweep_with_one_bad_value_computes_nothing(capsys, monkeypatch):
     def never(problem):
         raise AssertionError("solved before all values were checked")
 
-    monkeypatch.setattr("nfl_pruning.theory.proportional.solve", never)
+    monkeypatch.setattr("nfl_pruning.theory.solve.solve", never)
     assert shell(capsys, "solve", "--keep-fraction", "0.5,0.7,3").code == 2
 
 

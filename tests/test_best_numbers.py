@@ -74,7 +74,11 @@ def test_the_best_ridge_is_that_of_a_search_without_gradients():
         ({}, {"over": ()}, "different numbers"),
         ({}, {"over": ("ridge",), "grid": {"ridge": (0.0, 1.0)}}, "grid of ridge"),
         ({}, {"goal": "cosine"}, "test_error"),
-        ({"loss": "hinge"}, {"over": ("ridge",)}, r"found for threshold, .*; got loss 'hinge'\."),
+        (
+            {"loss": "hinge"},
+            {"over": ("ridge",)},
+            r"found for isotropic inputs, .*; got loss 'hinge'\.",
+        ),
         ({"selection": "power:1"}, {"over": ("ridge",)}, r"got protocol 'power:1'\."),
         ({"ridge": 0}, {"over": ("ridge",)}, r"got ridge 0 and signal 2\."),
         ({"score": "forgetting"}, {"over": ("ridge",)}, r"got score 'forgetting' with probe"),

@@ -136,7 +136,8 @@ class Solver:
         certified = ridge > 1e-4
         values = dict.fromkeys((*self.module.OBSERVED, *self.module.STATE), 1 / 3 + ridge)
         values["error_estimate"] = np.where(certified, 1e-9 * ridge, np.nan)
-        status = np.full(len(problems), Status.SEPARABLE, object)
+        status = np.empty(len(problems), object)
+        status[:] = Status.SEPARABLE
         status[certified] = Status.CERTIFIED
         return Sweep({"problem": tuple(range(len(problems)))}, problems, status, values)
 

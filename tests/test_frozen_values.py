@@ -14,9 +14,12 @@ CASES = json.loads(FILE.read_text())
 TOLERANCE = 1e-9
 BY_DIFFERENCES = 1e-8  # the accuracy that derivatives by finite differences have
 DIFFERENCES = ("limit_values", "abundant_values")
-CHANGED: dict[int, str] = {}
+CHANGED: dict[int, str] = {
+    195: "the search for the minimiser stopped early where few kept samples are on the wrong side",
+    196: "the calibration slope of a norm that is 0 but for rounding",
+}
 """Cases whose kept values were wrong, with the reason; their own tests hold the right ones."""
-QUICK = [*range(0, 206, 13), 206, 212, 236, 242]
+QUICK = sorted({*range(0, 206, 13), 206, 212, 236, 242} - set(CHANGED))
 
 
 def compared(case, found):

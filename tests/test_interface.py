@@ -31,7 +31,7 @@ NAMES = {
     "limit_function",
     "limit_values", "make_selection", "optimal_rule", "power_law", "register_score",
     "register_selection", "select", "simulate", "solve", "sweep", "Solution", "HeavyTails",
-    "Isotropic",
+    "Isotropic", "best_numbers", "load_dataset", "prune",
 }  # fmt: skip
 
 
@@ -65,16 +65,15 @@ def test_names_scores_and_selections():
 @pytest.mark.parametrize(
     ("function", "positional", "keyword"),
     [
-        (solve, ["problem"], []),
+        (solve, ["problem"], ["limit", "n_features", "radius"]),
         (
             simulate,
             ["problem"],
             [
-                "n_features",
                 "n_trials",
+                "n_features",
                 "seed",
                 "progress",
-                "law",
                 "memory",
                 "split",
                 "records",
@@ -101,7 +100,7 @@ def test_problem_is_an_immutable_value():
     problem = Problem(keep_fraction=0.3, probe="fixed:0.8")  # pyright: ignore[reportArgumentType]
     assert [field.name for field in dataclasses.fields(Problem)] == [
         "samples_per_feature", "keep_fraction", "score", "keep", "selection", "teacher", "probe",
-        "student",
+        "student", "inputs",
     ]  # fmt: skip
     assert problem == Problem(keep_fraction=0.3).replace(probe="fixed:0.8")
     assert len({problem, Problem(keep_fraction=0.3).replace(probe="fixed:0.8")}) == 1

@@ -65,8 +65,14 @@ def test_the_hessian_of_a_limit_is_that_of_its_gradient():
     ],
 )
 def test_numbers_out_of_range_are_refused(name, value):
+    own = README.replace(selection="soft:0.5") if name in ("exploit", "exponent") else README
     with jax.enable_x64(True), pytest.raises(InvalidArgumentError, match=f"{name} must be"):
-        limit_function(README)(**{name: value})
+        limit_function(own)(**{name: value})
+
+
+def test_numbers_that_a_selection_lacks_are_refused():
+    with jax.enable_x64(True), pytest.raises(InvalidArgumentError, match="got 'exploit'"):
+        limit_function(README)(exploit=0.5)
 
 
 def test_traced_numbers_out_of_range_are_nan():

@@ -39,7 +39,7 @@ def test_a_single_trial_has_a_value_and_no_error():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--law", "cauchy"], "covariate law must be one of gaussian, heavy-tails, mixture"),
+        (["--law", "cauchy"], "law of the inputs must be one of gaussian, mixture, heavy-tails"),
         (["--law", "heavy-tails:1"], "degrees of freedom"),
         (["--law", "mixture", "--score", "grand"], "does not supply"),
         (["--seed", str(2**63)], "seed must be a whole number of at least 0 and below 2^63"),

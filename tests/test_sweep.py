@@ -236,7 +236,7 @@ def test_gradients_need_double_precision_and_known_numbers():
         function(keep_fraction=0.3)
     with pytest.raises(InvalidArgumentError, match="got 'beta'"):
         function(beta=1)
-    with pytest.raises(InvalidArgumentError, match="takes threshold, random, exact or soft"):
+    with pytest.raises(InvalidArgumentError, match="takes isotropic inputs, selections by rank"):
         limit_function(BASE.replace(ridge=0))
 
 

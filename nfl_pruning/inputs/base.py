@@ -10,7 +10,7 @@ from nfl_pruning.registry import Registry
 from nfl_pruning.validation import InvalidArgumentError, format_number
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Inputs(abc.ABC):
     """A law of the inputs x; see its subclasses."""
 

@@ -25,7 +25,8 @@ from nfl_pruning.theory.plane import (
 
 GROWTH = 4.0  # factor between radii on the way to the boundary
 SMALL_RADIUS = 0.05
-GRADIENT = 1e-13  # relative to the gradient at 0
+SMALL_STEP = 1e-12  # of Newton's method, relative to the parameter
+LARGEST_LEFT = 1e-6  # step that a minimiser may have left, likewise
 ROUNDING = 1e-15  # of a gradient at 0, relative to what its terms would be without cancelling
 MOST_STEPS = 60
 
@@ -98,12 +99,13 @@ def _inside(risk: Risk, theta: np.ndarray, radius: float) -> np.ndarray | None:
     value, slope, bend = risk.full(np.zeros(2))
     if (np.abs(slope) <= ROUNDING * np.sqrt(value * np.diag(bend))).all():  # no side is preferred
         return np.zeros(2)
-    unit = np.linalg.norm(slope)
     value, slope, bend = risk.full(theta)
     for _ in range(MOST_STEPS):
-        if np.linalg.norm(slope) <= GRADIENT * unit:
+        # Where few kept samples are on the wrong side the risk and its gradient are tiny all over,
+        # so that only the step tells how far the minimiser is.
+        step = _step(slope, bend) if slope.any() else np.zeros(2)
+        if np.linalg.norm(step) <= SMALL_STEP * (1e-6 + np.linalg.norm(theta)):
             break
-        step = _step(slope, bend)
         step *= min(1.0, (2.0 + np.linalg.norm(theta)) / np.linalg.norm(step))
         for factor in 0.5 ** np.arange(30):
             new = risk.full(theta + factor * step)
@@ -119,7 +121,8 @@ def _inside(risk: Risk, theta: np.ndarray, radius: float) -> np.ndarray | None:
             return None
     if np.linalg.norm(theta) > radius:
         return None
-    if np.linalg.norm(slope) > 1e-9 * unit:
+    left = _step(slope, bend) if slope.any() else np.zeros(2)
+    if np.linalg.norm(left) > LARGEST_LEFT * (1e-3 + np.linalg.norm(theta)):
         raise UnsupportedProblemError("The minimiser of the kept samples' risk was not found.")
     return theta
 

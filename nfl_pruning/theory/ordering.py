@@ -86,6 +86,9 @@ class SignedOrder:
 
     def cut(self, share: float) -> Cut:
         law, sign, far = self._law, self._sign, NORMAL_RANGE
+        if not 0 < share < 1:
+            level = np.inf if share <= 0 else -np.inf
+            return Cut(level, level)
 
         def excess(t: float) -> float:  # P(y u < t) for hardest first, P(y u > t) for easiest
             sides = ((-far, t), (-t, far)) if sign > 0 else ((t, far), (-far, -t))

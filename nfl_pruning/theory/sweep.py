@@ -180,7 +180,8 @@ def solve_many(
         progress(done, count)
 
     values = {name: np.full(count, np.nan) for name in (*OBSERVED, *STATE)}
-    status = np.full(count, Status.NO_SOLUTION, object)
+    status = np.empty(count, object)  # np.full would make plain text of it
+    status[:] = Status.NO_SOLUTION
     slow = np.ones(count, bool)
     for (kind, rule, _), (where, settings) in _groups(problems).items():
         found = run_batch(kind, rule, settings, progress=advance)
