@@ -52,9 +52,11 @@ def jobs(preset: str) -> list[Job]:
         def compute(axes: dict[str, list[float]] = axes) -> dict[str, Any]:
             grid: dict[str, Any] = dict(axes)
             found = sweep({rule: _problem(rule) for rule in RULES}, **grid)
-            values = found.least("test_error", "ridge") if "ridge" in axes else found["test_error"]
-            missing = [status.value for status in found.status.flat if not status.has_estimate]
-            return {"test_error": values.tolist(), "without a number": len(missing)}
+            values = found["test_error"]
+            missing = int(values.isnull().sum())
+            if "ridge" in axes:
+                values = values.min("ridge")
+            return {"test_error": values.values.tolist(), "without a number": missing}
 
         found.append(Job(config, compute))
     return found

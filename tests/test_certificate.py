@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from nfl_pruning import Problem, Status, make_selection, solve
-from nfl_pruning.theory.sweep import Sweep
+from nfl_pruning.theory.sweep import Batch
 
 BENCHMARKS = Path(__file__).parents[1] / "simulations" / "benchmarks"
 
@@ -139,7 +139,7 @@ class Solver:
         status = np.empty(len(problems), object)
         status[:] = Status.SEPARABLE
         status[certified] = Status.CERTIFIED
-        return Sweep({"problem": tuple(range(len(problems)))}, problems, status, values)
+        return Batch(problems, status, values)
 
 
 def test_certificate_goes_on_where_it_stopped(tmp_path, monkeypatch):

@@ -6,8 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,9 +20,11 @@ from nfl_pruning.theory.fast.known import known_at
 from nfl_pruning.theory.fast.rule import Rule, Setting
 from nfl_pruning.theory.grid import Grid, families
 from nfl_pruning.theory.observables import best_losses, calibration_slopes
-from nfl_pruning.theory.solution import Solution, finite
+from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.solve import solve
-from nfl_pruning.validation import check_choice
+
+if TYPE_CHECKING:
+    import xarray
 
 OBSERVED = (
     "cosine",
@@ -34,87 +35,32 @@ OBSERVED = (
     "error_estimate",
     "residual",
 )
+COMPILED, ONE_BY_ONE = "compiled", "one by one"
 STATE = ("a_u", "a_p", "tau", "kappa", "chi", "probe_alignment")
 
 Progress = Callable[[int, int], Any]
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """Limits over a grid.
+class Batch:
+    """Limits of a list of problems.
 
     Attributes:
-        axes: name -> values, in the order of the array axes.
-        problems: one a cell, in C order; those of a grid are made when asked for.
-        status: how each cell ended (:class:`Status`), an object array of the grid's shape.
-        values: name -> float64 array of the grid's shape, NaN where the status has no estimate:
-            cosine, norm, test_error, test_loss, excess_risk, error_estimate, residual; and the
-            unknowns a_u, a_p, tau, kappa, chi (NaN but for in-sample probes) and probe_alignment.
-        singly: number of the cell -> what ``solve`` said, for those that it solved.
+        problems: those of a grid are made when asked for.
+        status: how each ended (:class:`Status`), an object array.
+        values: name -> float64 array, NaN where the status has no estimate: cosine, norm,
+            test_error, test_loss, excess_risk, error_estimate, residual; and the unknowns a_u, a_p,
+            tau, kappa, chi (NaN but for in-sample probes) and probe_alignment.
+        singly: number of the problem -> what ``solve`` said, for those that it solved.
     """
 
-    axes: dict[str, tuple]
     problems: Sequence[Problem]
     status: np.ndarray
     values: dict[str, np.ndarray]
     singly: dict[int, Solution] = field(default_factory=dict, repr=False)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes."""
-        return tuple(len(values) for values in self.axes.values())
-
     def __getitem__(self, name: str) -> np.ndarray:
         return self.values[name]
-
-    def least(self, name: str, along: str) -> np.ndarray:
-        """The least value of a number along an axis, cells without one left out.
-
-        Args:
-            name: of the number, ``test_error`` say.
-            along: the axis that is minimised over, ``ridge`` say.
-
-        Returns:
-            An array without that axis, NaN where no cell has a number.
-
-        Raises:
-            InvalidArgumentError: there is no such number or axis.
-        """
-        check_choice("number", name, self.values)
-        axis = list(self.axes).index(check_choice("axis", along, self.axes))
-        filled = np.where(np.isnan(self.values[name]), np.inf, self.values[name]).min(axis=axis)
-        return np.where(np.isinf(filled), np.nan, filled)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A plain table: one dict a cell with its coordinates, numbers (None: none) and status."""
-        points = [
-            dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())
-        ]
-        flat = {name: array.ravel() for name, array in self.values.items()}
-        return [
-            point
-            | {name: finite(array[i]) for name, array in flat.items()}
-            | {"status": self.status.flat[i].value}
-            for i, point in enumerate(points)
-        ]
-
-    def to_xarray(self) -> Any:
-        """An ``xarray.Dataset`` with the axes as coordinates.
-
-        Raises:
-            ImportError: xarray is not installed; it comes with the extra ``xarray``.
-        """
-        try:
-            import xarray  # pyright: ignore[reportMissingImports]
-        except ImportError:
-            raise ImportError(
-                "Labelled arrays need xarray: pip install 'nfl-pruning[xarray]'."
-            ) from None
-        names = tuple(self.axes)
-        text = np.vectorize(lambda status: status.value, otypes=[object])(self.status)
-        arrays = {name: (names, array) for name, array in self.values.items()}
-        coordinates = {name: list(values) for name, values in self.axes.items()}
-        return xarray.Dataset(arrays | {"status": (names, text)}, coords=coordinates)
 
 
 @with_own_settings
@@ -123,7 +69,7 @@ def sweep(
     *,
     progress: Progress = lambda done, total: None,
     **axes: ArrayLike,
-) -> Sweep:
+) -> xarray.Dataset:
     """The proportional limit of a problem over a grid of its numbers and names.
 
     Selections by rank with losses that have a derivative and a score that orders samples by the
@@ -140,6 +86,11 @@ def sweep(
             axes come in the order given. A rule without a number, as random pruning without an
             exploit, is constant along that axis.
 
+    Returns:
+        A dataset with the axes as coordinates: the float64 variables of :class:`Batch`, NaN where
+        the status has no estimate; ``status``, the value of a :class:`Status`; and ``method``,
+        ``"compiled"`` or ``"one by one"``. ``found["test_error"].min("ridge")`` tunes the ridge.
+
     Raises:
         InvalidArgumentError: an axis is unknown, empty or no number of any rule, or a value is out
             of range.
@@ -147,18 +98,21 @@ def sweep(
     Example:
         >>> sweep(problem, score=["el2n", "entropy"], alignment=[0.3, 0.9])["cosine"]  # (2, 2)
     """
+    import xarray  # it brings pandas, which takes a while to load
+
     single = isinstance(problem, Problem)
     grid = Grid([problem] if single else list(problem.values()), axes)
     named = grid.axes if single else {"rule": tuple(problem)} | grid.axes
     shape = tuple(len(values) for values in named.values())
-    flat = solve_many(grid, progress=progress)
-    return Sweep(
-        named,
-        grid,
-        flat.status.reshape(shape),
-        {name: array.reshape(shape) for name, array in flat.values.items()},
-        flat.singly,
-    )
+    found = solve_many(grid, progress=progress)
+    alone = np.isin(np.arange(len(grid)), list(found.singly))
+    columns = {
+        **found.values,
+        "status": np.array([status.value for status in found.status]),
+        "method": np.where(alone, ONE_BY_ONE, COMPILED),
+    }
+    arrays = {name: (tuple(named), column.reshape(shape)) for name, column in columns.items()}
+    return xarray.Dataset(arrays, coords={name: list(values) for name, values in named.items()})
 
 
 def solve_each(problems: Iterable[Problem]) -> Iterator[Solution]:
@@ -169,8 +123,8 @@ def solve_each(problems: Iterable[Problem]) -> Iterator[Solution]:
 
 def solve_many(
     problems: Sequence[Problem], *, progress: Progress = lambda done, total: None
-) -> Sweep:
-    """:func:`sweep` for any list of problems; the one axis is their number."""
+) -> Batch:
+    """:func:`sweep` for any list of problems, or the cells of a grid in C order."""
     problems = problems if isinstance(problems, Grid) else tuple(problems)
     count, done = len(problems), 0
 
@@ -201,7 +155,7 @@ def solve_many(
         singly[i] = solution
         _put_solution(values, status, i, solution)
         advance(1)
-    return Sweep({"problem": tuple(range(count))}, problems, status, values, singly)
+    return Batch(problems, status, values, singly)
 
 
 def _groups(

@@ -55,8 +55,8 @@ def cells_a_second(name: str, cells: int) -> dict[str, Any]:
         "cells": found.status.size,
         "cells a second": found.status.size / seconds,
         "first call, seconds": compiled,
-        "largest error estimate": float(np.nanmax(found["error_estimate"])),
-        "without a certificate": int(np.sum(found["error_estimate"] > 1e-8)),
+        "largest error estimate": float(found["error_estimate"].max()),
+        "without a certificate": int((found["error_estimate"] > 1e-8).sum()),
     }
 
 
@@ -125,7 +125,7 @@ def main(cells: int, peers: int) -> None:
     rates = {name: cells_a_second(name, cells) for name in CASES}
     points = np.linspace(0.2, 0.9, peers)
     times = [peer_root(float(rho), 0.3) for rho in points]
-    easiest = sweep(CASES["threshold"], keep_fraction=[0.3], alignment=points)["cosine"][0]
+    easiest = sweep(CASES["threshold"], keep_fraction=[0.3], alignment=points)["cosine"].values[0]
     mine = 1 / rates["threshold"]["cells a second"]
     loops = peer_loops(0.8, 0.3)
     result = {

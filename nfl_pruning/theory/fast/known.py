@@ -191,8 +191,8 @@ def bands_at(problem: Problem, numbers: Mapping[str, Any]) -> tuple[Any, Any, An
         strata = selection.moved(given).strata(fraction)
     except (TypeError, jax.errors.JAXTypeError):
         raise InvalidArgumentError(
-            f"Derivatives need a selection whose strata are written for arrays; {selection.name!r} "
-            "asks for plain numbers."
+            "Traced numbers need a selection whose strata are written for arrays; "
+            f"{selection.name!r} asks for plain numbers."
         ) from None
     rows = [
         [jnp.asarray(v, float) for v in (s.share, s.keep_probability, s.weight)] for s in strata
