@@ -7,10 +7,21 @@ import jax
 import numpy as np
 import pytest
 
-from nfl_pruning import SCORES, FixedProbe, Problem, make_selection, simulate, solve
+from nfl_pruning import (
+    SCORES,
+    FixedProbe,
+    Problem,
+    existence_threshold,
+    limit_function,
+    make_selection,
+    simulate,
+    solve,
+)
 from nfl_pruning.inputs import Spectrum, parse_spectrum, power_law
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.theory.limit_values import VALUES, limit_values
+from nfl_pruning.theory.ordering import UnsupportedProblemError
+from nfl_pruning.theory.probe_limit import selection_law
 from nfl_pruning.theory.spectrum import genuine, spectrum_system
 from nfl_pruning.validation import InvalidArgumentError
 
@@ -290,3 +301,15 @@ def test_bad_spectra_are_refused(text):
 def test_bad_vectors_are_refused(arguments, word):
     with pytest.raises(InvalidArgumentError, match=word):
         Spectrum(*arguments)
+
+
+@pytest.mark.parametrize("inputs", ["power:1:1.2:30", "heavy-tails:5"])
+def test_what_is_for_isotropic_inputs_refuses_others(inputs):
+    problem = BASE.replace(inputs=inputs)
+    with pytest.raises(InvalidArgumentError, match="standard normal"):
+        existence_threshold(problem.replace(ridge=0))
+    with pytest.raises(UnsupportedProblemError, match="standard normal"):
+        selection_law(problem)
+    assert "standard normal" in solve(problem, limit="abundant").message
+    with pytest.raises(InvalidArgumentError, match="inputs"):
+        limit_function(problem)

@@ -14,6 +14,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from nfl_pruning.inputs import Isotropic
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.probes import FixedProbe
@@ -39,6 +40,11 @@ def abundant_probe(problem: Problem, radius: float = RADIUS) -> tuple[float, flo
     A fitted probe minimises the population's logistic loss over the ball. By symmetry around the
     teacher's axis it lies there, on the other side of 0 for a link that falls.
     """
+    if not isinstance(problem.inputs, Isotropic):
+        raise UnsupportedProblemError(
+            "The limit of abundant data is for standard normal inputs: a covariance changes it by "
+            f"a change of coordinates alone; got {problem.inputs.label!r}."
+        )
     if isinstance(problem.probe, FixedProbe):
         return problem.probe.alignment, problem.probe_norm
     best = float(best_norm(problem.teacher, LOSSES["logistic"], jnp.ones(())))

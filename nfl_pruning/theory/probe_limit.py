@@ -9,6 +9,7 @@ from functools import lru_cache
 import jax
 import numpy as np
 
+from nfl_pruning.inputs import Isotropic
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
 from nfl_pruning.problem import Problem, Student, Teacher
@@ -45,8 +46,12 @@ def probe_limit(problem: Problem) -> ProbeLimit:
     """The limit of a problem's probe (call inside a float64 scope).
 
     Raises:
-        UnsupportedProblemError: the fit behind it was not found.
+        UnsupportedProblemError: the fit behind it was not found, or inputs are not isotropic.
     """
+    if not isinstance(problem.inputs, Isotropic):
+        raise UnsupportedProblemError(
+            f"This is for standard normal inputs; got {problem.inputs.label!r}."
+        )
     probe = problem.probe
     if isinstance(probe, FixedProbe):
         return ProbeLimit(probe.alignment, _linear(problem.probe_norm))

@@ -56,7 +56,7 @@ def solve(
     with jax.enable_x64(True):
         try:
             if limit == "abundant":
-                return _abundant(problem, n_features, radius)
+                return abundant_limit(problem, n_features, radius)
             return _proportional(problem.inputs, problem)
         except UnsupportedProblemError as reason:
             return Solution(problem, Status.UNSUPPORTED, str(reason), **ball)
@@ -78,12 +78,3 @@ def _(inputs: Isotropic, problem: Problem) -> Solution:
 @_proportional.register
 def _(inputs: Spectrum, problem: Problem) -> Solution:
     return spectral_limit(problem)
-
-
-def _abundant(problem: Problem, n_features: int | None, radius: float) -> Solution:
-    if not isinstance(problem.inputs, Isotropic):
-        raise UnsupportedProblemError(
-            "The limit of abundant data is for standard normal inputs: a covariance changes it by "
-            f"a change of coordinates alone; got {problem.inputs.label!r}."
-        )
-    return abundant_limit(problem, n_features, radius)

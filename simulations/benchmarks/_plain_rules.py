@@ -99,15 +99,21 @@ def power(problem: Problem, probe: Probe, exponent: float) -> Rule:
         h = np.array([-2, 2]) * np.arccosh(cosh) if cosh > 1 else np.zeros(1)
         return np.clip((h - kappa * expit(-h)) / probe.sigma, -REACH, REACH)
 
+    def marks(log_c: float) -> np.ndarray:
+        """Kinks and 0, with places around them as close as the keep probability falls fast."""
+        offsets = 2.0 ** np.arange(-2, 14) / (1 + abs(exponent) * probe.sigma)
+        places = np.append(kinks(log_c), 0.0)[:, None] + np.concatenate([-offsets, [0.0], offsets])
+        return np.unique(np.clip(places, -REACH, REACH))
+
     def excess(log_c: float) -> float:
-        u, weight = gauss(np.unique([*np.linspace(-REACH, REACH, 400), *kinks(log_c)]))
+        u, weight = gauss(np.unique([*np.linspace(-REACH, REACH, 400), *marks(log_c)]))
         keep = np.exp(np.minimum(0.0, log_c + log_propensity(u)))
         return float(np.sum(2 * weight * link(rho * u) * keep)) - problem.keep_fraction
 
     logs = log_propensity(np.linspace(-REACH, REACH, 2001))
     ends = np.log(problem.keep_fraction) - logs.max() - 1, 1 - logs.min()
     log_c = ends[1] if excess(ends[1]) <= 0 else brentq(excess, *ends, xtol=1e-14)
-    cuts = kinks(log_c)
+    cuts = marks(log_c)
     return Rule(
         cuts,
         lambda u: np.exp(np.minimum(0.0, log_c + log_propensity(u))),
