@@ -110,17 +110,20 @@ def newton(
     return Found(last.x, last.jacobian, last.error, last.evaluations)
 
 
-def implicit(x: Array, jacobian: Array, residual: Callable[[Array], Array]) -> Array:
+def implicit(
+    x: Array, jacobian: Array, residual: Callable[[Array], Array], *, value: Array | None = None
+) -> Array:
     """The root again, with the derivatives that the implicit function theorem gives it.
 
     ``residual`` closes over what the root shall be differentiated in. The value is that after one
     Newton step from the frozen root; derivatives of any order, forward and reverse, are those of
-    the root of ``residual``, whose own Jacobian is formed for them alone.
+    the root of ``residual``, whose own Jacobian is formed for them alone. ``value`` is the residual
+    at x where it is known already.
     """
-    x, jacobian = jax.lax.stop_gradient((x, jacobian))
+    x, jacobian, value = jax.lax.stop_gradient((x, jacobian, value))
 
     def step(function: Callable[[Array], Array], start: Array) -> Array:
-        return start - jnp.linalg.solve(jacobian, function(start))
+        return start - jnp.linalg.solve(jacobian, function(start) if value is None else value)
 
     def tangent(linear: Callable[[Array], Array], change: Array) -> Array:
         return jnp.linalg.solve(jax.jacfwd(linear)(jnp.zeros_like(change)), change)

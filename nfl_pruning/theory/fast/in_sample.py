@@ -140,8 +140,8 @@ def solve_in_sample(
     found = root(fitted, near.x, tolerance=TOLERANCE, most=near.most)
     held = jax.lax.stop_gradient(found.x)
     fine = build_rows(kind, cell, probe, kept=kept, unknowns=held, nodes=nodes.finer())
-    gap = value(held, cell, probe, fine)[1]
-    x = implicit(found.x, found.jacobian, lambda x: value(x, cell, probe, fine)[0])
+    left, gap = value(held, cell, probe, fine)
+    x = implicit(found.x, found.jacobian, lambda x: value(x, cell, probe, fine)[0], value=left)
     wrong = jax.lax.stop_gradient(gap) > AGREEMENT
     miss = jnp.where(wrong, jnp.inf, found.residual)
     return Answer(x, found.x, miss, found.evaluations, _kept(kind, cell, fine))

@@ -120,6 +120,8 @@ def solve_cell(
     found = remeshed(make, near, nodes)
     finer = finer or nodes.finer()
     how = Integral(build_mesh(kind, frozen, found.x, finer), finer.zeta, size)
-    kept = value_and_kept(kind, cell, jax.lax.stop_gradient(found.x), how)[1]
-    x = implicit(found.x, found.jacobian, lambda x: value_and_kept(kind, cell, x, how)[0])
+    left, kept = value_and_kept(kind, cell, jax.lax.stop_gradient(found.x), how)
+    x = implicit(
+        found.x, found.jacobian, lambda x: value_and_kept(kind, cell, x, how)[0], value=left
+    )
     return Answer(x, found.x, found.residual, found.evaluations, kept)
