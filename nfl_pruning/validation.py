@@ -144,3 +144,12 @@ def check_file(path: Path) -> None:
 def format_number(value: float) -> str:
     """The shortest text that reads back as the same number (``0.1``, ``5``, ``1e-07``)."""
     return repr(float(value)).removesuffix(".0")
+
+
+def is_number(text: str) -> bool:
+    """Whether a table's cell reads as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -13,7 +13,7 @@ import numpy as np
 from nfl_pruning.data.archives import check_hash, read_npz
 from nfl_pruning.data.columns import ID_NAMES, listed
 from nfl_pruning.data.dataset import Dataset
-from nfl_pruning.validation import InvalidArgumentError, check_file
+from nfl_pruning.validation import InvalidArgumentError, check_file, is_number
 
 SCORE_NAMES = ("scores", "score")
 
@@ -198,13 +198,13 @@ def _read_column(path: Path) -> _Column:
     lines = [(line, cells) for line, cells in lines if any(cells)]
     if not lines:
         raise InvalidArgumentError(f"{path} must hold one number a line; it holds none.")
-    header: list[str] = [] if _is_number(lines[0][1][-1]) else lines[0][1]
+    header: list[str] = [] if is_number(lines[0][1][-1]) else lines[0][1]
     lines = lines[1:] if header else lines
     place, ids = _places(path, header, lines[0][1] if lines else header)
     width = len(header) or 1
     column = f" in column {header[place]!r}" if width > 1 else ""
     for line, cells in lines:
-        if len(cells) != width or not _is_number(cells[place]):
+        if len(cells) != width or not is_number(cells[place]):
             raise InvalidArgumentError(
                 f"{path} must hold one number a line{column}; "
                 f"line {line} holds {','.join(cells)!r}."
@@ -230,11 +230,3 @@ def _places(path: Path, header: list[str], first: list[str]) -> tuple[int, int |
     others = [place for place in range(len(header)) if place != scores[0]]
     known = [place for place in others if not header[place] or ID_NAMES.fullmatch(lower[place])]
     return scores[0], next(iter(known), others[0] if len(others) == 1 else None)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

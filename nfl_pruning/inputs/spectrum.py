@@ -21,6 +21,7 @@ from nfl_pruning.validation import (
     check_integer,
     check_number,
     format_number,
+    is_number,
 )
 
 FORM = "power:EXPONENT:TEACHER_EXPONENT:N_FEATURES[:OUTSIDE]"
@@ -166,9 +167,7 @@ def _read(path: Path) -> np.ndarray:
         else:
             lines = path.read_text(encoding="utf-8").splitlines()
             first = lines[0].split(",")[0].strip() if lines else ""
-            table = np.loadtxt(
-                lines, delimiter=",", ndmin=2, skiprows=0 if _is_number(first) else 1
-            )
+            table = np.loadtxt(lines, delimiter=",", ndmin=2, skiprows=0 if is_number(first) else 1)
     except (ValueError, OSError) as reason:
         raise InvalidArgumentError(
             f"spectrum file {str(path)!r} is not a table: {reason}."
@@ -179,11 +178,3 @@ def _read(path: Path) -> np.ndarray:
             f"got shape {table.shape}."
         )
     return table
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
