@@ -112,8 +112,8 @@ def _solver(asked: Asked, best: str | None, goal: str | None) -> Callable[[Probl
             "--best is for isotropic inputs in the proportional limit; drop --abundant or "
             f"--spectrum; got --best {best}."
         )
-    from nfl_pruning.theory.best_numbers import GRIDS, best_numbers
     from nfl_pruning.theory.numbers import GOALS
+    from nfl_pruning.theory.optimal.best_numbers import GRIDS, best_numbers
 
     over = [check_choice("best", name, GRIDS) for name in entries("best", best)]
     aim = check_choice("goal", GOALS[0] if goal is None else goal, GOALS)

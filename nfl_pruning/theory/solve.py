@@ -11,9 +11,9 @@ from nfl_pruning.inputs import Isotropic, Spectrum
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.theory.abundant import RADIUS, abundant_limit
-from nfl_pruning.theory.ordering import UnsupportedProblemError
+from nfl_pruning.theory.abundant.limit import RADIUS, abundant_limit
 from nfl_pruning.theory.proportional import proportional_limit
+from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.spectrum import spectral_limit
 from nfl_pruning.validation import check_choice, check_integer, check_number

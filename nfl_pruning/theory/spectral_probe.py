@@ -13,12 +13,12 @@ from nfl_pruning.losses import LOSSES
 from nfl_pruning.probes import FixedProbe, InSampleProbe
 from nfl_pruning.problem import Problem, Teacher
 from nfl_pruning.selections import Random, RankSelection
-from nfl_pruning.theory.certify import certified_root
 from nfl_pruning.theory.closing import Closing, FreshClosing, StackedClosing, response
-from nfl_pruning.theory.keep_law import keep_law
-from nfl_pruning.theory.newton import System
-from nfl_pruning.theory.ordering import Margin, UnsupportedProblemError
+from nfl_pruning.theory.integrators.panels.certify import certified_root
+from nfl_pruning.theory.integrators.panels.newton import System
 from nfl_pruning.theory.probe_fit import ProbeFit
+from nfl_pruning.theory.selection_law.keep_law import keep_law
+from nfl_pruning.theory.selection_law.ordering import Margin, UnsupportedProblemError
 
 PERFECT = 1e-12
 
