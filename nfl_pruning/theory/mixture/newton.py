@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.flatten_util import ravel_pytree
 
 from nfl_pruning.losses import Loss
 from nfl_pruning.theory.mixture.closing import Given, Moments, State, close
@@ -142,8 +143,8 @@ def linearised(x: Array, terms: Terms, kind: Kind) -> tuple[Array, Array]:
 
     moments, changes = jax.vmap(push, out_axes=(None, 0))(jnp.eye(entries))
     mean = unpack(x, terms, kind).mean
-    flat, rebuild = jax.flatten_util.ravel_pytree(moments)
-    own = jax.vmap(lambda change: jax.flatten_util.ravel_pytree(change)[0])(changes)
+    flat, rebuild = ravel_pytree(moments)
+    own = jax.vmap(lambda change: ravel_pytree(change)[0])(changes)
 
     def answer(values: Array, mean: Array) -> Array:
         return pack(closed(rebuild(values), mean, terms, kind)[0], terms, kind)

@@ -177,11 +177,12 @@ class Builder:
         samples_per_feature: float,
         free: bool,
         taught: bool,
+        sharp_of: Populations | None = None,
     ) -> None:
         self.setting, self.reads, self.law, self.parts = setting, reads, law, parts
         self.ridge, self.samples_per_feature = ridge, samples_per_feature
         self.kind = Kind(loss, taught, free, reads.own is not None)
-        self._labels = self._label_terms()
+        self._labels, self._sharp_of = self._label_terms(), sharp_of or law
 
     def terms(self, fineness: Fineness, spread: float, along: float, multiple: float) -> Terms:
         """The terms of the equations.
@@ -210,9 +211,10 @@ class Builder:
         )  # fmt: skip
 
     def _sharp(self) -> list[np.ndarray]:
-        if self.law.teachers is None:
+        teachers = self._sharp_of.teachers
+        if teachers is None:
             return [np.zeros(0)] * len(self.parts)
-        return [self.law.teachers[c]._edges for c in self.law.component]
+        return [teachers[c]._edges for c in self.law.component]
 
     def _label_terms(self) -> LabelTerms:
         setting = self.setting
