@@ -132,16 +132,13 @@ def uniform(stratum: Stratum) -> KeptPart:
     return KeptPart(np.zeros(0), evaluate)
 
 
-def by_rank(law: Populations, key: Key, strata: tuple[Stratum, ...], sign: int) -> list[KeptPart]:
+def by_rank(law: Populations, order: Any, strata: tuple[Stratum, ...]) -> list[KeptPart]:
     """What a rank selection keeps of each population.
 
     Args:
-        law: whose masses sum to 1. key: (population, zeta) -> the score's rank key.
-        strata: bands, from first priority to last. sign: 1 for hardest first, -1 for easiest.
+        law: whose masses sum to 1. order: with priority, crossings and cut, as
+            :class:`GeneralOrder`. strata: bands, from first priority to last.
     """
-    if len(strata) == 1:
-        return [uniform(strata[0]) for _ in law.labels]
-    order = GeneralOrder(law, key, sign)  # type: ignore[arg-type]
     shares = np.cumsum([stratum.share for stratum in strata])[:-1]
     cuts = [_cut(order, share) for share in shares]
     levels = {level for cut in cuts for level in (cut.high, cut.low) if np.isfinite(level)}
@@ -169,7 +166,7 @@ def by_rank(law: Populations, key: Key, strata: tuple[Stratum, ...], sign: int) 
     return [part(j) for j in law.labels]
 
 
-def _cut(order: GeneralOrder, share: float) -> Cut:
+def _cut(order: Any, share: float) -> Cut:
     if share < NEGLIGIBLE:
         return Cut(np.inf, np.inf)
     return Cut(-np.inf, -np.inf) if share > 1 - NEGLIGIBLE else order.cut(share)

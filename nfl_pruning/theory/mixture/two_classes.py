@@ -11,16 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from nfl_pruning.inputs.mixture import Mixture
-from nfl_pruning.losses import LOSSES, Loss
+from nfl_pruning.losses import Loss
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.selection_law.level_sets import UnsupportedProblemError
 from nfl_pruning.theory.mixture.closing import Fit, Given, State
-from nfl_pruning.theory.mixture.newton import Kind, Root, Terms, closed, follow, search, unpack
+from nfl_pruning.theory.mixture.newton import Kind, Root, Terms, closed, follow, unpack
 from nfl_pruning.theory.mixture.newton import _moments as moments_at
 from nfl_pruning.theory.mixture.panels import (
-    COARSE,
-    FINE,
-    PANEL,
     Cloud,
     Fineness,
     LabelTerms,
@@ -39,7 +35,8 @@ class Reads:
 
     Attributes:
         given: rows and noise. mean: zbar, shape (C, P). covariance: Cov(z), shape (C, P, P).
-        margin: (component, sign, zeta) -> the logit that is scored.
+        margin: (component, sign, zeta) -> the logit that is scored, increasing in zeta.
+        inverse: (component, sign, logit) -> zeta.
         own: (component, sign, zeta) -> force f_1 of a sample in its own probe; None: not seen.
     """
 
@@ -47,6 +44,7 @@ class Reads:
     mean: np.ndarray
     covariance: np.ndarray
     margin: Callable[[int, int, np.ndarray], np.ndarray]
+    inverse: Callable[[int, int, np.ndarray], np.ndarray]
     own: Callable[[int, int, np.ndarray], np.ndarray] | None = None
 
     @property
@@ -100,27 +98,31 @@ def setting_of(problem: Problem) -> Setting:
     return Setting(problem, mixture, space_of(mixture))
 
 
-def reading(setting: Setting, rows: np.ndarray, intercept: float, noise: Any, **rest: Any) -> Reads:
-    """What is read of a probe's row (1, D): a mean, with noise of a covariance operator or None."""
+def rows_read(
+    setting: Setting, row: np.ndarray, intercept: float, noise: Any, inverse: Any = None
+) -> tuple[Given, np.ndarray, np.ndarray]:
+    """What is read of a probe, with the mean and covariance of its logits on each component.
+
+    Args:
+        row: mean of the probe's margin, shape (1, D). noise: of that row, operator or None.
+        inverse: see :class:`Given`.
+    """
     geometry = setting.space.geometry
     teacher = setting.teacher_row()
-    both = np.concatenate([rows, teacher])
+    both = np.concatenate([row, teacher])
     size = len(both)
     with jax.enable_x64(True):
         covariance = np.array(geometry.overlap(both, both))
-        shape = (size, 1, size, 1) if noise is not None and noise.ndim == 4 else (1, size, size)
-        whole = np.zeros(_operator_shape(geometry, size, size))
+        whole = np.zeros(operator_shape(geometry, size, size))
         if noise is not None:
             whole[_corner(geometry, 1, 1)] = np.asarray(noise)
             covariance = covariance + np.asarray(geometry.trace(jnp.asarray(whole)))
-        del shape
     mean = geometry.means @ both.T
     mean[:, 0] += intercept
-    given = Given(both, whole, rest.pop("inverse", None))
-    return Reads(given, mean, covariance, **rest)
+    return Given(both, whole, inverse), mean, covariance
 
 
-def _operator_shape(geometry: Any, a: int, b: int) -> tuple[int, ...]:
+def operator_shape(geometry: Any, a: int, b: int) -> tuple[int, ...]:
     d = geometry.means.shape[1]
     return (d, a, b) if hasattr(geometry, "eigenvalues") else (a, d, b, d)
 
