@@ -30,7 +30,7 @@ from nfl_pruning.theory.selection_law.keep_law import MASS_TOLERANCE, keep_law, 
 from nfl_pruning.theory.selection_law.norm_order import norm_law
 from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 =======
-from nfl_pruning.theory.ordering import UnsupportedProblemError, refuse_mixture_parts
+from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError, refuse_mixture_parts
 from nfl_pruning.theory.plane import PLANE_LEVELS, PlaneLaw, plane_nodes
 >>>>>>> mixsim:nfl_pruning/theory/abundant.py
 from nfl_pruning.theory.solution import Solution, verdict

@@ -51,7 +51,7 @@ class Geometry(Protocol):
         ...
 
     def overlap(self, left: Array, right: Array) -> Array:
-        """left Sigma_c right^T of rows (a, D) and (b, D); shape (C, a, b)."""
+        """Left Sigma_c right^T of rows (a, D) and (b, D); shape (C, a, b)."""
         ...
 
     def between_means(self, operator: Operator) -> Array:

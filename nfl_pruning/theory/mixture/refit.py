@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import expit
 
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.probes import CrossFitProbe, InSampleProbe, PilotProbe, WeightsProbe
+from nfl_pruning.programs import elementwise
 from nfl_pruning.scores.base import Context, binary_logits
 from nfl_pruning.selections import PropensitySelection, RankSelection, Stratum
-from nfl_pruning.theory.mixture.panels import COARSE, FINE, Fineness
+from nfl_pruning.theory.mixture.closing import Given
+from nfl_pruning.theory.mixture.orders import MarginOrder, kind_of
+from nfl_pruning.theory.mixture.panels import Fineness
 from nfl_pruning.theory.mixture.populations import (
     KeptPart,
     Populations,
@@ -27,11 +32,12 @@ from nfl_pruning.theory.mixture.two_classes import (
     Reads,
     Setting,
     Stage,
+    operator_shape,
     populations_of,
-    reading,
+    rows_read,
     solve_stage,
 )
-from nfl_pruning.theory.selection_law.level_sets import UnsupportedProblemError
+from nfl_pruning.theory.selection_law.level_sets import GeneralOrder, UnsupportedProblemError
 
 KNOWN = frozenset({"input_norm", "component", "label_is_right"})
 
@@ -48,28 +54,24 @@ def unpruned_builder(setting: Setting, *, ridge: float, samples_per_feature: flo
 def _blind(setting: Setting, stratum: Stratum, **fit: Any) -> Builder:
     """A fit to samples that no probe chose: it reads the teacher's row, if anything."""
     geometry = setting.space.geometry
-    n = geometry.means.shape[1]
+    law = populations_of(setting, None)
     if setting.taught:  # zeta is the teacher's own margin; it says how probable a label is
         row = setting.teacher_row()
-        from nfl_pruning.theory.mixture.closing import Given
-
         with jax.enable_x64(True):
             covariance = np.asarray(geometry.overlap(row, row))
-        mean = geometry.means @ row.T
-        given = Given(row, np.zeros(_shape(geometry)))
-        reads = Reads(given, mean, covariance, lambda c, s, zeta: zeta)
-        law = populations_of(setting, None)
+        given = Given(row, np.zeros(operator_shape(geometry, 1, 1)))
+        reads = Reads(given, geometry.means @ row.T, covariance, _nothing, _nothing)
         bare = Populations(law.component, law.sign, law.mass)
         parts = [_labelled(law, j, stratum) for j in law.labels]
         return Builder(setting, reads, bare, parts, taught=False, sharp_of=law, **fit)
-    reads = reading(setting, np.zeros((1, n)), 0.0, None, margin=lambda c, s, zeta: zeta)
-    law = populations_of(setting, None)
+    row = np.zeros((1, geometry.means.shape[1]))
+    reads = Reads(*rows_read(setting, row, 0.0, None), _nothing, _nothing)
     return Builder(setting, reads, law, [uniform(stratum)] * len(law.labels), taught=False, **fit)
 
 
-def _shape(geometry: Any) -> tuple[int, ...]:
-    d = geometry.means.shape[1]
-    return (d, 1, 1) if hasattr(geometry, "eigenvalues") else (1, d, 1, d)
+def _nothing(component: int, sign: int, zeta: np.ndarray) -> np.ndarray:
+    """Nobody asks for the logit of a probe that does not choose."""
+    return zeta
 
 
 def _labelled(law: Populations, j: int, stratum: Stratum) -> KeptPart:
@@ -112,15 +114,14 @@ def only_stratum(problem: Any) -> Stratum | None:
 def kept_parts(setting: Setting, reads: Reads, law: Populations) -> list[KeptPart]:
     """What the problem's selection keeps of each population."""
     problem = setting.problem
-    key = _key(setting, reads, law)
     if problem.balance == "none":
-        parts = _select(problem, law, key, problem.keep_fraction)
+        parts = _select(setting, reads, law, problem.keep_fraction)
         check_mass(law, parts, problem.keep_fraction)
         return parts
     parts: list[Any] = [None] * len(law.labels)
     for sign, fraction in class_fractions(law, problem.keep_fraction, problem.balance).items():
         part, rows = law.of_class(sign)
-        chosen = _select(problem, part, lambda i, z, rows=rows: key(rows[i], z), fraction)
+        chosen = _select(setting, reads, part, fraction)
         check_mass(part, chosen, fraction)
         for row, one in zip(rows, chosen, strict=True):
             parts[row] = one
@@ -154,41 +155,70 @@ def quota_fractions(shares: dict[int, float], keep_fraction: float, balance: str
     return fractions
 
 
-def _select(problem: Any, law: Populations, key: Any, keep_fraction: float) -> list[KeptPart]:
+def _select(
+    setting: Setting, reads: Reads, law: Populations, keep_fraction: float
+) -> list[KeptPart]:
+    problem = setting.problem
+    sign = 1 if problem.keep == "hardest" else -1
     if isinstance(problem.selection, PropensitySelection):
-        return by_propensity(law, key, problem.selection, keep_fraction)
+        return by_propensity(law, _key(setting, reads, law), problem.selection, keep_fraction)
     if not isinstance(problem.selection, RankSelection):
         raise UnsupportedProblemError(f"Protocol {problem.selection.name!r} has no known limit.")
-    sign = 1 if problem.keep == "hardest" else -1
-    return by_rank(law, key, problem.selection.strata(keep_fraction), sign)
+    strata = problem.selection.strata(keep_fraction)
+    if len(strata) == 1:
+        return [uniform(strata[0])] * len(law.labels)
+    return by_rank(law, _order(setting, reads, law, sign), strata)
+
+
+def _order(setting: Setting, reads: Reads, law: Populations, sign: int) -> Any:
+    """The priority order, recognised from the score's own values where it is a plain one."""
+    score = setting.problem.ranking_score
+    if not score.needs:
+        ends = [_margin(reads, law, j, np.array([-9.5, 9.5])) for j in law.labels]
+        largest = 2.0 ** np.ceil(np.log2(np.abs(ends).max()))
+        kind = kind_of(score, float(min(largest, 512.0)))
+        if kind != "other":
+            return MarginOrder(
+                law, partial(_margin, reads, law), partial(_inverse, reads, law), sign,
+                size=kind == "size",
+            )  # fmt: skip
+    return GeneralOrder(law, _key(setting, reads, law), sign)
+
+
+def _margin(reads: Reads, law: Populations, j: int, zeta: np.ndarray) -> np.ndarray:
+    return reads.margin(int(law.component[j]), int(law.sign[j]), zeta)
+
+
+def _inverse(reads: Reads, law: Populations, j: int, h: np.ndarray) -> np.ndarray:
+    return reads.inverse(int(law.component[j]), int(law.sign[j]), h)
+
+
+@partial(jax.jit, static_argnames="score")
+def _evaluate(score: Any, margins: Any, label: Any, norm: Any, component: Any, right: Any) -> Any:
+    def full(value: Any) -> Any:
+        return jnp.full(margins.shape, value)
+
+    context = Context(full(norm), component=full(component), label_is_right=full(right))
+    return score.rank_key(binary_logits(margins), full(label), context)
 
 
 def _key(setting: Setting, reads: Reads, law: Populations) -> Callable:
     """(population, zeta) -> rank key, the registered score called unchanged."""
     score, mixture = setting.problem.ranking_score, setting.mixture
-    missing = sorted(score.needs - KNOWN)
+    missing = sorted(score.needs - (KNOWN - {"label_is_right"} if setting.taught else KNOWN))
     if missing:
         raise UnsupportedProblemError(
-            f"The score {score.name!r} needs {' and '.join(missing)}, which the limit of a "
-            "mixture does not describe; it takes scores of logits, labels, input norm, component "
-            "and rightness of the label."
+            f"The score {score.name!r} needs {' and '.join(missing)}, which the limit of this "
+            "mixture does not describe."
         )
-    right = None if setting.taught else mixture.likeliest
+    right = np.zeros(mixture.n_components, int) if setting.taught else mixture.likeliest
 
     def key(j: int, zeta: np.ndarray) -> np.ndarray:
-        c, sign = int(law.component[j]), int(law.sign[j])
-        margins = np.asarray(reads.margin(c, sign, np.asarray(zeta, float)))
-        label = int(sign > 0)
+        c, label = int(law.component[j]), int(law.sign[j] > 0)
+        margins = _margin(reads, law, j, np.asarray(zeta, float))
+        rest = (label, setting.space.norm[c], c, bool(right[c] == label))
         with jax.enable_x64(True):
-            context = Context(
-                input_norm=jnp.full(margins.shape, setting.space.norm[c]),
-                component=jnp.full(margins.shape, c),
-                label_is_right=None
-                if right is None
-                else jnp.full(margins.shape, bool(right[c] == label)),
-            )
-            labels = jnp.full(margins.shape, label)
-            values = np.asarray(score.rank_key(binary_logits(margins), labels, context))
+            values = elementwise(lambda h: _evaluate(score, h, *rest), margins)
         if not np.isfinite(values).all():
             raise UnsupportedProblemError(
                 f"The score {score.name!r} is not finite on all probe margins."
@@ -219,14 +249,10 @@ def probe_reads(setting: Setting, fineness: Fineness) -> tuple[Reads | None, Sta
         return None, stage
     fit = stage.fit
     row, b = np.asarray(fit.rows), float(fit.intercept[0])
-    noise = _total_noise(setting, stage)
+    noise = np.asarray(fit.noise)
     if not inside:
         return reading_of(setting, row, b, noise), stage
-    return in_sample_reads(setting, stage, row, b, noise), stage
-
-
-def _total_noise(setting: Setting, stage: Stage) -> np.ndarray:
-    return np.asarray(stage.fit.noise)
+    return in_sample_reads(setting, stage), stage
 
 
 def margin_row(probe: Any, setting: Setting) -> tuple[np.ndarray, float]:
@@ -248,39 +274,47 @@ def margin_row(probe: Any, setting: Setting) -> tuple[np.ndarray, float]:
 
 def reading_of(setting: Setting, row: np.ndarray, intercept: float, noise: Any) -> Reads:
     """What is read of a probe that has not seen the samples."""
-    reads = reading(setting, row, intercept, noise, margin=lambda c, s, zeta: zeta)
-    mean, deviation = reads.mean[:, 0], reads.deviation
+    given, means, covariance = rows_read(setting, row, intercept, noise)
+    mean, deviation = means[:, 0], np.sqrt(covariance[:, 0, 0])
+    deviation = np.where(deviation > 0, deviation, 1.0)
 
     def margin(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
         return mean[c] + deviation[c] * zeta
 
-    return Reads(reads.given, reads.mean, reads.covariance, margin)
+    def inverse(c: int, sign: int, h: np.ndarray) -> np.ndarray:
+        return (h - mean[c]) / deviation[c]
+
+    return Reads(given, means, covariance, margin, inverse)
 
 
-def in_sample_reads(
-    setting: Setting, stage: Stage, row: np.ndarray, intercept: float, noise: Any
-) -> Reads:
+def in_sample_reads(setting: Setting, stage: Stage) -> Reads:
     """What is read of a probe that was fitted on the samples: v_1, and its proximal point."""
-    inverse = np.asarray(stage.fit.inverse)
-    taught = setting.taught
-    if taught:  # zero on the teacher's row
-        inverse = np.concatenate([inverse, np.zeros_like(inverse)], axis=2)
-    reads = reading(setting, row, intercept, noise, margin=lambda c, s, z: z, inverse=inverse)
-    mean, deviation = reads.mean[:, 0], reads.deviation
+    fit, operator = stage.fit, np.asarray(stage.fit.inverse)
+    if setting.taught:  # zero on the teacher's row
+        operator = np.concatenate([operator, np.zeros_like(operator)], axis=2)
+    row, intercept, noise = np.asarray(fit.rows), float(fit.intercept[0]), np.asarray(fit.noise)
+    given, means, covariance = rows_read(setting, row, intercept, noise, operator)
+    mean, deviation = means[:, 0], np.sqrt(covariance[:, 0, 0])
     step = np.asarray(stage.state.step)[:, 0, 0]
     loss = LOSSES["logistic"]
 
-    def moved(c: int, sign: int, zeta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        v = mean[c] + deviation[c] * np.asarray(zeta, float)
+    def residual(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
+        v = sign * (mean[c] + deviation[c] * np.asarray(zeta, float))
         with jax.enable_x64(True):
-            residual = sign * np.asarray(loss.prox_residual(jnp.asarray(sign * v), step[c] + 0 * v))
-        return v, residual
+            return sign * elementwise(lambda t: _prox_residual(loss, t, step[c]), v)
 
     def margin(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
-        v, residual = moved(c, sign, zeta)
-        return v - residual
+        return mean[c] + deviation[c] * np.asarray(zeta, float) - residual(c, sign, zeta)
+
+    def inverse(c: int, sign: int, h: np.ndarray) -> np.ndarray:
+        return (h - sign * step[c] * expit(-sign * h) - mean[c]) / deviation[c]
 
     def own(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
-        return moved(c, sign, zeta)[1] / step[c]
+        return residual(c, sign, zeta) / step[c]
 
-    return Reads(reads.given, reads.mean, reads.covariance, margin, own)
+    return Reads(given, means, covariance, margin, inverse, own)
+
+
+@partial(jax.jit, static_argnames="loss")
+def _prox_residual(loss: Any, t: Any, step: Any) -> Any:
+    return loss.prox_residual(t, step + 0 * t)
