@@ -25,14 +25,9 @@ from nfl_pruning.theory.abundant.plane import PLANE_LEVELS, PlaneLaw, plane_node
 from nfl_pruning.theory.integrators.panels.certify import ROUNDING, TARGET_ERROR, Digits
 from nfl_pruning.theory.integrators.panels.mesh import kept_intervals
 from nfl_pruning.theory.observables import best_norm, observables, zero_one_error
-<<<<<<< HEAD:nfl_pruning/theory/abundant/limit.py
 from nfl_pruning.theory.selection_law.keep_law import MASS_TOLERANCE, keep_law, mass_flaw
 from nfl_pruning.theory.selection_law.norm_order import norm_law
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
-=======
 from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError, refuse_mixture_parts
-from nfl_pruning.theory.plane import PLANE_LEVELS, PlaneLaw, plane_nodes
->>>>>>> mixsim:nfl_pruning/theory/abundant.py
 from nfl_pruning.theory.solution import Solution, verdict
 
 RADIUS = 100.0
