@@ -115,7 +115,7 @@ def rows_read(
         covariance = np.array(geometry.overlap(both, both))
         whole = np.zeros(operator_shape(geometry, size, size))
         if noise is not None:
-            whole[_corner(geometry, 1, 1)] = np.asarray(noise)
+            whole[corner(geometry, 1, 1)] = np.asarray(noise)
             covariance = covariance + np.asarray(geometry.trace(jnp.asarray(whole)))
     mean = geometry.means @ both.T
     mean[:, 0] += intercept
@@ -127,7 +127,7 @@ def operator_shape(geometry: Any, a: int, b: int) -> tuple[int, ...]:
     return (d, a, b) if hasattr(geometry, "eigenvalues") else (a, d, b, d)
 
 
-def _corner(geometry: Any, a: int, b: int) -> tuple[slice, ...]:
+def corner(geometry: Any, a: int, b: int) -> tuple[slice, ...]:
     """Where the operator of the first rows lies in a larger one."""
     if hasattr(geometry, "eigenvalues"):
         return (slice(None), slice(a), slice(b))
