@@ -171,12 +171,17 @@ def proximal(
     return last.h, jnp.max(last.gradient)
 
 
-def responses(
-    outputs: Outputs, h: Array, labels: Array, weight: Array, inverse: Array
+def mean_response(
+    outputs: Outputs, h: Array, labels: Array, weight: Array, inverse: Array, mass: Array
 ) -> Array:
-    """df/dv = omega L (kappa^-1 + omega L)^-1 kappa^-1 at proximal points, shape (R, R, N)."""
+    """Sum over samples of mass times df/dv at proximal points, shape (R, R).
+
+    df/dv = omega L (kappa^-1 + omega L)^-1 kappa^-1, which is kappa^-1 minus kappa^-1 times the
+    inverse Hessian times kappa^-1.
+    """
     hessian = weight * derivatives(outputs, h, labels)[1]
     lower = factor(hessian + inverse[..., None])
-    shape = (*inverse.shape, h.shape[1])
-    solved = solve_factored(lower, jnp.broadcast_to(inverse[..., None], shape))
-    return jnp.einsum("abn,bcn->acn", hessian, solved)
+    unit = jnp.broadcast_to(jnp.eye(len(inverse))[..., None], hessian.shape)
+    mean = solve_factored(lower, unit) @ mass
+    response = inverse * jnp.sum(mass) - inverse @ mean @ inverse
+    return 0.5 * (response + response.T)

@@ -12,7 +12,7 @@ from jax import Array
 
 from nfl_pruning.theory.mixture.closing import Fit, Given, Moments, State, close
 from nfl_pruning.theory.mixture.points import Points
-from nfl_pruning.theory.mixture.prox import Outputs, derivatives, proximal, responses
+from nfl_pruning.theory.mixture.prox import Outputs, derivatives, mean_response, proximal
 
 SMALL = 1e-4
 FLOOR = 1e-9  # relative size below which a variance counts as 0
@@ -86,10 +86,14 @@ def sizes(x: np.ndarray, like: State) -> np.ndarray:
 
 
 def _root(matrix: Array) -> Array:
-    """A square root of matrices that should be positive, (C, R, R)."""
+    """The symmetric square root of matrices that should be positive, (C, R, R).
+
+    It is smooth in the matrix; another root would turn the points from round to round.
+    """
     values, vectors = jnp.linalg.eigh(0.5 * (matrix + jnp.swapaxes(matrix, -1, -2)))
     floor = FLOOR * jnp.maximum(values[..., -1:], 1e-12)
-    return vectors * jnp.sqrt(jnp.maximum(values, floor))[..., None, :]
+    scaled = vectors * jnp.sqrt(jnp.maximum(values, floor))[..., None, :]
+    return scaled @ jnp.swapaxes(vectors, -1, -2)
 
 
 def _inverse(matrix: Array) -> Array:
@@ -153,14 +157,13 @@ def _component(
     v = mean[:, None] + slope @ points.given.T + spread @ points.eta.T - coupling @ points.own.T
     h, left = proximal(outputs, v, points.label, points.weight, inverse, h)
     f = points.weight * derivatives(outputs, h, points.label)[0]
-    response = responses(outputs, h, points.label, points.weight, inverse)
+    response = mean_response(outputs, h, points.label, points.weight, inverse, points.mass)
     weighted = points.mass * f
-    response = response @ points.mass
     return (
         (
             jnp.sum(weighted, 1),
             weighted @ f.T,
-            0.5 * (response + response.T),
+            response,
             weighted @ points.given,
             weighted @ points.own,
         ),
