@@ -68,12 +68,22 @@ class Parameters(NamedTuple):
     ridge: Array
 
 
+def refuse_mixture_parts(problem: Problem) -> None:
+    """Raise where a problem has what trials of mixtures alone have."""
+    if part := problem.only_for_mixtures:
+        raise InvalidArgumentError(
+            f"{part} is simulated for inputs of components alone; got inputs "
+            f"{problem.inputs.label!r}."
+        )
+
+
 def make_plan(problem: Problem, n_features: int) -> Plan:
     """Shapes and functions for a problem at a finite number of features.
 
     Raises:
         InvalidArgumentError: nothing would be kept, or the score needs what is not simulated.
     """
+    refuse_mixture_parts(problem)
     missing = sorted(problem.ranking_score.needs - SUPPLIED)
     if missing:
         raise InvalidArgumentError(

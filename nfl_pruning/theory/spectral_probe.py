@@ -18,7 +18,7 @@ from nfl_pruning.theory.integrators.panels.certify import certified_root
 from nfl_pruning.theory.integrators.panels.newton import System
 from nfl_pruning.theory.probe_fit import ProbeFit
 from nfl_pruning.theory.selection_law.keep_law import keep_law
-from nfl_pruning.theory.selection_law.ordering import Margin, UnsupportedProblemError
+from nfl_pruning.theory.selection_law.ordering import Margin, UnsupportedProblemError, refuse_mixture_parts
 
 PERFECT = 1e-12
 
@@ -36,6 +36,7 @@ class SpectralProbe:
 
 def probe_of(problem: Problem, spectrum: Spectrum) -> SpectralProbe:
     """The limit of a problem's probe, and how it and the teacher lie in the eigenbasis."""
+    refuse_mixture_parts(problem)
     probe, teacher = problem.probe, spectrum.teacher
     if isinstance(problem.selection, Random) or keeps_all(problem):  # the probe does not matter
         return SpectralProbe(1.0, _times(1.0), teacher_alone(spectrum))
