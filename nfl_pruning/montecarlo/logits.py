@@ -1,9 +1,9 @@
 """Fits of one margin or of K logits, with or without intercepts: Newton's method, float64.
 
 Each Newton step solves its system by conjugate gradients, preconditioned by the mean of the
-Hessian's blocks that couple one logit with itself. For one margin, and for the squared loss, that
-is the whole Hessian and one iteration is exact; for softmax ten to twenty do, at the cost of one
-pass over the rows each, where the whole Hessian has (K d)^2 entries.
+Hessian's blocks that couple one logit with itself, as it was at an earlier step: an iteration costs
+two passes over the rows, where the block costs d / 2 of them, and the whole Hessian K^2 times that.
+The block is formed anew when iterations become many.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from nfl_pruning.validation import InvalidArgumentError
 
 MOST_STEPS = 100
 INNER, MOST_INNER = 1e-5, 300  # conjugate gradients: residual relative to the first, iterations
+MANY_INNER = 16  # after which the preconditioner is formed anew
 GOOD = 1e-8  # gradient norm at which a fit counts, where rounding keeps it from going on
 NO_MINIMUM = 6  # an intercept that nothing bounds
 
@@ -104,6 +105,8 @@ class _State(NamedTuple):
     theta: Array
     outputs: Array
     gradient: Array
+    factor: Array
+    inner: Array
     steps: Array
     passes: Array
     stuck: Array
@@ -189,23 +192,29 @@ def _newton(
     def improve(state: _State) -> _State:
         theta, h = state.theta, state.outputs
         c = what.curvature(h, y)
-        step, inner = _solve(x, w, c, penalty, -state.gradient, what)
+        factor = lax.cond(
+            state.inner > MANY_INNER,
+            lambda: _factor(x, w * what.own_bend(c), penalty),
+            lambda: state.factor,
+        )
+        step, inner = _solve(x, w, c, penalty, -state.gradient, factor=factor, what=what)
         move = x @ step.T
         here, fall = value(theta, h), jnp.sum(state.gradient * step)
 
-        def too_long(factor: Array) -> Array:
-            drop = value(theta + factor * step, h + factor * move) - here
+        def too_long(length: Array) -> Array:
+            drop = value(theta + length * step, h + length * move) - here
             # Rounding hides a decrease below it, where the full step is right.
-            return (drop > 1e-4 * factor * fall + 1e-14 * jnp.abs(here)) & (factor > 1e-9)
+            return (drop > 1e-4 * length * fall + 1e-14 * jnp.abs(here)) & (length > 1e-9)
 
-        factor = lax.while_loop(too_long, lambda f: 0.5 * f, jnp.ones(()))
-        theta = theta + factor * step
+        length = lax.while_loop(too_long, lambda f: 0.5 * f, jnp.ones(()))
+        theta = theta + length * step
         h = x @ theta.T
         slope = gradient(theta, h)
         norm, before = jnp.linalg.norm(slope), jnp.linalg.norm(state.gradient)
         stuck = ~(norm < 0.5 * before) & (before < GOOD)  # rounding: no step gets on
         passes = state.passes + 3 + 2 * inner
-        return _State(theta, h, slope, state.steps + 1, passes, stuck | ~jnp.isfinite(norm))
+        stuck = stuck | ~jnp.isfinite(norm)
+        return _State(theta, h, slope, factor, inner, state.steps + 1, passes, stuck)
 
     def unfinished(state: _State) -> Array:
         going = jnp.linalg.norm(state.gradient) > tolerance
@@ -213,13 +222,15 @@ def _newton(
 
     theta = jnp.zeros((what.outputs, x.shape[1]))
     h = jnp.zeros((x.shape[0], what.outputs))
-    start = _State(theta, h, gradient(theta, h), jnp.array(0), jnp.array(1), jnp.array(False))
+    factor = _factor(x, w * what.own_bend(what.curvature(h, y)), penalty)
+    none, one = jnp.array(0), jnp.array(1)
+    start = _State(theta, h, gradient(theta, h), factor, none, none, one, jnp.array(False))
     end = lax.while_loop(unfinished, improve, start)
     return end.theta, jnp.linalg.norm(end.gradient), end.steps, end.passes
 
 
 def _solve(
-    x: Array, w: Array, c: Array, penalty: Array, right: Array, what: _Loss
+    x: Array, w: Array, c: Array, penalty: Array, right: Array, *, factor: Array, what: _Loss
 ) -> tuple[Array, Array]:
     """Newton's step by preconditioned conjugate gradients, and their number."""
 
@@ -230,13 +241,8 @@ def _solve(
         # Softmax: a shift of all logits changes nothing, and the minimiser has none.
         return v - jnp.mean(v, axis=0) if what.softmax else v
 
-    block = (x * (w * what.own_bend(c))[:, None]).T @ x + jnp.diag(penalty)
-    # The bend of an intercept vanishes where every probability is 0 or 1.
-    block = block + 1e-14 * jnp.trace(block) * jnp.eye(len(block))
-    factor = jnp.linalg.cholesky(block), True
-
     def precondition(r: Array) -> Array:
-        return balanced(jax.scipy.linalg.cho_solve(factor, balanced(r).T).T)
+        return balanced(jax.scipy.linalg.cho_solve((factor, True), balanced(r).T).T)
 
     def iterate(state: tuple[Array, ...]) -> tuple[Array, ...]:
         v, r, p, rho, count = state
@@ -256,3 +262,10 @@ def _solve(
     start = (jnp.zeros_like(right), right, z, first, jnp.array(0))
     found = lax.while_loop(unfinished, iterate, start)
     return found[0], found[4]
+
+
+def _factor(x: Array, bend: Array, penalty: Array) -> Array:
+    """Cholesky factor of the Hessian's block of one output, shape (columns, columns)."""
+    block = (x * bend[:, None]).T @ x + jnp.diag(penalty)
+    # The bend of an intercept vanishes where every probability is 0 or 1.
+    return jnp.linalg.cholesky(block + 1e-14 * jnp.trace(block) * jnp.eye(len(block)))
