@@ -1,4 +1,4 @@
-"""Mixtures, their probes and an oracle's selection: what they mean, refuse and say of themselves."""
+"""Mixtures, their probes and an oracle: what they mean, refuse and say of themselves."""
 
 # Texts stand for objects here, and wrong ones are given on purpose.
 # pyright: reportArgumentType=false

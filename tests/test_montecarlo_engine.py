@@ -21,6 +21,7 @@ from nfl_pruning.montecarlo import (
     engine,
     estimate_cost,
     holm,
+    request,
     simulate,
     training_set,
 )

@@ -18,7 +18,11 @@ from nfl_pruning.theory.integrators.panels.certify import certified_root
 from nfl_pruning.theory.integrators.panels.newton import System
 from nfl_pruning.theory.probe_fit import ProbeFit
 from nfl_pruning.theory.selection_law.keep_law import keep_law
-from nfl_pruning.theory.selection_law.ordering import Margin, UnsupportedProblemError, refuse_mixture_parts
+from nfl_pruning.theory.selection_law.ordering import (
+    Margin,
+    UnsupportedProblemError,
+    refuse_mixture_parts,
+)
 
 PERFECT = 1e-12
 
