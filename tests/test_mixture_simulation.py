@@ -3,14 +3,18 @@
 # Trials may hold arrays or None; a test fails where that is wrong.
 # pyright: reportArgumentType=false
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy.special import expit, ndtr
 from sklearn.linear_model import LogisticRegression
 
 from nfl_pruning import Problem, simulate
+from nfl_pruning.cli.main import main
 from nfl_pruning.inputs import Mixture
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.montecarlo import paired, training_set
@@ -296,3 +300,24 @@ def test_two_classes_come_near_the_limit(name, change, limit, other):
     assert found.failed == 0 and error < 0.006
     assert abs(found.mean("test_error") - limit) < 4 * error + 0.4 / 120
     assert abs(found.mean("test_error") - other) > 4 * error + 0.4 / 120
+
+
+def test_the_command_line_takes_a_file(tmp_path):
+    law, probe = TWO.save(tmp_path / "law.json"), MARGIN.save(tmp_path / "probe.json")
+    arguments = (
+        f"simulate --inputs components:{law} --probe weights:{probe} --intercept --ridge 0.02 "
+        "--n-features 20 --n-trials 4 --keep-fraction 0.3 --seed 3 --json"
+    )
+    found = json.loads(CliRunner().invoke(main, arguments.split()).output)
+    expected = simulate(BASE_2, n_trials=4, n_features=20, seed=3)
+    for name in ("test_error", "worst_class_error", "mean_0"):
+        assert found[name]["mean"] == pytest.approx(expected.mean(name), abs=1e-12)
+    table = CliRunner().invoke(main, arguments.replace(" --json", "").split()).output
+    assert "worst class error" in table and "components:" in table
+    for wrong, sentence in (
+        ("simulate --intercept", "--intercept needs --inputs"),
+        (f"{arguments} --spectrum power:1:1:20", "--spectrum cannot go with --inputs"),
+        ("simulate --inputs gaussian", "inputs must be components:FILE.json"),
+    ):
+        done = CliRunner().invoke(main, wrong.split())
+        assert done.exit_code == 1 and sentence in done.output
