@@ -320,4 +320,4 @@ def test_the_command_line_takes_a_file(tmp_path):
         ("simulate --inputs gaussian", "inputs must be components:FILE.json"),
     ):
         done = CliRunner().invoke(main, wrong.split())
-        assert done.exit_code == 1 and sentence in done.output
+        assert done.exit_code != 0 and sentence in done.output
