@@ -19,7 +19,7 @@ from nfl_pruning.montecarlo.mixture_trial import (
     root_key,
 )
 from nfl_pruning.montecarlo.outcome import CONVERGED
-from nfl_pruning.montecarlo.population import Outputs, outputs_of, worth
+from nfl_pruning.theory.mixture.worth import Outputs, outputs_of, worth
 from nfl_pruning.montecarlo.request import Request
 from nfl_pruning.montecarlo.resources import COMPILER_BYTES, RESULT_BYTES, parse_memory
 from nfl_pruning.montecarlo.resume import TrialRecords

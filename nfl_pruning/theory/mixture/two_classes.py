@@ -195,7 +195,7 @@ class Builder:
             multiple: of the ridge.
         """
         finer = fineness._replace(factor=fineness.factor * max(1.0, along / 1.6))
-        nodes = nodes_of(self.law, self.parts, finer, sharp=self._sharp())
+        nodes = nodes_of(self.law, self.parts, finer, sharp=self.sharp())
         own = np.zeros_like(nodes["zeta"])
         if self.reads.own is not None:
             for j in range(len(own)):
@@ -212,7 +212,8 @@ class Builder:
             self._labels, self.ridge * multiple, self.samples_per_feature,
         )  # fmt: skip
 
-    def _sharp(self) -> list[np.ndarray]:
+    def sharp(self) -> list[np.ndarray]:
+        """Places in zeta of each population where a teacher's link varies quickly."""
         teachers = self._sharp_of.teachers
         if teachers is None:
             return [np.zeros(0)] * len(self.parts)

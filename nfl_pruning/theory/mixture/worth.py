@@ -70,43 +70,71 @@ def outputs_of(mixture: Mixture, weights: np.ndarray, intercepts: np.ndarray) ->
 
 def worth(problem: Problem, mixture: Mixture, weights: np.ndarray, intercepts: np.ndarray) -> Worth:
     """Population values of a model with outputs W x + b on a problem's inputs and labels."""
-    outputs = outputs_of(mixture, weights, intercepts)
-    if len(weights) > 1:
-        return _of_logits(mixture, outputs, problem.student.loss)
-    h, density, chance = _margins(problem, mixture, weights, outputs)
+    shared = None
+    if mixture.labels is None:
+        first = np.eye(1, weights.shape[1])
+        shared = np.array([(mixture.times(c, first) @ weights.T)[0, 0] for c in _all(mixture)])
+    return worth_of(problem, mixture, outputs_of(mixture, weights, intercepts), shared)
+
+
+def worth_of(
+    problem: Problem,
+    mixture: Mixture,
+    outputs: Outputs,
+    on_teacher: np.ndarray | None = None,
+    *,
+    seed: int = 0,
+) -> Worth:
+    """Population values of a model whose outputs have a known law on each component.
+
+    Args:
+        problem: gives the student's loss, and the teacher where one labels.
+        mixture: its inputs.
+        outputs: their law.
+        on_teacher: covariance of the margin and the first coordinate of x on each component, shape
+            (C,), where a teacher labels.
+        seed: of the quasi-random points that K >= 3 logits need.
+    """
+    if outputs.means.shape[1] > 1:
+        return _of_logits(mixture, outputs, problem.student.loss, seed)
+    h, density, chance = _margins(problem, mixture, outputs, on_teacher)
     return _of_margin(h, density, chance, problem.student.loss)
 
 
+def _all(mixture: Mixture) -> range:
+    return range(mixture.n_components)
+
+
 def _margins(
-    problem: Problem, mixture: Mixture, weights: np.ndarray, outputs: Outputs
+    problem: Problem, mixture: Mixture, outputs: Outputs, on_teacher: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Nodes of the margin, their probability, and the chance of the second class there."""
     ends = _confidence_ends()
     parts = []
     for c, share in enumerate(mixture.weights):
         mean = outputs.means[c, 0]
-        deviation = np.sqrt(max(outputs.covariances[c, 0, 0], 1e-300))
+        variance = max(outputs.covariances[c, 0, 0], 1e-300)
+        deviation = np.sqrt(variance)
         inner = mean + deviation * np.linspace(-RANGE, RANGE, PANELS + 1)
         inside = ends[(ends > inner[0]) & (ends < inner[-1])]
         h, width = _gauss_legendre(np.sort(np.concatenate([inner, inside])))
         density = np.exp(-0.5 * ((h - mean) / deviation) ** 2) / (deviation * np.sqrt(2 * np.pi))
-        chance = _chance(problem, mixture, c, weights=weights[0], mean=mean, h=h)
+        if on_teacher is None:
+            chance = np.full(h.shape, mixture.label_law[c, 1])
+        else:
+            chance = _chance(problem, mixture, c, on_teacher[c] / variance, on_teacher[c], h - mean)
         parts.append((h, share * width * density, chance))
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))  # pyright: ignore
 
 
 def _chance(
-    problem: Problem, mixture: Mixture, c: int, *, weights: np.ndarray, mean: float, h: np.ndarray
+    problem: Problem, mixture: Mixture, c: int, slope: float, shared: float, moved: np.ndarray
 ) -> np.ndarray:
-    """P(second class | component, margin)."""
-    if mixture.labels is not None:
-        return np.full(h.shape, mixture.labels[c, 1])
-    along = mixture.times(c, np.eye(1, len(weights)))[0]  # covariance with the first coordinate
-    variance, shared = weights @ mixture.times(c, weights[None])[0], along @ weights
-    slope = shared / variance if variance > 0 else 0.0
-    rest = np.sqrt(max(along[0] - slope * shared, 0.0))
+    """P(second class | component, margin) under a teacher, for margins moved from their mean."""
+    variance = mixture.times(c, np.eye(1, max(mixture.n_features, 1)))[0, 0]
+    rest = np.sqrt(max(variance - slope * shared, 0.0))
     scale, link = problem.teacher.scale, problem.teacher.link
-    first = mixture.means[c, 0] + slope * (h - mean)
+    first = mixture.means[c, 0] + slope * moved
     return np.asarray(smoothed_steps(link.steps, scale * first, scale * rest)[0])
 
 
@@ -129,12 +157,12 @@ def _of_margin(h: np.ndarray, density: np.ndarray, chance: np.ndarray, loss: Los
     )  # fmt: skip
 
 
-def _of_logits(mixture: Mixture, outputs: Outputs, loss: Loss) -> Worth:
+def _of_logits(mixture: Mixture, outputs: Outputs, loss: Loss, seed: int) -> Worth:
     law, share = mixture.label_law, mixture.weights
-    largest = largest_probabilities(outputs)
+    largest = largest_probabilities(outputs, seed=seed)
     right = share @ (law * largest)
     shares = share @ law
-    logits = _points_of(outputs)  # (C, N, K)
+    logits = _points_of(outputs, seed)  # (C, N, K)
     n = logits.shape[1]
     mass = np.repeat(share / n, n)
     flat, target = logits.reshape(-1, logits.shape[2]), np.repeat(law, n, axis=0)
@@ -193,14 +221,14 @@ def _gauss_legendre(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return nodes.ravel(), (half[:, None] * weight).ravel()
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _uniform(dimensions: int, count: int, seed: int) -> np.ndarray:
     """Scrambled Sobol points inside the unit cube, shape (count, dimensions)."""
     points = qmc.Sobol(dimensions, rng=np.random.default_rng(seed)).random(count)
     return np.clip(points, 1e-12, 1 - 1e-12)
 
 
-def _points_of(outputs: Outputs) -> np.ndarray:
+def _points_of(outputs: Outputs, seed: int) -> np.ndarray:
     """Logits at points of their normal law, shape (C, points, K)."""
     components, k = outputs.means.shape
     count = max(2 ** int(np.log2(POINTS // components)), 2**9)
@@ -208,16 +236,18 @@ def _points_of(outputs: Outputs) -> np.ndarray:
     roots = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
     found = np.empty((components, count, k))
     for c in range(components):
-        noise = ndtri(_uniform(k, count, c))
+        noise = ndtri(_uniform(k, count, c + 1000 * seed))
         found[c] = outputs.means[c] + noise @ roots[c].T
     return found
 
 
-def largest_probabilities(outputs: Outputs, count: int = ORTHANT_POINTS) -> np.ndarray:
+def largest_probabilities(
+    outputs: Outputs, count: int = ORTHANT_POINTS, *, seed: int = 0
+) -> np.ndarray:
     """P(logit k is the largest | component), shape (C, K)."""
     components, k = outputs.means.shape
     found = np.empty((components, k))
-    uniform = _uniform(max(k - 2, 1), count, 0)
+    uniform = _uniform(max(k - 2, 1), count, 1000 * seed)
     for one in range(k):
         others = np.delete(np.arange(k), one)
         gap = np.zeros((k - 1, k))
