@@ -94,7 +94,7 @@ def theory(problem: Problem) -> dict[str, Any]:
     return values | {"status": found.status, "error_estimate": found.error_estimate}
 
 
-def trials(problem: Problem, sizes: dict[str, int]) -> dict[str, Any]:
+def trials(problem: Problem, sizes: dict[str, Any]) -> dict[str, Any]:
     """Mean and standard error of each observable over trials."""
     found = simulate(problem, **sizes)
     return {
