@@ -89,8 +89,8 @@ def verified(error: float, keep_fraction: float) -> Problem:
 def theory(problem: Problem) -> dict[str, Any]:
     """The limit's observables; None where it has none."""
     found = solve(problem)
-    values = {name: getattr(found, name, None) for name in OBSERVABLES}
-    values = {n: found.state.get(n) if v is None else v for n, v in values.items()}
+    known = found.to_dict() | found.observables
+    values = {name: known.get(name) for name in OBSERVABLES}
     return values | {"status": found.status, "error_estimate": found.error_estimate}
 
 
