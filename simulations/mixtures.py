@@ -89,12 +89,12 @@ def verified(error: float, keep_fraction: float) -> Problem:
 def theory(problem: Problem) -> dict[str, Any]:
     """The limit's observables; None where it has none."""
     found = solve(problem)
-    values = {name: getattr(found, name, None) for name in OBSERVABLES}
-    values = {n: found.state.get(n) if v is None else v for n, v in values.items()}
+    known = found.to_dict() | found.observables
+    values = {name: known.get(name) for name in OBSERVABLES}
     return values | {"status": found.status, "error_estimate": found.error_estimate}
 
 
-def trials(problem: Problem, sizes: dict[str, int]) -> dict[str, Any]:
+def trials(problem: Problem, sizes: dict[str, Any]) -> dict[str, Any]:
     """Mean and standard error of each observable over trials."""
     found = simulate(problem, **sizes)
     return {

@@ -42,6 +42,7 @@ RNG = np.random.default_rng(2)
 
 def rows(k, n=300, d=20):
     x, _, y = Mixture.simplex(k, 2.0).draw(jax.random.key(k), n, d)
+    assert y is not None
     weights = np.where(RNG.random(n) < 0.3, 0.0, RNG.choice([1.0, 20.0], n)) / n
     return x, y, weights
 
@@ -101,7 +102,7 @@ def test_what_cannot_be_fitted_is_named():
         BASE_2.replace(inputs=rare, keep_fraction=0.05, keep="easiest"), n_trials=4, n_features=20
     )
     assert set(found.failures.values()) == {"class-without-samples"}
-    assert np.isnan(found.mean("test_error")) and found.to_dict()["failed"] == found.failed > 0
+    assert np.isnan(found.mean("test_error")) and found.failed > 0
     with pytest.raises(InvalidArgumentError, match="ridge > 0; got 0"):
         simulate(BASE.replace(ridge=0), n_trials=1, n_features=20)
     with pytest.raises(InvalidArgumentError, match="smooth losses; got 'hinge'"):
@@ -143,7 +144,7 @@ def test_a_teacher_on_one_component_is_the_known_problem(link):
     value = worth(problem, law, np.array([[1.2, 0.9]]), np.zeros(1))
     known = observables(problem.teacher, LOGISTIC, cosine=0.8, norm=1.5)
     for name in ("test_error", "test_loss", "calibration_slope"):
-        assert getattr(value, name) == pytest.approx(float(known[name]), abs=2e-6)
+        assert getattr(value, name) == pytest.approx(float(known[name]), abs=1e-8)
 
 
 def test_the_largest_of_several_logits():

@@ -87,4 +87,4 @@ def components_of(options: dict[str, Any], rivals: tuple[str, ...] = ()) -> Comp
 def limit_value(solution: Any, name: str) -> float:
     """An observable in the limit, by the name that trials give it; NaN where it is not known."""
     value = getattr(solution, name, None)
-    return float(solution.state.get(name, "nan") if value is None else value)
+    return float(getattr(solution, "observables", {}).get(name, "nan") if value is None else value)

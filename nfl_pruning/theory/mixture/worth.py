@@ -9,10 +9,13 @@ at fixed scrambled Sobol points, so that equal models have equal values.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, log_softmax, logsumexp, ndtr, ndtri
@@ -98,7 +101,8 @@ def worth_of(
     if outputs.means.shape[1] > 1:
         return _of_logits(mixture, outputs, problem.student.loss, seed)
     h, density, chance = _margins(problem, mixture, outputs, on_teacher)
-    return _of_margin(h, density, chance, problem.student.loss)
+    with jax.enable_x64(True):
+        return _of_margin(h, density, chance, problem.student.loss)
 
 
 def _all(mixture: Mixture) -> range:
@@ -143,7 +147,7 @@ def _of_margin(h: np.ndarray, density: np.ndarray, chance: np.ndarray, loss: Los
     negative = density * (1 - chance)
     wrong = np.array([negative @ (h > 0), positive @ (h <= 0)])
     shares = np.array([1 - total, total])
-    value = np.asarray(loss.value(np.concatenate([h, -h])))
+    value = np.asarray(loss.value(jnp.asarray(np.concatenate([h, -h]))))
 
     def slope(factor: float) -> float:
         return float(np.sum(h * (density * expit(factor * h) - positive)))
@@ -185,7 +189,7 @@ def _of_logits(mixture: Mixture, outputs: Outputs, loss: Loss, seed: int) -> Wor
     return Worth(float(1 - right.sum()), value, error, _root(slope), gap)
 
 
-def _root(slope) -> float:
+def _root(slope: Callable[[float], float]) -> float:
     """Where the derivative of the test log loss by a factor on the logits vanishes; NaN if not."""
     low, high = 0.0, 1.0
     if slope(0.0) > 0:  # a factor below 0 is better
@@ -198,7 +202,7 @@ def _root(slope) -> float:
         low, high = high, 2 * high
         if high > STEEPEST:
             return float("nan")
-    return float(brentq(slope, low, high, xtol=1e-10, rtol=1e-10))
+    return cast(float, brentq(slope, low, high, xtol=1e-10, rtol=cast(Any, 1e-10)))
 
 
 def _calibration_error(confidence: np.ndarray, mass: np.ndarray, right: np.ndarray) -> float:
