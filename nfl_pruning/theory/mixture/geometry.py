@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from nfl_pruning.numerics.arrays import library_of
+
 Operator = Array
 
 
@@ -100,10 +102,11 @@ class Diagonal(NamedTuple):
         return jnp.einsum("iab,bi->ai", operator, rows)
 
     def trace(self, operator: Operator) -> Array:
-        return jnp.einsum("i,ci,iab->cab", self.multiplicity, self.eigenvalues, operator)
+        einsum = library_of(operator).einsum
+        return einsum("i,ci,iab->cab", self.multiplicity, self.eigenvalues, operator)
 
     def overlap(self, left: Array, right: Array) -> Array:
-        return jnp.einsum("ai,ci,bi->cab", left, self.eigenvalues, right)
+        return library_of(left).einsum("ai,ci,bi->cab", left, self.eigenvalues, right)
 
     def between_means(self, operator: Operator) -> Array:
         return jnp.einsum("ci,iab,ei->ceab", self.means, operator, self.means)
@@ -150,10 +153,11 @@ class Dense(NamedTuple):
 
     def trace(self, operator: Operator) -> Array:
         d = self.means.shape[-1]
-        return jnp.einsum("cij,ajbi->cab", self.covariances, operator) / d
+        return library_of(operator).einsum("cij,ajbi->cab", self.covariances, operator) / d
 
     def overlap(self, left: Array, right: Array) -> Array:
-        return jnp.einsum("ai,cij,bj->cab", left, self.covariances, right)
+        moved = library_of(left).einsum("ai,cij->caj", left, self.covariances)
+        return library_of(left).einsum("caj,bj->cab", moved, right)
 
     def between_means(self, operator: Operator) -> Array:
         return jnp.einsum("ci,aibj,ej->ceab", self.means, operator, self.means)

@@ -141,8 +141,7 @@ def _fixed_reads(setting: Setting, probe: WeightsProbe) -> Reads:
     if shift < 1e-12 and abs(intercepts.sum()) < 1e-12 * max(np.abs(intercepts).max(), 1e-300):
         basis = contrast_basis(k)
         rows, intercepts = basis @ rows, basis @ intercepts
-    with jax.enable_x64(True):
-        covariance = np.asarray(geometry.overlap(rows, rows))
+    covariance = geometry.overlap(rows, rows)
     given = Given(rows, np.zeros(operator_shape(geometry, len(rows), len(rows))))
     return Reads(given, geometry.means @ rows.T + intercepts, covariance, basis)
 

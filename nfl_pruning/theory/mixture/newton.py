@@ -124,6 +124,14 @@ def closed(moments: Moments, mean: Array, terms: Terms, kind: Kind) -> Any:
 
 
 @partial(jax.jit, static_argnames="kind")
+def finished(x: Array, terms: Terms, kind: Kind) -> tuple[State, Any]:
+    """The law of the logits at the root, intercept included, and the fit."""
+    state = unpack(x, terms, kind)
+    last, fit = closed(_moments(x, terms, kind), state.mean, terms, kind)
+    return state._replace(intercept=last.intercept), fit
+
+
+@partial(jax.jit, static_argnames="kind")
 def residual(x: Array, terms: Terms, kind: Kind) -> Array:
     """What one round of the equations changes, shape of x."""
     moments = _moments(x, terms, kind)

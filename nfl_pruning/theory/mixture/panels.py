@@ -80,7 +80,7 @@ def nodes_of(
     """
     rows = [_nodes(part, fineness, places) for part, places in zip(parts, sharp, strict=True)]
     longest = max(len(row[0]) for row in rows)
-    padded = -(-longest // 64) * 64  # few different lengths, so that programs are shared
+    padded = 256 * 2 ** max(int(np.ceil(np.log2(longest / 256))), 0)  # few lengths share programs
     out = {name: np.zeros((len(rows), padded)) for name in ("zeta", "mass", "weight")}
     out["weight"] += 1.0
     for j, row in enumerate(rows):
@@ -116,7 +116,7 @@ def line_nodes(spread: float, fineness: Fineness) -> tuple[np.ndarray, np.ndarra
     Args:
         spread: largest standard deviation of v given zeta. fineness: of the panels.
     """
-    wanted = max(12.0, 2 * RANGE * min(spread, 400.0) / 2.0) * fineness.factor
+    wanted = max(24.0, 2 * RANGE * min(spread, 400.0) / 2.0) * fineness.factor
     n_panels = _rung(wanted)
     x, w = gauss_legendre(fineness.nodes)
     cuts = np.linspace(-RANGE, RANGE, n_panels + 1)

@@ -57,8 +57,7 @@ def _blind(setting: Setting, stratum: Stratum, **fit: Any) -> Builder:
     law = populations_of(setting, None)
     if setting.taught:  # zeta is the teacher's own margin; it says how probable a label is
         row = setting.teacher_row()
-        with jax.enable_x64(True):
-            covariance = np.asarray(geometry.overlap(row, row))
+        covariance = geometry.overlap(row, row)
         given = Given(row, np.zeros(operator_shape(geometry, 1, 1)))
         reads = Reads(given, geometry.means @ row.T, covariance, _nothing, _nothing)
         bare = Populations(law.component, law.sign, law.mass)

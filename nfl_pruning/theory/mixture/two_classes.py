@@ -14,8 +14,7 @@ from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.losses import Loss
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.mixture.closing import Fit, Given, State
-from nfl_pruning.theory.mixture.newton import Kind, Root, Terms, closed, follow, unpack
-from nfl_pruning.theory.mixture.newton import _moments as moments_at
+from nfl_pruning.theory.mixture.newton import Kind, Root, Terms, finished, follow
 from nfl_pruning.theory.mixture.panels import (
     Cloud,
     Fineness,
@@ -111,12 +110,11 @@ def rows_read(
     teacher = setting.teacher_row()
     both = np.concatenate([row, teacher])
     size = len(both)
-    with jax.enable_x64(True):
-        covariance = np.array(geometry.overlap(both, both))
-        whole = np.zeros(operator_shape(geometry, size, size))
-        if noise is not None:
-            whole[corner(geometry, 1, 1)] = np.asarray(noise)
-            covariance = covariance + np.asarray(geometry.trace(jnp.asarray(whole)))
+    covariance = geometry.overlap(both, both)
+    whole = np.zeros(operator_shape(geometry, size, size))
+    if noise is not None:
+        whole[corner(geometry, 1, 1)] = np.asarray(noise)
+        covariance = covariance + geometry.trace(whole)
     mean = geometry.means @ both.T
     mean[:, 0] += intercept
     return Given(both, whole, inverse), mean, covariance
@@ -152,8 +150,7 @@ def _teacher_laws(setting: Setting, reads: Reads | None) -> tuple[Any, ...]:
     """The law of (zeta, y) on each component; of the teacher's own margin where nothing is read."""
     row = setting.teacher_row()
     geometry, teacher = setting.space.geometry, setting.problem.teacher
-    with jax.enable_x64(True):
-        deviation = np.sqrt(np.asarray(geometry.overlap(row, row))[:, 0, 0]) / teacher.scale
+    deviation = np.sqrt(geometry.overlap(row, row)[:, 0, 0]) / teacher.scale
     mean = (geometry.means @ row[0]) / teacher.scale
     cosine = np.ones(len(mean))
     if reads is not None:
@@ -245,15 +242,13 @@ def solve_stage(builder: Builder, fineness: Fineness, start: np.ndarray | None =
         root, terms = follow(walk, kind, start)
         if not root.converged:
             break
-        state = unpack(jnp.asarray(root.x), terms, kind)
+        state, _ = finished(jnp.asarray(root.x), terms, kind)
         wider, farther = _extent(state, builder)
         if wider <= 1.05 * spread and farther <= 1.05 * along:
             break
         spread, along, start = max(spread, wider), max(along, farther), root.x
-    moments = moments_at(jnp.asarray(root.x), terms, kind)
-    state = unpack(jnp.asarray(root.x), terms, kind)
-    last, fit = closed(moments, state.mean, terms, kind)
-    return Stage(kind, terms, root, state._replace(intercept=last.intercept), fit)
+    state, fit = finished(jnp.asarray(root.x), terms, kind)
+    return Stage(kind, terms, root, state, fit)
 
 
 def _least_along(builder: Builder) -> float:
