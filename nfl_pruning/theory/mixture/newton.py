@@ -22,6 +22,7 @@ from nfl_pruning.theory.mixture.closing import Given, Moments, State, close
 from nfl_pruning.theory.mixture.panels import Cloud, LabelTerms, panel_moments
 
 CONVERGED = 1e-11
+ROUNDING = 1e-12
 SMALL = 1e-6
 MOST_STEPS = 40
 
@@ -44,6 +45,20 @@ class Terms(NamedTuple):
     samples_per_feature: Any
 
 
+class Step(NamedTuple):
+    """What a program of the search returns.
+
+    Attributes:
+        value: what one round of the equations changes, shape (k,). jacobian: of that, (k, k).
+        state: the law of the logits, with the intercept. fit: the parameter.
+    """
+
+    value: Array
+    jacobian: Array
+    state: State
+    fit: Any
+
+
 class Kind(NamedTuple):
     """What a program is compiled for."""
 
@@ -58,12 +73,13 @@ class Root:
     """Where the search ended.
 
     Attributes:
-        x: packed unknowns. residual: largest entry. steps: taken.
+        x: packed unknowns. residual: largest entry. steps: taken. last: there.
     """
 
     x: np.ndarray
     residual: float
     steps: int
+    last: Step
 
     @property
     def converged(self) -> bool:
@@ -124,24 +140,8 @@ def closed(moments: Moments, mean: Array, terms: Terms, kind: Kind) -> Any:
 
 
 @partial(jax.jit, static_argnames="kind")
-def finished(x: Array, terms: Terms, kind: Kind) -> tuple[State, Any]:
-    """The law of the logits at the root, intercept included, and the fit."""
-    state = unpack(x, terms, kind)
-    last, fit = closed(_moments(x, terms, kind), state.mean, terms, kind)
-    return state._replace(intercept=last.intercept), fit
-
-
-@partial(jax.jit, static_argnames="kind")
-def residual(x: Array, terms: Terms, kind: Kind) -> Array:
-    """What one round of the equations changes, shape of x."""
-    moments = _moments(x, terms, kind)
-    state, _ = closed(moments, unpack(x, terms, kind).mean, terms, kind)
-    return pack(state, terms, kind) - x
-
-
-@partial(jax.jit, static_argnames="kind")
-def linearised(x: Array, terms: Terms, kind: Kind) -> tuple[Array, Array]:
-    """The residual and its Jacobian, shapes (k,) and (k, k)."""
+def linearised(x: Array, terms: Terms, kind: Kind) -> Step:
+    """What one round of the equations changes, and the derivative of that."""
     n_components = len(terms.law[2])
     entries = len(x) // n_components
 
@@ -150,21 +150,24 @@ def linearised(x: Array, terms: Terms, kind: Kind) -> tuple[Array, Array]:
         return jax.jvp(lambda y: _moments(y, terms, kind), (x,), (tangent,))
 
     moments, changes = jax.vmap(push, out_axes=(None, 0))(jnp.eye(entries))
-    mean = unpack(x, terms, kind).mean
+    law = unpack(x, terms, kind)
+    mean = law.mean
     flat, rebuild = ravel_pytree(moments)
     own = jax.vmap(lambda change: ravel_pytree(change)[0])(changes)
 
     def answer(values: Array, mean: Array) -> Array:
         return pack(closed(rebuild(values), mean, terms, kind)[0], terms, kind)
 
-    value = answer(flat, mean) - x
+    last, fit = closed(moments, mean, terms, kind)
+    value = pack(last, terms, kind) - x
     by_moments = jax.jacfwd(answer)(flat, mean)
     by_mean = jax.jacfwd(answer, argnums=1)(flat, mean)[..., 0]  # (k, C)
     component = _component_of(moments, n_components)
     select = (component[:, None] == jnp.arange(n_components)).astype(x.dtype)
     through = jnp.einsum("km,mc,em->kce", by_moments, select, own)
     through = through.at[:, :, 0].add(by_mean)
-    return value, through.reshape(len(x), len(x)) - jnp.eye(len(x))
+    jacobian = through.reshape(len(x), len(x)) - jnp.eye(len(x))
+    return Step(value, jacobian, law._replace(intercept=last.intercept), fit)
 
 
 def _component_of(moments: Moments, n_components: int) -> Array:
@@ -176,36 +179,31 @@ def _component_of(moments: Moments, n_components: int) -> Array:
     return jnp.concatenate([part.reshape(-1) for part in parts])
 
 
-def search(
-    start: np.ndarray, terms: Terms, kind: Kind, *, most: int = MOST_STEPS, factor: float = 1.0
-) -> Root:
-    """Damped Newton from a start; a step is halved until the largest residual falls."""
-    x, n_evaluations = jnp.asarray(start), 0
-    value, jacobian = linearised(x, terms, kind)
-    error = _size(value)
-    for _ in range(most):
-        if not np.isfinite(error) or error < CONVERGED:
+def search(start: np.ndarray, terms: Terms, kind: Kind) -> Root:
+    """Damped Newton from a start; a step is halved until the largest residual falls.
+
+    At least one step is taken, so that a root of a coarser quadrature moves to this one's.
+    """
+    x = np.asarray(start)
+    here = linearised(jnp.asarray(x), terms, kind)
+    error, evaluations = _size(here.value), 1
+    while evaluations < MOST_STEPS and np.isfinite(error):
+        if error < CONVERGED and evaluations > 1:
             break
-        step = np.linalg.solve(np.asarray(jacobian), -np.asarray(value))
-        longest = np.max(np.abs(step) / (1 + np.abs(np.asarray(x))))
-        length = min(1.0, 1.5 / longest) if np.isfinite(longest) else 0.0
-        while True:
-            new = x + length * step
-            new_value = residual(new, terms, kind)
-            new_error = _size(new_value)
-            n_evaluations += 1
-            if new_error < error * (1 - 1e-4 * length):
+        step = np.linalg.solve(np.asarray(here.jacobian), -np.asarray(here.value))
+        longest = np.max(np.abs(step) / (1 + np.abs(x)))
+        length = min(1.0, 1.5 / max(longest, 1e-300)) if np.isfinite(longest) else 0.0
+        while length > 1e-3:
+            there = linearised(jnp.asarray(x + length * step), terms, kind)
+            new_error = _size(there.value)
+            evaluations += 1
+            if new_error < max(error * (1 - 1e-4 * length), ROUNDING):
                 break
             length *= 0.5
-            if length < 1e-3:
-                return Root(np.asarray(x), error, n_evaluations)
-        settled = new_error > 0.5 * error and new_error < 1e-9
-        x, value, error = new, new_value, new_error
-        if settled:  # rounding is reached
+        else:
             break
-        if error >= CONVERGED:
-            value, jacobian = linearised(x, terms, kind)
-    return Root(np.asarray(x), error, n_evaluations)
+        x, here, error = x + length * step, there, new_error
+    return Root(x, error, evaluations, here)
 
 
 def _size(value: Any) -> float:
@@ -222,18 +220,22 @@ def follow(
         walk: multiple of the ridge -> terms. start: of a neighbouring problem, if any.
     """
     terms = walk(1.0)
-    rest = at_rest(terms, kind)
-    for first in (start, rest + np.asarray(residual(rest, terms, kind))):
-        if first is not None and np.isfinite(first).all():
-            root = search(first, terms, kind)
-            if root.converged:
-                return root, terms
+    if start is not None:
+        root = search(start, terms, kind)
+        if root.converged:
+            return root, terms
+    root = search(_linear_fit(terms, kind), terms, kind)
+    if root.converged:
+        return root, terms
     x = None
     for multiple in (1e4, 1e3, 300.0, 100.0, 30.0, 10.0, 5.0, 3.0, 2.0, 1.5, 1.2, 1.0):
         terms = walk(multiple)
-        if x is None:
-            rest = at_rest(terms, kind)
-            x = rest + np.asarray(residual(rest, terms, kind))
-        root = search(x, terms, kind)
+        root = search(_linear_fit(terms, kind) if x is None else x, terms, kind)
         x = root.x
     return root, terms
+
+
+def _linear_fit(terms: Terms, kind: Kind) -> np.ndarray:
+    """What a round makes of a fit at rest: the fit that is linear in the labels."""
+    rest = at_rest(terms, kind)
+    return rest + np.asarray(linearised(jnp.asarray(rest), terms, kind).value)

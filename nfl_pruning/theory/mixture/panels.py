@@ -32,7 +32,7 @@ class Fineness(NamedTuple):
     nodes: int
 
 
-COARSE, FINE, FINEST = Fineness(1.0, 8), Fineness(1.6, 9), Fineness(2.6, 10)
+COARSE, FINE, FINEST = Fineness(1.0, 8), Fineness(1.6, 8), Fineness(2.6, 10)
 
 
 class Cloud(NamedTuple):
@@ -80,7 +80,7 @@ def nodes_of(
     """
     rows = [_nodes(part, fineness, places) for part, places in zip(parts, sharp, strict=True)]
     longest = max(len(row[0]) for row in rows)
-    padded = 256 * 2 ** max(int(np.ceil(np.log2(longest / 256))), 0)  # few lengths share programs
+    padded = _rung(longest, 256)
     out = {name: np.zeros((len(rows), padded)) for name in ("zeta", "mass", "weight")}
     out["weight"] += 1.0
     for j, row in enumerate(rows):
@@ -113,21 +113,27 @@ def _nodes(
 def line_nodes(spread: float, fineness: Fineness) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and normal weights for v given zeta, in units of its standard deviation.
 
+    Padded with nodes of no weight, so that a quadrature and its refinement share a program.
+
     Args:
-        spread: largest standard deviation of v given zeta. fineness: of the panels.
+        spread: largest standard deviation of v given zeta.
+        fineness: of the panels.
     """
-    wanted = max(24.0, 2 * RANGE * min(spread, 400.0) / 2.0) * fineness.factor
-    n_panels = _rung(wanted)
+    wanted = max(12.0, RANGE * min(spread, 400.0))
+    n_panels = int(np.ceil(wanted * fineness.factor))
     x, w = gauss_legendre(fineness.nodes)
     cuts = np.linspace(-RANGE, RANGE, n_panels + 1)
     half, middle = 0.5 * np.diff(cuts), 0.5 * (cuts[1:] + cuts[:-1])
     eta = (middle[:, None] + half[:, None] * x).ravel()
-    return eta, (half[:, None] * w).ravel() * np.exp(-0.5 * eta**2) / np.sqrt(2 * np.pi)
+    weights = (half[:, None] * w).ravel() * np.exp(-0.5 * eta**2) / np.sqrt(2 * np.pi)
+    length = _rung(fineness.nodes * max(wanted * FINE.factor, n_panels), 256)
+    padding = (0, length - len(eta))
+    return np.pad(eta, padding), np.pad(weights, padding)
 
 
-def _rung(wanted: float) -> int:
-    """Numbers of panels grow by half octaves, so that programs are shared."""
-    return int(np.ceil(12 * 2 ** (0.5 * np.ceil(2 * np.log2(max(wanted, 12.0) / 12)))))
+def _rung(wanted: float, least: int) -> int:
+    """Lengths grow by octaves, so that programs are shared."""
+    return least * 2 ** max(int(np.ceil(np.log2(wanted / least))), 0)
 
 
 @partial(jax.jit, static_argnames=("loss", "taught"))

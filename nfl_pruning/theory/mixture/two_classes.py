@@ -6,15 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.losses import Loss
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.mixture.closing import Fit, Given, State
-from nfl_pruning.theory.mixture.newton import Kind, Root, Terms, finished, follow
+from nfl_pruning.theory.mixture.newton import Kind, Root, Terms, follow
 from nfl_pruning.theory.mixture.panels import (
     Cloud,
     Fineness,
@@ -242,13 +240,11 @@ def solve_stage(builder: Builder, fineness: Fineness, start: np.ndarray | None =
         root, terms = follow(walk, kind, start)
         if not root.converged:
             break
-        state, _ = finished(jnp.asarray(root.x), terms, kind)
-        wider, farther = _extent(state, builder)
+        wider, farther = _extent(root.last.state, builder)
         if wider <= 1.05 * spread and farther <= 1.05 * along:
             break
         spread, along, start = max(spread, wider), max(along, farther), root.x
-    state, fit = finished(jnp.asarray(root.x), terms, kind)
-    return Stage(kind, terms, root, state, fit)
+    return Stage(kind, terms, root, root.last.state, root.last.fit)
 
 
 def _least_along(builder: Builder) -> float:
