@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nfl_pruning.data.load import load_dataset as load_dataset
+    from nfl_pruning.errors import InvalidArgumentError as InvalidArgumentError
+    from nfl_pruning.errors import UnsupportedProblemError as UnsupportedProblemError
     from nfl_pruning.inputs import HeavyTails as HeavyTails
     from nfl_pruning.inputs import Isotropic as Isotropic
     from nfl_pruning.inputs import Spectrum as Spectrum
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     from nfl_pruning.theory.solution import Solution as Solution
     from nfl_pruning.theory.solve import solve as solve
     from nfl_pruning.theory.sweep import sweep as sweep
-    from nfl_pruning.validation import InvalidArgumentError as InvalidArgumentError
 
 _HOMES = {
     "nfl_pruning.inputs": ("HeavyTails", "Isotropic", "Spectrum", "power_law"),
@@ -62,7 +63,7 @@ _HOMES = {
     "nfl_pruning.theory.solve": ("solve",),
     "nfl_pruning.theory.solution": ("Solution",),
     "nfl_pruning.theory.sweep": ("sweep",),
-    "nfl_pruning.validation": ("InvalidArgumentError",),
+    "nfl_pruning.errors": ("InvalidArgumentError", "UnsupportedProblemError"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

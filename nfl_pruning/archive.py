@@ -10,8 +10,9 @@ from typing import IO, Any
 
 import numpy as np
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.records import write_atomically
-from nfl_pruning.validation import InvalidArgumentError, check_writable
+from nfl_pruning.validation import check_writable
 
 
 def check_output(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nfl_pruning.validation import InvalidArgumentError, check_number, format_number
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_number, format_number
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Inputs, Isotropic, parse_inputs
 from nfl_pruning.links import LINKS, Link, parse_link
 from nfl_pruning.losses import LOSSES, Loss
 from nfl_pruning.probes import FixedProbe, Probe, parse_probe
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.selections import PropensitySelection, Random, Selection, Threshold, make_selection
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+from nfl_pruning.validation import check_choice, check_number
 
 
 @dataclass(frozen=True)

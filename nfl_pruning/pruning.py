@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from nfl_pruning.data.dataset import Dataset
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.plausible import chance_notes, far_out_notes, largest_share
 from nfl_pruning.probing import DataProbe, Scored, check_needs, parse_data_probe, score_dataset
 from nfl_pruning.pruned import Pruned as Pruned
@@ -26,12 +27,7 @@ from nfl_pruning.selections import (
 )
 from nfl_pruning.selections.balanced import BALANCES, select_by_class
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import (
-    InvalidArgumentError,
-    check_choice,
-    check_number,
-    check_seed,
-)
+from nfl_pruning.validation import check_choice, check_number, check_seed
 
 HARD_RULES = (
     "On Fashion-MNIST, keeping only the hardest 30 % or less lost up to 67 points of accuracy to "

@@ -21,6 +21,7 @@ from _cells import Job, Progress, run_jobs
 from nfl_pruning import Problem, Student, Teacher, make_selection, select, solve
 from nfl_pruning.cli.scripts import run_alone
 from nfl_pruning.data import load_dataset
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.networks.frozen import Measured, Pool, fit_logistic, make_pool, measure_task
 from nfl_pruning.networks.models import make_model
 from nfl_pruning.networks.splits import network_inputs
@@ -28,7 +29,6 @@ from nfl_pruning.networks.training import Training, make_samples, replica, train
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.records import RecordStore
 from nfl_pruning.rules import RULES
-from nfl_pruning.validation import InvalidArgumentError
 
 NAME = "bridge"
 

@@ -19,6 +19,7 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from nfl_pruning import Problem, Status, existence_threshold, solve
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.scores import Score
 from nfl_pruning.selections import Power
 from nfl_pruning.theory.existence import separability
@@ -34,7 +35,6 @@ from nfl_pruning.theory.probe_limit import selection_law
 from nfl_pruning.theory.selection_law import keep_law, ordering
 from nfl_pruning.theory.selection_law.kept_mass import kept_mass
 from nfl_pruning.theory.selection_law.level_sets import GRID
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 
 STEEP = Problem(samples_per_feature=100, selection=Power(10.0), keep_fraction=0.3).replace(
     signal=20, ridge=0.01, probe="fixed:0.8"

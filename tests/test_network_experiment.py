@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nfl_pruning.data import make_dataset
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.networks.experiment import (
     make_arm,
     measure,
@@ -18,7 +19,6 @@ from nfl_pruning.networks.scoring import logits_of
 from nfl_pruning.networks.splits import make_split, noisy_labels
 from nfl_pruning.networks.training import Training, make_samples, train
 from nfl_pruning.scores import SCORES
-from nfl_pruning.validation import InvalidArgumentError
 
 
 def table(n=60, d=5, classes=3, seed=0):

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from nfl_pruning.data import make_dataset
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.networks.augmentation import make_augment
 from nfl_pruning.networks.convolution import convolve, max_pool
 from nfl_pruning.networks.models import CNN, ResNet, make_model
@@ -24,7 +25,6 @@ from nfl_pruning.networks.training import (
     train,
 )
 from nfl_pruning.networks.verdicts import holm, paired, verdicts
-from nfl_pruning.validation import InvalidArgumentError
 
 
 def table(n=60, d=5, classes=3, seed=0):

@@ -7,12 +7,12 @@ import pickle
 
 import pytest
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.links import parse_link
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.probes import FixedProbe, parse_probe
 from nfl_pruning.problem import Problem, Student, Teacher
 from nfl_pruning.selections import make_selection
-from nfl_pruning.validation import InvalidArgumentError
 
 NAN, INF = float("nan"), float("inf")
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import (
     SELECTIONS,
@@ -26,7 +27,6 @@ from nfl_pruning.selections import (
 from nfl_pruning.selections.base import Selection
 from nfl_pruning.selections.finite import propensity_weights, rank_weights, realised_counts
 from nfl_pruning.theory.solve import solve
-from nfl_pruning.validation import InvalidArgumentError
 
 KEY = jax.random.key(7)
 RANK_PROTOCOLS = ("threshold", "random", "exact", "soft:0.5")

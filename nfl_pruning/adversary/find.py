@@ -14,9 +14,10 @@ from nfl_pruning.adversary.laws import Law
 from nfl_pruning.adversary.ranking import check_score, provably_constant, traceable
 from nfl_pruning.adversary.search import search
 from nfl_pruning.adversary.simulate import SimulatedGap, simulate_gap
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number, check_seed
+from nfl_pruning.validation import check_choice, check_number, check_seed
 
 FOUND, NONE_FOUND, NONE_EXISTS = "found", "none-found", "none-exists"
 LEAST_GAP = 1e-3  # excess loss, in nats, below which a gap does not matter

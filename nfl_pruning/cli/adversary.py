@@ -45,7 +45,8 @@ def command(
 ) -> None:  # fmt: skip
     """Search, certify, simulate; print the outcome."""
     from nfl_pruning.adversary.find import find, load_score
-    from nfl_pruning.validation import InvalidArgumentError, check_writable
+    from nfl_pruning.errors import InvalidArgumentError
+    from nfl_pruning.validation import check_writable
 
     number, starts = seed_of(seed), whole("effort", effort, 1)
     if out is not None and (out.suffix not in (".png", ".pdf") or not out.parent.is_dir()):

@@ -129,7 +129,8 @@ def command(as_json: bool, plot: str | None, **options: Any) -> None:
 
 def _check_plot(plot: str, inputs: list[str]) -> None:
     from nfl_pruning.archive import check_no_input, real_place
-    from nfl_pruning.validation import InvalidArgumentError, check_writable
+    from nfl_pruning.errors import InvalidArgumentError
+    from nfl_pruning.validation import check_writable
 
     path = Path(plot)
     if path.suffix not in (".png", ".pdf"):

@@ -32,9 +32,10 @@ def plan_from(epoch: str | None, options: dict[str, Any], *, given: bool) -> dic
         options: of the command line.
         given: whether scores of a file are compared as well.
     """
+    from nfl_pruning.errors import InvalidArgumentError
     from nfl_pruning.networks.scoring import Look, check_epoch
     from nfl_pruning.scores import SCORES
-    from nfl_pruning.validation import InvalidArgumentError, check_number
+    from nfl_pruning.validation import check_number
 
     options = dict(options)
     training = training_from(options, options["budget"])

@@ -14,7 +14,7 @@ import click
 
 from nfl_pruning import __version__
 from nfl_pruning.cli.cache import use_compilation_cache
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
 
 COMMANDS = {
     "solve": "nfl_pruning.cli.solve",

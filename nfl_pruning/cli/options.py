@@ -106,7 +106,7 @@ def real(text: str) -> Any:
 
 def entries(option: str, text: str) -> list[str]:
     """The entries of a comma list, of which there must be one at least, each once."""
-    from nfl_pruning.validation import InvalidArgumentError
+    from nfl_pruning.errors import InvalidArgumentError
 
     found = [part.strip() for part in text.split(",") if part.strip()]
     if not found or len(set(found)) < len(found):
@@ -128,7 +128,7 @@ def refuse_given(names: Iterable[str], owner: str) -> None:
     Raises:
         InvalidArgumentError: one of them was given.
     """
-    from nfl_pruning.validation import InvalidArgumentError
+    from nfl_pruning.errors import InvalidArgumentError
 
     context = click.get_current_context()
     for name in names:
@@ -169,7 +169,7 @@ def problems(options: dict[str, Any]) -> list[tuple[dict[str, Any], Problem]]:
     Raises:
         InvalidArgumentError: a value is out of range, or no protocol has the exploits listed.
     """
-    from nfl_pruning.validation import InvalidArgumentError
+    from nfl_pruning.errors import InvalidArgumentError
 
     found = [(point, build(options | point)) for point in grid(options, SWEEPS)]
     if "," in options["exploit"] and not any("exploit" in p.selection.uses for _, p in found):

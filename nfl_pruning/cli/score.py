@@ -231,9 +231,9 @@ def _score(asked: _Asked, network: Any, x: Any, dataset: Dataset) -> tuple[Any, 
     import numpy as np
 
     from nfl_pruning.cli.output import progress
+    from nfl_pruning.errors import InvalidArgumentError
     from nfl_pruning.networks.scoring import train_and_score
     from nfl_pruning.networks.training import make_samples
-    from nfl_pruning.validation import InvalidArgumentError
 
     name, rows = asked.member.name, np.tile(np.arange(len(dataset)), (asked.networks, 1))
     with progress(asked.when[-1], "training") as advance:

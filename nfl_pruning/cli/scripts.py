@@ -18,7 +18,8 @@ from typing import Any
 
 import click
 
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_choice
 
 PRESETS = ("quick", "paper")
 

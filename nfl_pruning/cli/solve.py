@@ -99,7 +99,8 @@ def command(as_json: bool, best: str | None, goal: str | None, **options: str) -
 
 def _solver(asked: Asked, best: str | None, goal: str | None) -> Callable[[Problem], Solution]:
     """What solves one problem; it finds the best numbers first, if asked to."""
-    from nfl_pruning.validation import InvalidArgumentError, check_choice
+    from nfl_pruning.errors import InvalidArgumentError
+    from nfl_pruning.validation import check_choice
 
     if best is None:
         from nfl_pruning.theory.solve import solve

@@ -9,8 +9,9 @@ import numpy as np
 
 from nfl_pruning.data.dataset import Dataset, make_dataset
 from nfl_pruning.data.idx import read_idx
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.registry import Registry
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.validation import check_choice
 
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # Debian: dataset-fashion-mnist
 FASHION_MNIST_CLASSES = (

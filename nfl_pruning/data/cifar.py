@@ -11,7 +11,8 @@ import numpy as np
 
 from nfl_pruning.data.builtin import DATASETS
 from nfl_pruning.data.dataset import Dataset, make_dataset
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_choice
 
 PIXELS = 3 * 32 * 32
 FILES = {

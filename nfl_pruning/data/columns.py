@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
 
 NO_IDS = "none"
 ID_NAMES = re.compile(r"(row[ _.-]?)?(id|ids|idx|index|uuid|guid|number)|unnamed: ?\d+", re.I)

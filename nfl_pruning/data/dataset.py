@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
 
 ROWS_PER_CHUNK = 4096
 LARGEST_LABEL = 2.0**53  # beyond it floats skip whole numbers

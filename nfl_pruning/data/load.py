@@ -13,7 +13,8 @@ from nfl_pruning.data.builtin import DATASETS
 from nfl_pruning.data.columns import Columns, listed
 from nfl_pruning.data.dataset import Dataset
 from nfl_pruning.data.files import load_csv, load_npz
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_choice
 
 READERS = {".npz": load_npz, ".csv": load_csv}
 

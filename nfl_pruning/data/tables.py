@@ -13,7 +13,8 @@ import numpy as np
 
 from nfl_pruning.data.columns import Columns, Roles, assign, suspects, take_ids
 from nfl_pruning.data.dataset import Dataset, make_dataset
-from nfl_pruning.validation import InvalidArgumentError, check_file
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_file
 
 
 def load_csv(path: Path, columns: Columns | None = None) -> Dataset:

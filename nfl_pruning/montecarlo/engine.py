@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Isotropic, Spectrum
 from nfl_pruning.montecarlo.estimate import Simulation, make_simulation
 from nfl_pruning.montecarlo.outcome import GRADIENT_TOLERANCE
@@ -29,7 +30,7 @@ from nfl_pruning.problem import Problem
 from nfl_pruning.programs import warn_of_many_programs
 from nfl_pruning.records import RecordStore, code_hash, settings_of_jax, software, source_hash
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number, check_seed
+from nfl_pruning.validation import check_integer, check_number, check_seed
 
 Progress = Callable[[int, int], object]
 

@@ -22,9 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.networks.convolution import patches
 from nfl_pruning.scores.log_odds import class_log_odds
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.validation import check_choice
 
 SCOPES = ("full", "last-layer", "logits")
 

@@ -11,8 +11,9 @@ import numpy as np
 from jax import Array
 
 from nfl_pruning.data.dataset import Dataset
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number
+from nfl_pruning.validation import check_integer, check_number
 
 ROWS = ("train_rows", "valid_rows", "test_rows")
 PER_REPEAT = ("train_labels", "valid_labels", "test_labels", "numbers")

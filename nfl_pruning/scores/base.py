@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.registry import Registry
 from nfl_pruning.scores.checks import (
     check_context,
@@ -25,7 +26,6 @@ from nfl_pruning.scores.checks import (
     check_result,
 )
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import InvalidArgumentError
 
 NEEDS = (
     "input_norm",

@@ -7,13 +7,13 @@ from typing import Any
 
 import jax
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs import Isotropic, Spectrum
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.abundant.limit import RADIUS, abundant_limit
 from nfl_pruning.theory.proportional import proportional_limit
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.spectrum import spectral_limit
 from nfl_pruning.validation import check_choice, check_integer, check_number

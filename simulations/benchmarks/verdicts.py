@@ -17,10 +17,10 @@ import click
 import numpy as np
 
 from nfl_pruning.cli.cache import use_compilation_cache
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.records import RecordStore
 from nfl_pruning.statements import STATEMENTS
 from nfl_pruning.statements.base import POWER, Quantity
-from nfl_pruning.validation import InvalidArgumentError
 
 PAGE = """# Verdicts at other seeds
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from scipy.optimize import brentq
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.losses import Loss
 from nfl_pruning.theory.abundant.plane import (
     PlaneLaw,
@@ -21,7 +22,6 @@ from nfl_pruning.theory.abundant.plane import (
     plane_nodes,
     risk_terms,
 )
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 
 GROWTH = 4.0  # factor between radii on the way to the boundary
 SMALL_RADIUS = 0.05

@@ -14,6 +14,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs import Isotropic
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.numerics.status import Status
@@ -27,7 +28,6 @@ from nfl_pruning.theory.integrators.panels.mesh import kept_intervals
 from nfl_pruning.theory.observables import best_norm, observables, zero_one_error
 from nfl_pruning.theory.selection_law.keep_law import MASS_TOLERANCE, keep_law, mass_flaw
 from nfl_pruning.theory.selection_law.norm_order import norm_law
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.solution import Solution, verdict
 
 RADIUS = 100.0

@@ -8,9 +8,9 @@ from typing import Any, cast
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.abundant.limit import RADIUS
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.solve import solve
 from nfl_pruning.validation import check_integer, check_number

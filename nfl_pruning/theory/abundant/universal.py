@@ -13,11 +13,11 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.abundant.limit import RADIUS, plane_law
 from nfl_pruning.theory.abundant.plane import PLANE_LEVELS, PlaneLaw, plane_nodes
-from nfl_pruning.validation import InvalidArgumentError
 
 
 @dataclass(frozen=True)

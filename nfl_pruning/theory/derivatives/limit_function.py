@@ -13,6 +13,7 @@ from jax import Array
 from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.integrators.conditioned.cell import Kind
@@ -26,7 +27,7 @@ from nfl_pruning.theory.integrators.conditioned.known import (
 )
 from nfl_pruning.theory.integrators.conditioned.limit import Limit, limit
 from nfl_pruning.theory.integrators.conditioned.mesh import Nodes
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+from nfl_pruning.validation import check_choice, check_number
 
 DIRECT = {
     "samples_per_feature": "(0, inf)",

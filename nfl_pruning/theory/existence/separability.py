@@ -28,13 +28,13 @@ import jax
 import numpy as np
 from scipy.special import ndtr
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE, gauss_legendre, normal_density
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.integrators.panels.mesh import kept_intervals, link_layers, u_panels
 from nfl_pruning.theory.probe_fit import ProbeFit
 from nfl_pruning.theory.selection_law.keep_law import MASS_TOLERANCE, KeepLaw, mass_flaw
 from nfl_pruning.theory.selection_law.label_law import LABELS
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 
 PANELS = (30, 60, 120)  # in u, until the mass is right
 MOST_STEPS = 100

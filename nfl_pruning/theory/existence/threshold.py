@@ -11,13 +11,12 @@ import jax
 import numpy as np
 from scipy.optimize import brentq
 
+from nfl_pruning.errors import InvalidArgumentError, UnsupportedProblemError
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.existence.separability import separability_threshold
 from nfl_pruning.theory.probe_limit import ProbeLimit, probe_limit
 from nfl_pruning.theory.selection_law.keep_law import KeepLaw, keep_law
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
-from nfl_pruning.validation import InvalidArgumentError
 
 STRIDE = 1.3  # between the numbers of samples per feature that are looked at
 FARTHEST = 1e3  # kept samples per feature at which the search ends

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.probes import InSampleProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
@@ -25,7 +26,7 @@ from nfl_pruning.theory.optimal.rule_search import Ended, search, value_of
 from nfl_pruning.theory.optimal.usual import on_bins, usual_problems
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.sweep import solve_each
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_integer
+from nfl_pruning.validation import check_choice, check_integer
 
 
 @dataclass(frozen=True)

@@ -14,19 +14,13 @@ from itertools import pairwise
 
 import numpy as np
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import PropensitySelection, RankSelection, Stratum
 from nfl_pruning.theory.selection_law.kept_mass import kept_mass
 from nfl_pruning.theory.selection_law.label_law import LABELS, LabelLaw
-from nfl_pruning.theory.selection_law.ordering import (
-    Cut,
-    Margin,
-    Order,
-    UnsupportedProblemError,
-    order_of,
-    score_on_margins,
-)
+from nfl_pruning.theory.selection_law.ordering import Cut, Margin, Order, order_of, score_on_margins
 from nfl_pruning.theory.selection_law.propensity import Propensity
 
 SMALLEST_FRACTION = 1e-12  # thresholds of smaller shares drown in rounding

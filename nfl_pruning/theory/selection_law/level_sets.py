@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 from scipy.optimize import brentq
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.theory.selection_law.label_law import LABELS, LabelLaw
 
@@ -29,10 +30,6 @@ GOLDEN = 0.5 * (5**0.5 - 1)
 SEARCHES, HALVINGS = 78, 60  # until brackets of a grid step are as narrow as floats allow
 ROUNDING = 8 * np.finfo(float).eps  # of a score's value: differences below it are no turns
 EXACT = 1e-13  # of a mass, relative
-
-
-class UnsupportedProblemError(Exception):
-    """The theory cannot treat the problem; the message says why in a sentence."""
 
 
 def find_root(function: Callable[[float], float], ends: tuple[float, float]) -> float:
