@@ -10,6 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nfl_pruning.adversary.find import Finding as Finding
+    from nfl_pruning.adversary.find import find_adversary as find_adversary
+    from nfl_pruning.data.dataset import Dataset as Dataset
+    from nfl_pruning.data.dataset import make_dataset as make_dataset
     from nfl_pruning.data.load import load_dataset as load_dataset
     from nfl_pruning.errors import InvalidArgumentError as InvalidArgumentError
     from nfl_pruning.errors import UnsupportedProblemError as UnsupportedProblemError
@@ -20,11 +24,21 @@ if TYPE_CHECKING:
     from nfl_pruning.links import LINKS as LINKS
     from nfl_pruning.losses import LOSSES as LOSSES
     from nfl_pruning.montecarlo import simulate as simulate
+    from nfl_pruning.networks.comparison.compare import compare as compare
+    from nfl_pruning.networks.comparison.plan import ComparisonPlan as ComparisonPlan
+    from nfl_pruning.networks.comparison.result import Comparison as Comparison
+    from nfl_pruning.networks.score import NetworkScores as NetworkScores
+    from nfl_pruning.networks.score import ScoringPlan as ScoringPlan
+    from nfl_pruning.networks.score import score as score
+    from nfl_pruning.networks.train import TrainedNetworks as TrainedNetworks
+    from nfl_pruning.networks.train import train as train
+    from nfl_pruning.networks.training import Training as Training
     from nfl_pruning.numerics.status import Status as Status
     from nfl_pruning.probes import FixedProbe as FixedProbe
     from nfl_pruning.problem import Problem as Problem
     from nfl_pruning.problem import Student as Student
     from nfl_pruning.problem import Teacher as Teacher
+    from nfl_pruning.pruned import Pruned as Pruned
     from nfl_pruning.pruning import prune as prune
     from nfl_pruning.scores import SCORES as SCORES
     from nfl_pruning.scores import Context as Context
@@ -34,6 +48,8 @@ if TYPE_CHECKING:
     from nfl_pruning.selections import make_selection as make_selection
     from nfl_pruning.selections import register_selection as register_selection
     from nfl_pruning.selections import select as select
+    from nfl_pruning.statements.verification import Verification as Verification
+    from nfl_pruning.statements.verification import verify as verify
     from nfl_pruning.theory.derivatives.limit_function import limit_function as limit_function
     from nfl_pruning.theory.derivatives.limit_values import limit_values as limit_values
     from nfl_pruning.theory.existence.threshold import existence_threshold as existence_threshold
@@ -44,6 +60,32 @@ if TYPE_CHECKING:
     from nfl_pruning.theory.sweep import sweep as sweep
 
 _HOMES = {
+    "nfl_pruning.networks.score": (
+        "NetworkScores",
+        "ScoringPlan",
+        "score",
+    ),
+    "nfl_pruning.networks.train": (
+        "TrainedNetworks",
+        "train",
+    ),
+    "nfl_pruning.networks.training": ("Training",),
+    "nfl_pruning.networks.comparison.compare": ("compare",),
+    "nfl_pruning.networks.comparison.plan": ("ComparisonPlan",),
+    "nfl_pruning.networks.comparison.result": ("Comparison",),
+    "nfl_pruning.statements.verification": (
+        "Verification",
+        "verify",
+    ),
+    "nfl_pruning.adversary.find": (
+        "Finding",
+        "find_adversary",
+    ),
+    "nfl_pruning.pruned": ("Pruned",),
+    "nfl_pruning.data.dataset": (
+        "Dataset",
+        "make_dataset",
+    ),
     "nfl_pruning.inputs": ("HeavyTails", "Isotropic", "Spectrum", "power_law"),
     "nfl_pruning.data.load": ("load_dataset",),
     "nfl_pruning.links": ("LINKS",),

@@ -11,10 +11,6 @@ class OutputExistsError(InvalidArgumentError):
     """A file would be replaced, which nobody has asked for."""
 
 
-class MissingDataError(InvalidArgumentError):
-    """A named data set's files are not where they were looked for."""
-
-
 class UnsupportedProblemError(Exception):
     """The theory cannot treat the problem; the message says why."""
 

@@ -54,7 +54,7 @@ class Pruned:
         return float(self.weights.sum() ** 2 / (self.weights**2).sum())
 
     def summary(self) -> dict[str, Any]:
-        """Plain values for ``--json`` and records."""
+        """Plain values for JSON and records."""
         return {
             "n_samples": len(self.weights),
             "n_kept": len(self.indices),

@@ -154,8 +154,7 @@ def _describe_data(dataset: Dataset) -> dict[str, Any]:
     return {
         "data": dataset.name,
         "n_samples": len(dataset),
-        "features": None if dataset.features is None else list(dataset.features),
-        "feature_shape": list(dataset.shape),
+        **dataset.describe_features(),
         "software": software(),
         "random_generator": settings_of_jax()["random_generator"],
     }

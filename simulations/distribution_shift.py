@@ -12,7 +12,7 @@ from scipy.special import ndtr, ndtri
 
 from _cells import ALIGNMENT, SIGNAL, Job, Progress, problem_of, run_jobs
 from nfl_pruning import LINKS, Context, select
-from nfl_pruning.cli.scripts import run_alone
+from nfl_pruning.experiments.scripts import run_alone
 from nfl_pruning.problem import Problem
 from nfl_pruning.records import RecordStore
 from nfl_pruning.rules import RULES

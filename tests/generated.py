@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from nfl_pruning import LINKS, LOSSES, SCORES, SELECTIONS, notation
-from nfl_pruning.cli.scripts import experiments
 from nfl_pruning.data.builtin import DATASETS
+from nfl_pruning.experiments.scripts import experiments
 from nfl_pruning.report.catalogue import statements_page, statements_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,7 +44,10 @@ SOLVERS = {
     "`simulate`: trials at finite size": ("nfl_pruning/montecarlo/engine.py", "montecarlo"),
     "`select`: which samples stay": ("nfl_pruning/selections/finite.py", "selections"),
     "`prune`: real data sets": ("nfl_pruning/pruning.py", "prune"),
-    "`score`, `train`, `compare`: networks": ("nfl_pruning/networks/experiment.py", "networks"),
+    "`score`, `train`, `compare`: networks": (
+        "nfl_pruning/networks/comparison/experiment.py",
+        "networks",
+    ),
     "`verify`: statements and their verdicts": ("nfl_pruning/statements/base.py", "statements"),
     "`adversary`: laws on which a score fails": ("nfl_pruning/adversary/find.py", "adversary"),
     "records of results": ("nfl_pruning/records.py", "records"),

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from network_extras import bridge, curve, speed
-from nfl_pruning.networks.repeat import gathered
-from nfl_pruning.networks.verdicts import Verdict, verdicts
+from nfl_pruning.networks.comparison.repeat import gathered
+from nfl_pruning.networks.comparison.verdicts import Verdict, verdicts
 from nfl_pruning.records import RecordStore
 
 ROOT = Path(__file__).resolve().parents[1]

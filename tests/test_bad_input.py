@@ -19,7 +19,7 @@ from nfl_pruning import (
     select,
     simulate,
 )
-from nfl_pruning.adversary.find import find
+from nfl_pruning.adversary.find import find_adversary
 from nfl_pruning.data import load_dataset
 from nfl_pruning.inputs import parse_spectrum
 from nfl_pruning.pruning import prune
@@ -156,7 +156,7 @@ BAD: list[Any] = [
     (lambda: make_selection("soft:x"), "soft"),
     (lambda: simulate(Problem(), n_features=0, n_trials=1), "n_features"),
     (lambda: simulate(Problem(), n_features=10, n_trials=1.5), "n_trials"),  # pyright: ignore
-    (lambda: find("el2n", 0.3, seed=2**32), "seed"),
+    (lambda: find_adversary("el2n", 0.3, seed=2**32), "seed"),
     (lambda: prune(DIGITS, seed=2**32), "seed"),
     (lambda: STATEMENTS["grand-el2n"].check(seed=2**32), "seed"),
     (lambda: simulate(Problem(), n_features=10, n_trials=1, seed=2**63), "seed"),

@@ -26,12 +26,14 @@ from nfl_pruning import (
 )
 
 NAMES = {
-    "Context", "FixedProbe", "InvalidArgumentError", "LINKS", "LOSSES", "Problem", "SCORES",
-    "SELECTIONS", "Score", "Spectrum", "Status", "Student", "Teacher", "existence_threshold",
-    "limit_function",
-    "limit_values", "make_selection", "optimal_rule", "power_law", "register_score",
-    "register_selection", "select", "simulate", "solve", "sweep", "Solution", "HeavyTails",
-    "Isotropic", "UnsupportedProblemError", "best_numbers", "load_dataset", "prune",
+    "Comparison", "ComparisonPlan", "Context", "Dataset", "Finding", "FixedProbe", "HeavyTails",
+    "InvalidArgumentError", "Isotropic", "LINKS", "LOSSES", "NetworkScores", "Problem", "Pruned",
+    "SCORES", "SELECTIONS", "Score", "ScoringPlan", "Solution", "Spectrum", "Status", "Student",
+    "Teacher", "TrainedNetworks", "Training", "UnsupportedProblemError", "Verification",
+    "best_numbers", "compare", "existence_threshold", "find_adversary", "limit_function",
+    "limit_values", "load_dataset", "make_dataset", "make_selection", "optimal_rule", "power_law",
+    "prune", "register_score", "register_selection", "score", "select", "simulate", "solve",
+    "sweep", "train", "verify",
 }  # fmt: skip
 
 

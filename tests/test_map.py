@@ -17,7 +17,7 @@ from generated import (
     with_map,
 )
 from nfl_pruning import SCORES, SELECTIONS
-from nfl_pruning.cli.scripts import PRESETS, experiments
+from nfl_pruning.experiments.scripts import PRESETS, experiments
 from nfl_pruning.notation import NOTATION as SYMBOLS
 
 EXPERIMENTS = experiments(ROOT)
@@ -80,8 +80,11 @@ def test_scripts_come_in_pairs(found):
             assert not any(name.startswith("matplotlib") for name in imported)
         else:
             package = {name for name in imported if name.startswith("nfl_pruning")}
-            reading = {"nfl_pruning.records", "nfl_pruning.networks.repeat"}  # of repeats' records
-            assert package <= reading | {"nfl_pruning.cli.scripts"}
+            reading = {
+                "nfl_pruning.records",
+                "nfl_pruning.networks.comparison.repeat",
+            }  # of repeats' records
+            assert package <= reading | {"nfl_pruning.experiments.scripts"}
     assert found.summary.endswith(".")
 
 

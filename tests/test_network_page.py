@@ -3,7 +3,7 @@
 import numpy as np
 
 import network_page
-from nfl_pruning.networks.repeat import gathered
+from nfl_pruning.networks.comparison.repeat import gathered
 
 
 def test_the_page_is_fresh():

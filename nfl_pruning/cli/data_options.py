@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from nfl_pruning.data import Columns, Dataset
+    from nfl_pruning.data import Columns
 
 _OPTIONS = (
     click.option(
@@ -24,6 +24,7 @@ _OPTIONS = (
     ),
     click.option("--drop", metavar="NAME,...", help="Columns of a .csv that are not read."),
 )
+WITH_TEST_PART = ("fashion-mnist", "mnist", "cifar-10", "cifar-100")
 NAMES = ("label_column", "id_column", "drop")
 
 
@@ -51,12 +52,9 @@ def input_files(*names: str | None) -> list[str]:
     return [name for name in names if name is not None and name not in DATASETS]
 
 
-def describe_columns(dataset: Dataset, columns: Columns) -> dict[str, Any]:
-    """What was read, as plain values."""
-    names = dataset.features
+def describe_columns(columns: Columns) -> dict[str, Any]:
+    """Which columns of a file were asked for, as plain values."""
     return {
-        "features": None if names is None else list(names),
-        "feature_shape": list(dataset.shape),
         "label_column": columns.label,
         "id_column": columns.ids,
         "dropped": list(columns.drop),

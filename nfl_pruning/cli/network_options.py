@@ -14,8 +14,6 @@ from nfl_pruning.validation import check_choice
 if TYPE_CHECKING:
     from nfl_pruning.networks.training import Training
 
-WITH_TEST_PART = ("fashion-mnist", "mnist", "cifar-10", "cifar-100")
-
 _OPTIONS = (
     ("--model", "mlp", "logistic, mlp, cnn or resnet."),
     ("--epochs", "20", "Passes over the data in a whole training."),

@@ -61,6 +61,19 @@ seed_option = click.option(
 )
 
 
+def jobs_option(pieces: str) -> Callable[..., Any]:
+    """``--jobs``: how many of the pieces are worked on at a time; None: see ``usual_jobs``."""
+    from nfl_pruning.experiments.processes import MOST_JOBS
+
+    return click.option(
+        "--jobs",
+        type=click.IntRange(1),
+        metavar="N",
+        help=f"{pieces} at a time, each in a process.  [default: one a core, at most {MOST_JOBS}; "
+        "on a GPU or TPU one]",
+    )
+
+
 def seed_of(text: str) -> int:
     """The seed, or a sentence."""
     from nfl_pruning.validation import check_seed

@@ -69,7 +69,7 @@ def command(as_json: bool, best: str | None, goal: str | None, **options: str) -
     asked = limit_of(options)
     solve = _solver(asked, best, goal)
     cases = problems(options)
-    from nfl_pruning.cli.output import progress
+    from nfl_pruning.experiments.progress import progress
 
     with progress(len(cases), "solving") as advance:
         found = [problem for _, problem in cases]

@@ -88,6 +88,13 @@ class Dataset:
             return f"line {line_of(self.source, row)}"
         return f"row {row}"
 
+    def describe_features(self) -> dict[str, Any]:
+        """What was read of each sample, as plain values."""
+        return {
+            "features": None if self.features is None else list(self.features),
+            "feature_shape": list(self.shape),
+        }
+
     def class_counts(self) -> np.ndarray:
         """Samples of each class, shape (C,)."""
         return np.bincount(self.y, minlength=len(self.classes))

@@ -26,7 +26,7 @@ from nfl_pruning.networks.training import (
     Training,
     is_finite,
     replica,
-    train,
+    train_replicas,
 )
 from nfl_pruning.probing import prototypes
 from nfl_pruning.scores.base import Score
@@ -281,7 +281,7 @@ def train_and_score(
             on_epoch(epoch, state)
 
     last = max(max(wanted) for wanted in epochs.values())
-    state = train(
+    state = train_replicas(
         keys,
         samples,
         model=model,

@@ -73,6 +73,10 @@ class Training:
         return Plan(batch, steps, wanted)
 
 
+USUAL = Training(epochs=20, batch_size=64)
+"""What networks on a user's own data get unless told otherwise."""
+
+
 class Plan(NamedTuple):
     """Sizes of a training run."""
 
@@ -214,7 +218,7 @@ def _batches(keys: Array, epoch: Array, samples: Samples, plan: Plan) -> Samples
 
 
 @with_own_settings
-def train(
+def train_replicas(
     keys: Array,
     samples: Samples,
     *,

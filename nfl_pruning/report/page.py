@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
+from nfl_pruning import __version__
+from nfl_pruning.records import write_atomically
 from nfl_pruning.report.plots import as_data_uri, draw
-from nfl_pruning.statements.base import REFUTED, Evidence, Quantity, Statement
+from nfl_pruning.statements.base import Quantity
+from nfl_pruning.statements.verification import Checked, Verification
 
 STYLE = """
 :root { --ok: #00664d; --bad: #a03000; --open: #7a5c00; --line: #d9d9d9; --soft: #f5f6f7; }
@@ -54,23 +58,17 @@ a { color: #0b57a4; } .quiet { color: #444; font-size: .92rem; }
 """
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A statement with its evidence and the verdicts of its controls (up, down)."""
-
-    statement: Statement
-    evidence: Evidence
-    controls: tuple[str, str]
-
-    @property
-    def as_expected(self) -> bool:
-        """Whether the verdict is the expected one and both controls are refuted."""
-        return self.evidence.verdict == self.statement.expected and self.control_refuted
-
-    @property
-    def control_refuted(self) -> bool:
-        """Whether both shifted predictions are refuted."""
-        return all(verdict == REFUTED for verdict in self.controls)
+def write_report(found: Verification, out: Path) -> Path:
+    """Write the page of a verification as ``out/report.html``; returns its path."""
+    about = {
+        "preset": found.preset,
+        "seed": found.seed,
+        "nfl-pruning": __version__,
+        "written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+    }
+    text = page(found.checked, about)
+    out.mkdir(parents=True, exist_ok=True)
+    return write_atomically(out / "report.html", lambda file: file.write(text.encode()))
 
 
 def formula(text: str) -> str:
@@ -95,7 +93,7 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:.{digits}g}".replace("-", "−")
 
 
-def page(entries: Sequence[Entry], about: dict[str, Any]) -> str:
+def page(entries: Sequence[Checked], about: dict[str, Any]) -> str:
     """The whole report.
 
     Args:
@@ -133,7 +131,7 @@ def badge(verdict: str) -> str:
     return f'<span class="badge {verdict}">{verdict}</span>'
 
 
-def section(entry: Entry, about: dict[str, Any]) -> str:
+def section(entry: Checked, about: dict[str, Any]) -> str:
     """One statement: claim, assumptions, evidence, figures, how to run it again."""
     s, e = entry.statement, entry.evidence
     figures = "".join(
