@@ -6,8 +6,6 @@ other rules for nodes, its own proximal points, its own keep law.
 """
 
 # scipy's stubs are looser than its results.
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The limiting keep law of any score, against quantiles found by hand and by sampling."""
 
 # Texts stand for objects and numbers may be None here; a test fails where that is wrong.
-# pyright: reportArgumentType=false, reportOptionalOperand=false, reportOperatorIssue=false
 
 import jax
 import jax.numpy as jnp

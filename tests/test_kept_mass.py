@@ -1,8 +1,6 @@
 """What a selection keeps: right however narrow or steep it is, and never certified where wrong."""
 
 # Texts stand for objects and numbers may be None here; a test fails where that is wrong.
-# pyright: reportArgumentType=false, reportOptionalOperand=false, reportOperatorIssue=false
-# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

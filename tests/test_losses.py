@@ -1,8 +1,6 @@
 """Proximal points solve their equation at any step, and pulls lose no digits."""
 
 # scipy's stubs are looser than its results.
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false
 
 import jax
 import jax.numpy as jnp

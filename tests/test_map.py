@@ -21,7 +21,7 @@ from nfl_pruning.experiments.scripts import PRESETS, experiments
 from nfl_pruning.notation import NOTATION as SYMBOLS
 
 EXPERIMENTS = experiments(ROOT)
-HINT = "run: python tests/generated.py"
+HINT = "run: python docs/generate/generated.py"
 
 
 def test_the_map_is_fresh():

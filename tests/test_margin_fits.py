@@ -1,8 +1,6 @@
 """Hinge and hard-margin fits: against scikit-learn, their own optimality, and the limit."""
 
 # Texts stand for objects and numbers may be None here; a test fails where that is wrong.
-# pyright: reportArgumentType=false, reportOptionalOperand=false, reportOperatorIssue=false
-# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
 
 import math
 from collections import Counter

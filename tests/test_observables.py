@@ -1,8 +1,6 @@
 """Population risks against plain quadrature and Monte Carlo."""
 
 # scipy's stubs are looser than its results.
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false
 
 import numpy as np
 import pytest

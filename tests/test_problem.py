@@ -1,7 +1,6 @@
 """A problem refuses what it cannot mean, in a sentence, and describes itself."""
 
 # Texts stand for objects and numbers may be None here; a test fails where that is wrong.
-# pyright: reportArgumentType=false, reportOptionalOperand=false, reportOperatorIssue=false
 
 import pickle
 

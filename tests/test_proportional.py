@@ -1,9 +1,6 @@
 """The proportional limit: published and tabulated values, and a second, plain method."""
 
 # Texts stand for objects and numbers may be None here; a test fails where that is wrong.
-# pyright: reportArgumentType=false, reportOptionalOperand=false, reportOperatorIssue=false
-# pyright: reportCallIssue=false, reportAttributeAccessIssue=false
-# pyright: reportOptionalMemberAccess=false
 
 import math
 from dataclasses import replace as dataclass_replace

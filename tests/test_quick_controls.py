@@ -1,7 +1,5 @@
 """Small faults that long runs alone would meet are noticed: estimates, targets, offsets, noise."""
 
-# pyright: reportArgumentType=false, reportOptionalOperand=false, reportOperatorIssue=false
-
 from __future__ import annotations
 
 from types import SimpleNamespace

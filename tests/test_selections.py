@@ -1,7 +1,6 @@
 """What stays, how many, with which weights, and that chance is fair."""
 
 # Texts stand for objects and numbers may be None here; a test fails where that is wrong.
-# pyright: reportArgumentType=false, reportOptionalOperand=false, reportOperatorIssue=false
 
 from dataclasses import dataclass
 from itertools import combinations

@@ -139,7 +139,7 @@ class KeptSet:
                 break
         if self.resolved:
             try:
-                level = float(brentq(excess, low, high, xtol=1e-12, rtol=1e-12))  # pyright: ignore
+                level = float(brentq(excess, low, high, xtol=1e-12, rtol=1e-12))
             except ValueError:
                 self.resolved = False
         found = self.nodes(level, level, 0.0)

@@ -192,7 +192,7 @@ class Recipe(NamedTuple):
         return jax.lax.scan(take, state, drawn)[0]
 
 
-AXES: Any = Samples(None, 0, 0, 0)  # pyright: ignore[reportArgumentType] (axes of vmap)
+AXES: Any = Samples(None, 0, 0, 0)
 
 
 @lru_cache(maxsize=64)

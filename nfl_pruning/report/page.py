@@ -83,7 +83,7 @@ def formula(text: str) -> str:
 
     parts = re.split(r"(`[^`]*`)", text)
     return "".join(
-        one(re.match(r"`([^`]*)`", part)) if part.startswith("`") else escape(part)  # type: ignore[arg-type]
+        one(re.match(r"`([^`]*)`", part)) if part.startswith("`") else escape(part)
         for part in parts
     )
 

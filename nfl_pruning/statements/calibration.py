@@ -53,7 +53,7 @@ def soft_problem(fraction: float, exponent: float) -> Problem:
 def _problem(score: str, keep: str, fraction: float, exploit: float, exponent: float) -> Problem:
     soft = f"soft:{exponent}" if exponent < 1 else "exact"
     base = Problem(
-        keep_fraction=fraction, score=score, keep=keep, probe="fixed:0.7",  # pyright: ignore
+        keep_fraction=fraction, score=score, keep=keep, probe="fixed:0.7",
         selection=make_selection(soft, exploit=exploit),
     )  # fmt: skip
     return base.replace(signal=SIGNAL)
@@ -71,7 +71,7 @@ def limits(problem: Problem) -> tuple[float, float, np.ndarray]:
     threshold drops out, and all fits tend to the best parameter.
     """
     look_rule = rule_of(problem)
-    first, rest = problem.selection.strata(problem.keep_fraction)  # pyright: ignore
+    first, rest = problem.selection.strata(problem.keep_fraction)
     share, e, w = first.share, rest.keep_probability, rest.weight
     cut = cut_of(problem, look_rule, share)
     plane = Plane(problem, (cut, -cut))
@@ -126,7 +126,7 @@ def data_sets(preset: str, seed: int, problem: Problem) -> list[sampling.DataSet
 def enumerated(look: str) -> float:
     """Largest error of the mean weighted risk over *all* subsets of 9 samples, an identity."""
     problem = problem_of(look).replace(keep_fraction=5 / 9)
-    first, rest = realised_counts(problem.selection.strata(5 / 9), 9)  # pyright: ignore
+    first, rest = realised_counts(problem.selection.strata(5 / 9), 9)
     losses = np.exp(np.arange(9) / 3.0)  # any numbers will do; in priority order
     sums = [
         first.weight * losses[: first.kept].sum() + rest.weight * losses[list(chosen)].sum()

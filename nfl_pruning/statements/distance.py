@@ -43,7 +43,7 @@ def kept_share(problem: Problem) -> np.ndarray:
 
     start = -8.0 if rule.aware else 0.0
     cut = brentq(lambda c: float(density @ below(c)) - small, start, 8.0, xtol=1e-13)
-    inside = below(float(cut))  # pyright: ignore[reportArgumentType]
+    inside = below(float(cut))
     return inside if rule.hardest else 1 - inside
 
 

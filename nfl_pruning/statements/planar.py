@@ -125,4 +125,4 @@ def cut_of(problem: Problem, rule: Rule, share: float) -> float:
         kept = fine.mass[fine.inside(Rule(rule.aware, hardest=True), cut)]
         return float(kept.sum() / fine.mass.sum()) - small
 
-    return float(brentq(excess, start - 0.3, start + 0.3, xtol=1e-12))  # pyright: ignore
+    return float(brentq(excess, start - 0.3, start + 0.3, xtol=1e-12))

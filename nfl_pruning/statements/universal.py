@@ -55,7 +55,7 @@ def network(weights: list[tuple[Array, Array]], x: Array) -> Array:
 @partial(jax.jit, static_argnums=(1, 2))
 def train(key: Array, problem: Problem, steps: int) -> Array:
     """One pass over fresh pruned batches; the logits on the grid (second input 0)."""
-    counts = realised_counts(problem.selection.strata(problem.keep_fraction), BATCH)  # pyright: ignore
+    counts = realised_counts(problem.selection.strata(problem.keep_fraction), BATCH)
     key_start, key_data = jax.random.split(key)
     weights = start(key_start)
     optimiser = optax.adam(optax.cosine_decay_schedule(1e-2, steps))

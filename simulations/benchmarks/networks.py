@@ -32,7 +32,7 @@ from nfl_pruning.networks.standardising import network_inputs
 from nfl_pruning.networks.training import Training, make_samples, replica, train_replicas
 from nfl_pruning.scores import SCORES
 
-PEER = Path(__file__).parent / "_torch_peer.py"
+PEER = Path(__file__).parent / "reference_torch.py"
 BATCH, FEATURES = 128, 784
 
 

@@ -75,6 +75,6 @@ def _first_crossing(problem: Problem) -> float:
     while low < FARTHEST / problem.keep_fraction:
         high = STRIDE * low
         if excess(high) > 0:
-            return float(brentq(excess, low, high, xtol=1e-8, rtol=1e-8))  # pyright: ignore
+            return float(brentq(excess, low, high, xtol=1e-8, rtol=1e-8))
         low = high
     return np.inf

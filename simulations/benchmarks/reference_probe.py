@@ -1,13 +1,11 @@
 """The proportional limit by plain means: quadrature, proximal points and the probe's own fit.
 
-This file and the other ``_plain_*.py`` are numpy and scipy with wide tensor grids. They share
+This file and the other ``reference_*.py`` are numpy and scipy with wide tensor grids. They share
 nothing with the package's solvers but the description of a problem: their own label law,
 thresholds, proximal points, equations (in matrix form) and quadrature, and scipy's root finder.
 """
 
 # scipy's stubs are looser than its results.
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
 
 from __future__ import annotations
 

@@ -4,8 +4,6 @@ Labels are folded: u stands for y u throughout, and h for y times the margin tha
 """
 
 # scipy's stubs are looser than its results.
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from _plain import REACH, Probe, gauss, pull, smoothed
+from reference_probe import REACH, Probe, gauss, pull, smoothed
 from scipy.optimize import brentq
 from scipy.special import expit, ndtr
 

@@ -1,7 +1,7 @@
 """What documents hold that the code decides: the map, the notation table, the examples' output.
 
-``python tests/generated.py`` rewrites them; ``test_map.py`` and ``test_readme.py`` fail while they
-are stale.
+``python docs/generate/generated.py`` rewrites them; ``test_map.py`` and ``test_readme.py`` fail
+while they are stale.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nfl_pruning.data.builtin import DATASETS
 from nfl_pruning.experiments.scripts import experiments
 from nfl_pruning.report.catalogue import statements_page, statements_table
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 NOTATION = ROOT / "docs" / "notation.md"
 STATEMENTS_PAGE = ROOT / "docs" / "statements.md"
