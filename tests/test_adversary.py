@@ -107,8 +107,8 @@ def test_gradients_of_the_softened_gap_are_those_of_differences():
     import jax
 
     with jax.enable_x64(True):
-        raw = jnp.asarray(to_raw(EXPLICIT["two-regimes"]))
-        gap = jax.jit(lambda raw: soft_gap(raw, SCORES["entropy"], 0.4, 1.0))
+        raw, share = jnp.asarray(to_raw(EXPLICIT["two-regimes"])), jnp.asarray(0.4)
+        gap = jax.jit(lambda raw: soft_gap(raw, SCORES["entropy"], share, jnp.ones(())))
         slope = np.asarray(jax.jit(jax.grad(gap))(raw))
         for i in (0, 1, 2, 7):  # balance, separation, angle, a label probability
             step = jnp.zeros_like(raw).at[i].set(1e-4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -155,7 +155,7 @@ BAD: list[Any] = [
     (lambda: make_selection("exact", exploit=2), "exploit"),
     (lambda: make_selection("soft:x"), "soft"),
     (lambda: simulate(Problem(), n_features=0, n_trials=1), "n_features"),
-    (lambda: simulate(Problem(), n_features=10, n_trials=1.5), "n_trials"),
+    (lambda: simulate(Problem(), n_features=10, n_trials=cast(Any, 1.5)), "n_trials"),
     (lambda: find_adversary("el2n", 0.3, seed=2**32), "seed"),
     (lambda: prune(DIGITS, seed=2**32), "seed"),
     (lambda: STATEMENTS["grand-el2n"].check(seed=2**32), "seed"),

@@ -108,7 +108,7 @@ def test_problem_is_an_immutable_value():
     assert len({problem, Problem(keep_fraction=0.3).replace(probe="fixed:0.8")}) == 1
     assert problem.replace(signal=2, ridge=0.5).student.ridge == 0.5
     with pytest.raises(dataclasses.FrozenInstanceError):
-        problem.keep_fraction = 0.5
+        setattr(problem, dataclasses.fields(Problem)[1].name, 0.5)
     with pytest.raises(InvalidArgumentError):
         problem.replace(keep_fraction=1.5)
 

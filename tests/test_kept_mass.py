@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import norm
 
+from brute_force import brentq
 from nfl_pruning import Problem, Status, existence_threshold, solve
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.scores import Score

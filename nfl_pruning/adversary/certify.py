@@ -13,11 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 
 from nfl_pruning.adversary.laws import LABELS, Law, panel_nodes, slices
 from nfl_pruning.adversary.population import RADIUS, Nodes, law_nodes, minimiser, risk
 from nfl_pruning.adversary.ranking import Rank, ranker
+from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.scores.base import Score
 
 SLICES = (97, 193)
@@ -139,7 +139,7 @@ class KeptSet:
                 break
         if self.resolved:
             try:
-                level = float(brentq(excess, low, high, xtol=1e-12, rtol=1e-12))
+                level = bracketed_root(excess, low, high, xtol=1e-12, rtol=1e-12)
             except ValueError:
                 self.resolved = False
         found = self.nodes(level, level, 0.0)

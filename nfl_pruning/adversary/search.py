@@ -13,6 +13,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import Array
 
 from nfl_pruning.adversary.laws import EXPLICIT, RANGES, REACH, Law
@@ -132,25 +133,21 @@ def soft_gap(raw: Array, score: Score, fraction: Array, sign: Array) -> Array:
 @partial(jax.jit, static_argnums=1)
 def _ascend(starts: Array, score: Score, fraction: Array, sign: Array) -> tuple[Array, Array]:
     """Adam from every start, in turn; the best point of each path and its gap."""
+    adam = optax.scale_by_adam(b1=0.9, b2=0.95)
 
     def climb(start: Array) -> tuple[Array, Array]:
-        def step(state, number):
-            raw, first, second, best, at = state
+        def step(state, _):
+            raw, moments, best, at = state
             gap, slope = jax.value_and_grad(soft_gap)(raw, score, fraction, sign)
             usable = jnp.isfinite(gap) & jnp.all(jnp.isfinite(slope))
             better = usable & (gap > best)
             best, at = jnp.where(better, gap, best), jnp.where(better, raw, at)
-            slope = jnp.where(usable, slope, 0.0)
-            first = 0.9 * first + 0.1 * slope
-            second = 0.95 * second + 0.05 * slope**2
-            scale = (1 - 0.9**number, 1 - 0.95**number)
-            move = first / scale[0] / (jnp.sqrt(second / scale[1]) + 1e-8)
-            return (jnp.clip(raw + LEARNING_RATE * move, -5, 5), first, second, best, at), None
+            move, moments = adam.update(jnp.where(usable, slope, 0.0), moments)
+            return (jnp.clip(raw + LEARNING_RATE * move, -5, 5), moments, best, at), None
 
-        zero = jnp.zeros_like(start)
-        state = (start, zero, zero, jnp.asarray(-jnp.inf), start)
-        end, _ = jax.lax.scan(step, state, jnp.arange(1, STEPS + 1))
-        return end[3], end[4]
+        state = (start, adam.init(start), jnp.asarray(-jnp.inf), start)
+        (_, _, gap, at), _ = jax.lax.scan(step, state, length=STEPS)
+        return gap, at
 
     return jax.lax.map(climb, starts)
 

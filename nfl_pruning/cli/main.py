@@ -100,7 +100,9 @@ class Application(click.Group):
             raise click.UsageError(f"no command {args[0]!r}{_nearest(args[0], list(COMMANDS))}")
         return super().resolve_command(ctx, args)
 
-    def main(self, args: Any = None, prog_name: str | None = None, **settings: Any) -> NoReturn:
+    def main(  # pyright: ignore[reportIncompatibleMethodOverride] (it never returns)
+        self, args: Any = None, prog_name: str | None = None, **settings: Any
+    ) -> NoReturn:
         """Run, then leave with 0 for success, 2 for bad input, 130 when interrupted."""
         bear_any_text()
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -192,7 +192,7 @@ class Recipe(NamedTuple):
         return jax.lax.scan(take, state, drawn)[0]
 
 
-AXES: Any = Samples(None, 0, 0, 0)
+AXES = Samples(*cast(Any, (None, 0, 0, 0)))  # of vmap
 
 
 @lru_cache(maxsize=64)

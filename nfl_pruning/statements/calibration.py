@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.selections import make_selection
+from nfl_pruning.selections import RankSelection, make_selection
 from nfl_pruning.selections.finite import realised_counts
 from nfl_pruning.statements import fitting, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
@@ -71,6 +71,7 @@ def limits(problem: Problem) -> tuple[float, float, np.ndarray]:
     threshold drops out, and all fits tend to the best parameter.
     """
     look_rule = rule_of(problem)
+    assert isinstance(problem.selection, RankSelection)
     first, rest = problem.selection.strata(problem.keep_fraction)
     share, e, w = first.share, rest.keep_probability, rest.weight
     cut = cut_of(problem, look_rule, share)
@@ -126,6 +127,7 @@ def data_sets(preset: str, seed: int, problem: Problem) -> list[sampling.DataSet
 def enumerated(look: str) -> float:
     """Largest error of the mean weighted risk over *all* subsets of 9 samples, an identity."""
     problem = problem_of(look).replace(keep_fraction=5 / 9)
+    assert isinstance(problem.selection, RankSelection)
     first, rest = realised_counts(problem.selection.strata(5 / 9), 9)
     losses = np.exp(np.arange(9) / 3.0)  # any numbers will do; in priority order
     sums = [

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import jax
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import ndtr
 from scipy.stats import binom
 
+from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.planar import rule_of
 
@@ -42,8 +42,8 @@ def kept_share(problem: Problem) -> np.ndarray:
         return upper if rule.aware else upper - ndtr((-cut - rho * GRID) / np.sqrt(1 - rho**2))
 
     start = -8.0 if rule.aware else 0.0
-    cut = brentq(lambda c: float(density @ below(c)) - small, start, 8.0, xtol=1e-13)
-    inside = below(float(cut))
+    cut = bracketed_root(lambda c: float(density @ below(c)) - small, start, 8.0, xtol=1e-13)
+    inside = below(cut)
     return inside if rule.hardest else 1 - inside
 
 

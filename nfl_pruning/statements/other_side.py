@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import brentq
 from sklearn.svm import SVC
 
 from nfl_pruning.montecarlo.engine import training_set
+from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.summary import mean_and_error, seedless
@@ -59,7 +59,7 @@ def crossover() -> float:
         samples = float(np.exp(log_samples))
         return error_of("hardest", 1.0, samples, 0.3) - error_of("easiest", 1.0, samples, 0.3)
 
-    return float(np.exp(brentq(lead, np.log(1.0), np.log(20.0), xtol=1e-3)))
+    return float(np.exp(bracketed_root(lead, np.log(1.0), np.log(20.0), xtol=1e-3)))
 
 
 def schedule(alignment: float, kept: tuple[float, ...]) -> list[float]:

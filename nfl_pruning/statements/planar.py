@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import ndtri
 
+from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.numerics.quadrature import gauss_legendre
 from nfl_pruning.problem import Problem
 
@@ -125,4 +125,4 @@ def cut_of(problem: Problem, rule: Rule, share: float) -> float:
         kept = fine.mass[fine.inside(Rule(rule.aware, hardest=True), cut)]
         return float(kept.sum() / fine.mass.sum()) - small
 
-    return float(brentq(excess, start - 0.3, start + 0.3, xtol=1e-12))
+    return bracketed_root(excess, start - 0.3, start + 0.3, xtol=1e-12)

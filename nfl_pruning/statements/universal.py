@@ -13,6 +13,7 @@ from jax import Array
 
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import Context, binary_logits
+from nfl_pruning.selections import RankSelection
 from nfl_pruning.selections.finite import band_weights, realised_counts
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.summary import mean_and_error
@@ -55,6 +56,7 @@ def network(weights: list[tuple[Array, Array]], x: Array) -> Array:
 @partial(jax.jit, static_argnums=(1, 2))
 def train(key: Array, problem: Problem, steps: int) -> Array:
     """One pass over fresh pruned batches; the logits on the grid (second input 0)."""
+    assert isinstance(problem.selection, RankSelection)
     counts = realised_counts(problem.selection.strata(problem.keep_fraction), BATCH)
     key_start, key_data = jax.random.split(key)
     weights = start(key_start)

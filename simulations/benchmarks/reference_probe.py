@@ -16,7 +16,7 @@ from scipy.interpolate import make_interp_spline
 from scipy.optimize import root
 from scipy.special import expit
 
-from nfl_pruning import Problem
+from nfl_pruning import FixedProbe, Problem
 
 REACH = 8.3
 
@@ -124,7 +124,7 @@ def smoothed(signal: float, noise: float, largest: float):
 def probe_of(problem: Problem) -> Probe:
     """The probe, fitted where it has to be."""
     label = problem.probe.label.split(":")
-    if label[0] == "fixed":
+    if isinstance(problem.probe, FixedProbe):
         return Probe(problem.probe.alignment, problem.probe_norm)
     if problem.selection.label == "random":  # any direction will do
         return Probe(0.5)

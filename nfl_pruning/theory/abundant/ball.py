@@ -8,13 +8,13 @@ ball is unique and moves continuously with the radius.
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
 
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.losses import Loss
+from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.theory.abundant.plane import (
     PlaneLaw,
     PlaneLevel,
@@ -163,7 +163,7 @@ def _turn(
     while reach < np.pi and tangential(angle + side * reach) * here > 0:
         reach *= 4
     ends = angle, angle + side * min(reach, np.pi)
-    return cast(float, brentq(tangential, *ends, xtol=tolerance))
+    return bracketed_root(tangential, *ends, xtol=tolerance)
 
 
 def _follow(risk: Risk, radius: float) -> float:

@@ -90,7 +90,7 @@ def limit_function(
     def function(**numbers: Any) -> Limit:
         for name in numbers:
             check_choice("number of limit_function", name, known_numbers)
-        if not jax.config.jax_enable_x64:
+        if jnp.result_type(float) != jnp.float64:
             raise InvalidArgumentError(
                 "limit_function works in double precision; call it inside jax.enable_x64(True)."
             )

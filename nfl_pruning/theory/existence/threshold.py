@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import jax
 import numpy as np
-from scipy.optimize import brentq
 
 from nfl_pruning.errors import InvalidArgumentError, UnsupportedProblemError
+from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.existence.separability import separability_threshold
@@ -75,6 +75,6 @@ def _first_crossing(problem: Problem) -> float:
     while low < FARTHEST / problem.keep_fraction:
         high = STRIDE * low
         if excess(high) > 0:
-            return float(brentq(excess, low, high, xtol=1e-8, rtol=1e-8))
+            return bracketed_root(excess, low, high, xtol=1e-8, rtol=1e-8)
         low = high
     return np.inf
