@@ -183,7 +183,7 @@ def _run(
             progress=progress,
         )
     notes = found.notes if given is None else (*found.notes, *given.notes)
-    return replace(found, about=found.about | describe_columns(columns), notes=notes)
+    return replace(found, about=found.about | describe_columns(dataset, columns), notes=notes)
 
 
 def _plan(options: dict[str, Any], *, given: bool) -> ComparisonPlan:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from nfl_pruning.data import Columns
+    from nfl_pruning.data import Columns, Dataset
 
 _OPTIONS = (
     click.option(
@@ -38,7 +38,7 @@ def column_options(function: Callable) -> Callable:
 def columns_from(options: dict[str, Any]) -> Columns:
     """Take the columns' options out of ``options``."""
     from nfl_pruning.cli.options import entries
-    from nfl_pruning.data import Columns
+    from nfl_pruning.data import Columns, Dataset
 
     label, ids, drop = (options.pop(name) for name in NAMES)
     left_out = () if drop is None else tuple(entries("drop", drop))
@@ -52,9 +52,9 @@ def input_files(*names: str | None) -> list[str]:
     return [name for name in names if name is not None and name not in DATASETS]
 
 
-def describe_columns(columns: Columns) -> dict[str, Any]:
-    """Which columns of a file were asked for, as plain values."""
-    return {
+def describe_columns(dataset: Dataset, columns: Columns) -> dict[str, Any]:
+    """What was read, and which columns of a file were asked for, as plain values."""
+    return dataset.describe_features() | {
         "label_column": columns.label,
         "id_column": columns.ids,
         "dropped": list(columns.drop),

@@ -170,7 +170,7 @@ def _run(
         balance=balance,
         **rule,
     )
-    config = {**pruned.config, **describe_columns(columns)}
+    config = {**pruned.config, **describe_columns(dataset, columns)}
     notes = () if given is None else given.notes
     pruned = replace(pruned, config=config, warnings=(*pruned.warnings, *notes))
     written = None if out is None else str(pruned.save(out, force=force, inputs=inputs))

@@ -115,7 +115,7 @@ def _run(*, data: str, data_dir: str | None, **options: Any) -> NetworkScores:
     dataset = load_dataset(data, data_dir=data_dir, columns=columns)
     with shown("training") as progress:
         found = score(dataset, plan, progress=progress)
-    return replace(found, config=found.config | describe_columns(columns))
+    return replace(found, config=found.config | describe_columns(dataset, columns))
 
 
 def _plan(options: dict[str, Any]) -> ScoringPlan:

@@ -116,7 +116,7 @@ def _run(
             training=training,
             progress=progress,
         )
-    said = found.to_dict() | describe_columns(columns)
+    said = found.to_dict() | describe_columns(dataset, columns)
     if test is not None:
         said["tested_on"] = "the test part" if test_data is None else test_data
     return said
