@@ -153,7 +153,7 @@ def test_imports_point_one_way():
     """numerics, records <- scores, selections <- problem <- theory, montecarlo <- ... <- cli."""
     root = Path(nfl_pruning.__file__).parent
     rank = {
-        "validation": 0, "registry": 1, "numerics": 1, "records": 1, "notation": 1, "links": 2,
+        "validation": 0, "registry": 1, "numerics": 1, "records": 1, "glossary": 1, "links": 2,
         "losses": 2, "probes": 2, "scores": 2, "selections": 3, "problem": 4, "theory": 5,
         "montecarlo": 6, "data": 6, "networks": 6, "experiments": 6, "errors": 0,
         "adversary": 7, "statements": 7, "report": 8, "cli": 9,

@@ -1,4 +1,4 @@
-"""The map, the notation table and the pairs of scripts agree with the code."""
+"""The map, the glossary and the pairs of scripts agree with the code."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import ast
 import pytest
 
 from generated import (
+    GLOSSARY,
     MAP,
-    NOTATION,
     README,
     ROOT,
     STATEMENTS_PAGE,
-    notation_page,
+    glossary_page,
     statements_page,
     with_map,
 )
 from nfl_pruning import SCORES, SELECTIONS
 from nfl_pruning.experiments.scripts import PRESETS, experiments
-from nfl_pruning.notation import NOTATION as SYMBOLS
+from nfl_pruning.glossary import NOTATION as SYMBOLS
 
 EXPERIMENTS = experiments(ROOT)
 HINT = "run: python docs/generate/generated.py"
@@ -40,8 +40,8 @@ def test_a_stale_map_would_be_noticed():
     assert with_map(stale) == with_map(readme) != stale
 
 
-def test_the_notation_page_is_fresh():
-    assert NOTATION.read_text(encoding="utf-8") == notation_page(), HINT
+def test_the_glossary_page_is_fresh():
+    assert GLOSSARY.read_text(encoding="utf-8") == glossary_page(), HINT
 
 
 def test_the_page_of_statements_is_fresh():

@@ -38,7 +38,7 @@ def column_options(function: Callable) -> Callable:
 def columns_from(options: dict[str, Any]) -> Columns:
     """Take the columns' options out of ``options``."""
     from nfl_pruning.cli.options import entries
-    from nfl_pruning.data import Columns, Dataset
+    from nfl_pruning.data import Columns
 
     label, ids, drop = (options.pop(name) for name in NAMES)
     left_out = () if drop is None else tuple(entries("drop", drop))
