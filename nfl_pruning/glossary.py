@@ -56,7 +56,9 @@ NOTATION: tuple[Symbol, ...] = (
     Symbol("g", "rank_key", "difficulty; larger = harder", "scores/base.py"),
     Symbol("α", "exploit", "budget share that the score decides", "selections/calibration.py"),
     Symbol("s", "exponent", "power of the inverse keep probability", "selections/calibration.py"),
-    Symbol("π", "keep_probability", "chance that a sample is kept", "selections/base.py", "(3)"),
+    Symbol(
+        "π", "keep_probability", "probability that a sample is kept", "selections/base.py", "(3)"
+    ),
     Symbol("ω", "weight", "weight of a kept sample in the loss", "selections/base.py", "(2)"),
     Symbol("ℓ", "Loss", "convex loss of the margin t = y h", "losses.py", "(2)"),
     Symbol("a_u", "a_u", "student along the probe", "theory/proportional.py", "(1), (7)"),

@@ -268,13 +268,13 @@ def _ties(values: np.ndarray, chosen: Selected, labels: np.ndarray | None) -> li
         labels: class codes where each class is pruned by itself.
     """
     group = np.zeros(len(values)) if labels is None else labels
-    chance = chosen.keep_probabilities
+    kept = chosen.keep_probabilities
     found = np.unique(np.stack([group, values]), axis=1, return_inverse=True, return_counts=True)
     names, sizes = found[1].reshape(-1), found[2]
     # Ties that straddle a boundary share a keep probability above that of exploration alone.
-    above = (chance > chance.min()) | (chance.min() == chance.max())
+    above = (kept > kept.min()) | (kept.min() == kept.max())
     by_score = (chosen.weights > 0) & above
-    tied = int((by_score & (chance < 1) & (sizes[names] > 1)).sum())
+    tied = int((by_score & (kept < 1) & (sizes[names] > 1)).sum())
     if 2 * tied <= by_score.sum():
         return []
     return [

@@ -143,8 +143,8 @@ def gaussian(rng: np.random.Generator, measured: Measured, n: int) -> Pool:
     """Gaussian inputs of the same spectrum, labels by the logistic law of the same teacher."""
     spectrum = measured.spectrum
     x = rng.normal(size=(n, spectrum.n_features)) * np.sqrt(spectrum.eigenvalues)
-    chance = expit(measured.signal * (x @ spectrum.teacher))
-    return Pool(x, np.where(rng.random(n) < chance, 1, -1))
+    probability = expit(measured.signal * (x @ spectrum.teacher))
+    return Pool(x, np.where(rng.random(n) < probability, 1, -1))
 
 
 def compute(config: dict[str, Any]) -> dict[str, Any]:

@@ -98,10 +98,10 @@ class KeptSet:
             share = np.where(priority > high, 1.0, np.where(priority > low, fraction, 0.0))
             x = np.stack([x1, np.broadcast_to(self.x2[:, None], x1.shape)], -1).reshape(-1, 2)
             mass = np.zeros((2, len(x)))
-            chance = self.law.probability(x)
-            chance = chance if label > 0 else 1 - chance
+            probability = self.law.probability(x)
+            probability = probability if label > 0 else 1 - probability
             mass[number] = (
-                (share * w1 * self.weight[:, None]).ravel() * self.law.density(x) * chance
+                (share * w1 * self.weight[:, None]).ravel() * self.law.density(x) * probability
             )
             keep = mass[number] > 1e-18
             xs.append(x[keep])
@@ -114,8 +114,10 @@ class KeptSet:
         x = np.stack([x1, x2], -1)
         step = np.gradient(self.grid)
         density = self.law.density(x) * step * self.weight[0]
-        chance = self.law.probability(x)
-        mass = np.concatenate([(density * chance).ravel(), (density * (1 - chance)).ravel()])
+        probability = self.law.probability(x)
+        mass = np.concatenate(
+            [(density * probability).ravel(), (density * (1 - probability)).ravel()]
+        )
         values = np.concatenate([self.values[y].ravel() for y in LABELS])
         order = np.argsort(-values)
         kept = np.cumsum(mass[order]) / mass.sum()

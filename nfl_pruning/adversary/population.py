@@ -31,9 +31,9 @@ def law_nodes(law: Law, n_slices: int) -> Nodes:
     x1, w1 = panel_nodes(edges[None])
     x = np.stack(np.broadcast_arrays(x1, x2[:, None]), -1).reshape(-1, 2)
     mass = (weight[:, None] * w1).ravel() * law.density(x)
-    chance = law.probability(x)
+    probability = law.probability(x)
     keep = mass > 1e-18
-    return Nodes(x[keep], (mass * np.stack([chance, 1 - chance]))[:, keep])
+    return Nodes(x[keep], (mass * np.stack([probability, 1 - probability]))[:, keep])
 
 
 def risk(theta: np.ndarray, nodes: Nodes) -> float:

@@ -63,9 +63,9 @@ def _nodes(raw: Array) -> tuple[Array, Array, Array]:
     density = jnp.exp(-0.5 * (z**2).sum(-1)) @ (weight / (2 * jnp.pi * widths.prod(1)))
     levels = jnp.stack([value[n] for n in ("far_left", "left", "right", "far_right")])
     places = jax.lax.stop_gradient(jnp.stack([-step, jnp.zeros(()), step]))
-    chance = levels[jnp.searchsorted(places, jax.lax.stop_gradient(x[:, 0]))]
+    probability = levels[jnp.searchsorted(places, jax.lax.stop_gradient(x[:, 0]))]
     mass = area * density
-    return x, jnp.stack([mass * chance, mass * (1 - chance)]), centres
+    return x, jnp.stack([mass * probability, mass * (1 - probability)]), centres
 
 
 def _fit(design: Array, mass: Array) -> Array:

@@ -176,7 +176,7 @@ class Evidence:
 
     @property
     def chance_undecided(self) -> float:
-        """Bound on the chance that another seed leaves the verdict inconclusive."""
+        """Bound on the probability that another seed leaves the verdict inconclusive."""
         return min(1.0, sum(q.chance_undecided() for q in self.measured.quantities))
 
     def to_dict(self) -> dict[str, Any]:

@@ -68,8 +68,8 @@ class Plane:
         normal = np.outer(weight * _normal(u), step * _normal(_ACROSS)).ravel()
         self.z = rho * self.u + np.sqrt(1 - rho**2) * self.across
         with jax.enable_x64(True):
-            chance = np.asarray(problem.teacher.link(problem.teacher.scale * self.z), float)
-        self.mass = normal * np.stack([chance, 1 - chance])
+            probability = np.asarray(problem.teacher.link(problem.teacher.scale * self.z), float)
+        self.mass = normal * np.stack([probability, 1 - probability])
 
     def inside(self, rule: Rule, cut: float) -> np.ndarray:
         """Whether (u, y) comes before the cut in the priority order, shape (2, nodes)."""

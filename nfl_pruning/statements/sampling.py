@@ -52,8 +52,8 @@ def draw(key: Array, problem: Problem, sizes: tuple[int, int, int]) -> DataSets:
     keys = split_keys(key)
     words = np.asarray(jax.random.key_data(keys.inputs)).tolist()
     x = np.random.default_rng(words).standard_normal((repeats, n, d))
-    chance = _chances(problem.teacher.link, problem.teacher.scale * x[..., 0])
-    y = np.where(_uniforms(jax.random.split(keys.labels, repeats), n) < chance, 1.0, -1.0)
+    probability = _chances(problem.teacher.link, problem.teacher.scale * x[..., 0])
+    y = np.where(_uniforms(jax.random.split(keys.labels, repeats), n) < probability, 1.0, -1.0)
     return DataSets(x, y, jax.random.split(keys.select, repeats))
 
 

@@ -96,7 +96,7 @@ def measure(preset: str, seed: int) -> Measured:
         after = np.where(limit.kept, limit.after, 0.5)
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 700 + number), count)
         logits = np.asarray(jax.lax.map(lambda key, p=problem: train(key, p, steps), keys), float)
-        chance = 1 / (1 + np.exp(-logits))
+        probability = 1 / (1 + np.exp(-logits))
         turned = ((logits > 0) != (limit.before > 0.5)) @ mass
         flipped = float(mass @ limit.flipped)
         value, dof = mean_and_error(turned), count - 1
@@ -105,12 +105,12 @@ def measure(preset: str, seed: int) -> Measured:
             quantities.append(Quantity(text, flipped, *value, 0.2, dof))
         else:  # a network's boundary is never exactly in place: some mass flips, but little
             quantities.append(Quantity(text, 0.1, *value, 0.01, dof, "below"))
-        off = mean_and_error(np.abs(chance - after) @ mass)
+        off = mean_and_error(np.abs(probability - after) @ mass)
         bound = 0.2 if flipped > 0 else 0.05  # past the cut P_r jumps from 0 to 1
         text = f"mean |P_net - P_r|, {case}"
         quantities.append(Quantity(text, bound, *off, 0.01, dof, "below"))
         shown = slice(20, 221, 8)
-        values = chance[:, shown]
+        values = probability[:, shown]
         plots.append(
             Plot(f"P(y = 1 | z) after pruning: {case}", "input along the teacher, z",
                  "probability",

@@ -53,12 +53,12 @@ def banded(problem: Problem, probe: Probe, bands: list[tuple[float, float, float
     centre = 2.0 if problem.score.name == "off-band" else 0.0  # where the score is least or most
     low_first = bands if (problem.keep == "hardest") == (centre == 0) else bands[::-1]
     z, z_weight = gauss(np.linspace(-REACH, REACH, 700))
-    chance = 2 * expit(problem.teacher.scale * z) * z_weight
+    probability = 2 * expit(problem.teacher.scale * z) * z_weight
     perp = np.sqrt(1 - probe.rho**2)
     kappa = probe.kappa if probe.own else 0.0
 
     def below(t: float) -> float:
-        return float(np.sum(chance * ndtr((t - probe.rho * z) / perp)))
+        return float(np.sum(probability * ndtr((t - probe.rho * z) / perp)))
 
     def ends(c: float) -> list[float]:
         return [(h - kappa * expit(-h)) / probe.sigma for h in (centre - c, centre + c)]

@@ -67,7 +67,7 @@ def _kept(kind: Kind, cell: Cell, every: list[Rows]) -> Array:
     noise = cell.scale * across_share(cell.rho)
     total = jnp.zeros(())
     for label, rows in zip(kind.labels, every, strict=True):
-        probability = smoothed(kind, label, cell.scale * cell.rho * rows.u, noise).chance
+        probability = smoothed(kind, label, cell.scale * cell.rho * rows.u, noise).probability
         total = total + jnp.sum(rows.keep * probability * jnp.sum(rows.xi_weight, axis=-1))
     return total
 

@@ -61,8 +61,8 @@ def _integrand(kind: Kind, label: int, xi: Array, inner: Inner) -> _Integrand:
 
 
 def _values(at: _Integrand) -> list[Array]:
-    chance, slope, d = at.link.chance, at.link.slope, at.pull
-    return [chance * d, slope * d, chance * d * d, chance * at.by_margin]
+    probability, slope, d = at.link.probability, at.link.slope, at.pull
+    return [probability * d, slope * d, probability * d * d, probability * at.by_margin]
 
 
 def _across(xi: Array, weight: Array, values: list[Array], powers: int) -> Array:
@@ -99,9 +99,9 @@ def _inner_integrals_jvp(kind: Kind, label: int, primals, tangents):
     xi, weight, inner = primals
     dot: Inner = tangents[2]
     at = _integrand(kind, label, xi, inner)
-    chance, slope, bend, twist = at.link
+    probability, slope, bend, twist = at.link
     d, none = at.pull, jnp.zeros_like(at.pull)
-    by_pull = [chance, slope, 2 * chance * d]
+    by_pull = [probability, slope, 2 * probability * d]
     by_margin = [*(part * at.by_margin for part in by_pull), none]
     by_step = [*(part * at.by_step for part in by_pull), none]
     by_mean = [slope * d, bend * d, slope * d * d, none]
