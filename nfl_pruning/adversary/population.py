@@ -50,9 +50,9 @@ def _newton(nodes: Nodes, ridge: float, start: np.ndarray, far: float) -> np.nda
         margin = design @ theta
         p, q = expit(margin), expit(-margin)
         gradient = design.T @ (down * p - up * q) + ridge * theta
-        bend = (design.T * ((up + down) * p * q)) @ design + ridge * np.eye(3)
+        curvature = (design.T * ((up + down) * p * q)) @ design + ridge * np.eye(3)
         try:
-            move = -np.linalg.solve(bend, gradient)
+            move = -np.linalg.solve(curvature, gradient)
         except np.linalg.LinAlgError:
             return None
         decrement = float(np.sqrt(max(-gradient @ move, 0.0) / max(nodes.mass.sum(), 1e-300)))

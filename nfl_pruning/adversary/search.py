@@ -75,21 +75,21 @@ def _fit(design: Array, mass: Array) -> Array:
     def move(theta: Array, mass: Array, design: Array) -> tuple[Array, Array]:
         p = jax.nn.sigmoid(design @ theta)
         gradient = design.T @ (mass[1] * p - mass[0] * (1 - p)) + RIDGE * theta
-        bend = (design.T * (mass.sum(0) * p * (1 - p))) @ design + RIDGE * jnp.eye(3)
-        return gradient, bend
+        curvature = (design.T * (mass.sum(0) * p * (1 - p))) @ design + RIDGE * jnp.eye(3)
+        return gradient, curvature
 
     fixed = jax.lax.stop_gradient((mass, design))
 
     def step(_, theta: Array) -> Array:
-        gradient, bend = move(theta, *fixed)
-        change = jnp.linalg.solve(bend, gradient)
+        gradient, curvature = move(theta, *fixed)
+        change = jnp.linalg.solve(curvature, gradient)
         decrement = jnp.sqrt(jnp.maximum(gradient @ change, 0))
         return theta - change / (1 + jnp.where(decrement < 0.1, 0, 2 * decrement))
 
     theta = jax.lax.stop_gradient(jax.lax.fori_loop(0, 40, step, jnp.zeros(3)))
     gradient, _ = move(theta, mass, design)
-    bend = jax.lax.stop_gradient(move(theta, mass, design)[1])
-    return theta - jnp.linalg.solve(bend, gradient)
+    curvature = jax.lax.stop_gradient(move(theta, mass, design)[1])
+    return theta - jnp.linalg.solve(curvature, gradient)
 
 
 def _soft_share(priority: Array, mass: Array, fraction: Array) -> Array:

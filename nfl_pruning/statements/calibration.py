@@ -96,7 +96,7 @@ def limits(problem: Problem) -> tuple[float, float, np.ndarray]:
     influence = grad * np.where(inside, 1.0, w * e) - moved
     spread = cov(influence, plane.mass)
     spread = spread + (1 - share) * w**2 * e * (1 - e) * cov(grad, plane.mass * ~inside)
-    bend = np.linalg.inv(plane.derivatives(theta, np.where(inside, 1.0, w * e))[2])
+    inverse = np.linalg.inv(plane.derivatives(theta, np.where(inside, 1.0, w * e))[2])
     everything = np.ones_like(plane.mass)
     here, _, hessian = plane.derivatives(theta, everything)
     rho = getattr(problem.probe, "alignment")  # noqa: B009
@@ -104,7 +104,7 @@ def limits(problem: Problem) -> tuple[float, float, np.ndarray]:
     gap = here - plane.derivatives(best, everything)[0]
     student = np.array([rho * theta[0] + np.sqrt(1 - rho**2) * theta[1],
                         np.sqrt(1 - rho**2) * theta[0] - rho * theta[1]])  # fmt: skip
-    return gap, float(0.5 * np.trace(hessian @ bend @ spread @ bend)), student
+    return gap, float(0.5 * np.trace(hessian @ inverse @ spread @ inverse)), student
 
 
 def excess(problem: Problem, data: sampling.DataSets) -> np.ndarray:

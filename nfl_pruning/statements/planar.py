@@ -85,8 +85,8 @@ class Plane:
         x = np.stack([self.u, self.across])
         risk = float(np.sum(mass * np.logaddexp(0, -t)))
         gradient = -x @ np.sum(LABELS[:, None] * mass * miss, 0)
-        bend = np.sum(mass * miss * (1 - miss), 0)
-        return risk, gradient, (x * bend) @ x.T
+        curvature = np.sum(mass * miss * (1 - miss), 0)
+        return risk, gradient, (x * curvature) @ x.T
 
     def minimiser(self, weight: np.ndarray) -> np.ndarray:
         """The parameter (along, across the probe) of least weighted risk; raises if unbounded."""

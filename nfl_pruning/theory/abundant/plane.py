@@ -223,9 +223,9 @@ def _sums(theta: Array, u: Array, p: Array, mass: Array, loss: Loss) -> tuple[Ar
     v = theta[0] * u + theta[1] * p
     total = [jnp.zeros(())] * 6
     for y, probability in ((1.0, mass[0]), (-1.0, mass[1])):
-        pull, bend = jax.jvp(loss.derivative, (y * v,), (jnp.ones_like(v),))
-        first = probability * y * pull
-        second = probability * bend
+        slope, curvature = jax.jvp(loss.derivative, (y * v,), (jnp.ones_like(v),))
+        first = probability * y * slope
+        second = probability * curvature
         parts = (
             probability * jnp.where(probability > 0, loss.value(y * v), 0.0),
             first * u,

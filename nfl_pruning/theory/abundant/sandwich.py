@@ -90,17 +90,17 @@ def sandwich_variance(problem: Problem, *, n_features: int, radius: float = RADI
     with jax.enable_x64(True):
         law = plane_law(problem, n_features, radius)
         plane = plane_nodes(law, theta, loss=problem.student.loss, level=PLANE_LEVELS[-1])
-        pull, bend = _derivatives(problem, plane, theta)
+        slope, curvature = _derivatives(problem, plane, theta)
         outside = plane.weighted(1), plane.weighted(2)
         if law.rest is not None:
             tilted = law.rest(plane.u, plane.p)
             outside = tuple(
                 plane.mass * np.sum(tilted * plane.omega**power, axis=0) for power in (1, 2)
             )
-    bread = _second_moment(plane, plane.weighted(1) * bend)
-    meat = _second_moment(plane, plane.weighted(2) * pull**2)
+    bread = _second_moment(plane, plane.weighted(1) * curvature)
+    meat = _second_moment(plane, plane.weighted(2) * slope**2)
     inverse = np.linalg.inv(bread)
-    across = np.sum(outside[1] * pull**2) / np.sum(outside[0] * bend) ** 2
+    across = np.sum(outside[1] * slope**2) / np.sum(outside[0] * curvature) ** 2
     return Sandwich(solution, n_features, inverse @ meat @ inverse, float(across))
 
 
@@ -125,5 +125,5 @@ def _population_hessian(solution: Solution) -> tuple[np.ndarray, float]:
     with jax.enable_x64(True):
         law = plane_law(problem.replace(selection="random", keep_fraction=1.0), None)
         plane = plane_nodes(law, theta, loss=problem.student.loss, level=PLANE_LEVELS[-1])
-        bend = _derivatives(problem, plane, theta)[1]
-    return _second_moment(plane, plane.mass * bend), float(np.sum(plane.mass * bend))
+        curvature = _derivatives(problem, plane, theta)[1]
+    return _second_moment(plane, plane.mass * curvature), float(np.sum(plane.mass * curvature))
