@@ -20,6 +20,7 @@ from nfl_pruning.adversary.laws import EXPLICIT, RANGES, REACH, Law
 from nfl_pruning.adversary.ranking import rank_key, traceable
 from nfl_pruning.numerics.quadrature import gauss_legendre
 from nfl_pruning.scores.base import Score
+from nfl_pruning.settings import float64
 
 NAMES = tuple(RANGES)
 LOW, HIGH = np.array(list(RANGES.values())).T
@@ -159,6 +160,7 @@ def start_points(seed: int, count: int) -> np.ndarray:
     return np.concatenate([[to_raw(law) for law in EXPLICIT.values()], drawn])[:count]
 
 
+@float64
 def search(
     score: Score, keep_fraction: float, *, keep: str, seed: int = 0, starts: int = 6
 ) -> list[Law]:
@@ -166,9 +168,8 @@ def search(
     begin = start_points(seed, starts)
     if not traceable(score):
         return [to_law(raw) for raw in begin]
-    with jax.enable_x64(True):
-        sign = jnp.asarray(1.0 if keep == "hardest" else -1.0)
-        gaps, ends = _ascend(jnp.asarray(begin), score, jnp.asarray(keep_fraction), sign)
+    sign = jnp.asarray(1.0 if keep == "hardest" else -1.0)
+    gaps, ends = _ascend(jnp.asarray(begin), score, jnp.asarray(keep_fraction), sign)
     gaps, ends = np.asarray(gaps), np.asarray(ends)
     order = np.argsort(-np.where(np.isfinite(gaps), gaps, -np.inf))
     return [to_law(ends[i]) for i in order]

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 from scipy.special import ndtri
 
 from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.numerics.quadrature import gauss_legendre
 from nfl_pruning.problem import Problem
+from nfl_pruning.settings import float64
 
 REACH = 8.5
 LABELS = np.array([1.0, -1.0])
@@ -52,6 +52,7 @@ class Plane:
         mass: normal weight times P(y | z), shape (2, nodes), first y = 1.
     """
 
+    @float64
     def __init__(self, problem: Problem, cuts: tuple[float, ...] = (), panels: int = 48) -> None:
         rho = getattr(problem.probe, "alignment")  # noqa: B009
         steps = np.asarray(problem.teacher.link.steps.locations) / problem.teacher.scale
@@ -67,8 +68,7 @@ class Plane:
         self.u, self.across = np.repeat(u, len(_ACROSS)), np.tile(_ACROSS, len(u))
         normal = np.outer(weight * _normal(u), step * _normal(_ACROSS)).ravel()
         self.z = rho * self.u + np.sqrt(1 - rho**2) * self.across
-        with jax.enable_x64(True):
-            probability = np.asarray(problem.teacher.link(problem.teacher.scale * self.z), float)
+        probability = np.asarray(problem.teacher.link(problem.teacher.scale * self.z), float)
         self.mass = normal * np.stack([probability, 1 - probability])
 
     def inside(self, rule: Rule, cut: float) -> np.ndarray:
