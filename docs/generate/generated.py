@@ -44,12 +44,14 @@ SOLVERS = {
     "`simulate`: trials at finite size": ("nfl_pruning/montecarlo/engine.py", "montecarlo"),
     "`select`: which samples stay": ("nfl_pruning/selections/finite.py", "selections"),
     "`prune`: real data sets": ("nfl_pruning/pruning.py", "prune"),
-    "`score`, `train`, `compare`: networks": (
-        "nfl_pruning/networks/comparison/experiment.py",
-        "networks",
+    "`score`: by networks": ("nfl_pruning/networks/score.py", "network_cli"),
+    "`train`: on what was kept": ("nfl_pruning/networks/train.py", "network_cli"),
+    "`compare`: a rule against random pruning": (
+        "nfl_pruning/networks/comparison/compare.py",
+        "comparisons",
     ),
-    "`verify`: statements and their verdicts": ("nfl_pruning/statements/base.py", "statements"),
-    "`adversary`: laws on which a score fails": ("nfl_pruning/adversary/find.py", "adversary"),
+    "`verify`: statements and their verdicts": ("nfl_pruning/statements/verification.py", "verify"),
+    "`find_adversary`: laws on which a score fails": ("nfl_pruning/adversary/find.py", "adversary"),
     "records of results": ("nfl_pruning/records.py", "records"),
     "command line": ("nfl_pruning/cli/main.py", "cli"),
 }
