@@ -31,12 +31,12 @@ def script(name):
 
 def test_draw_covers_every_stratum_and_keeps_its_streams_apart():
     certificate = script("certificate")
-    compiled, singly, draw = (
+    compiled, general, draw = (
         script("_problems").COMPILED,
         script("_problems").SINGLY,
         certificate.draw,
     )
-    slow = draw(len(singly), 0, 1.0)
+    slow = draw(len(general), 0, 1.0)
     losses = Counter((p.student.loss.name, p.student.ridge == 0) for p in slow)
     assert (
         losses[("hinge", False)] == losses[("hinge", True)] == losses[("max-margin", False)] == 72

@@ -103,7 +103,7 @@ def test_cells_side_by_side_as_on_an_accelerator(problem, axes, passes, monkeypa
     compiled = batch._compiled
 
     def recording(asked, size):
-        programs.append((asked.patient, size))
+        programs.append((asked.follow_path, size))
         return compiled(asked, size)
 
     monkeypatch.setattr(batch, "_compiled", recording)

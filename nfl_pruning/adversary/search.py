@@ -9,6 +9,7 @@ keeps fits finite. What the search finds is certified with the hard threshold af
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -144,7 +145,8 @@ def _ascend(starts: Array, score: Score, fraction: Array, sign: Array) -> tuple[
             better = usable & (gap > best)
             best, at = jnp.where(better, gap, best), jnp.where(better, raw, at)
             move, moments = adam.update(jnp.where(usable, slope, 0.0), moments)
-            return (jnp.clip(raw + LEARNING_RATE * move, -5, 5), moments, best, at), None
+            raw = jnp.clip(raw + LEARNING_RATE * cast(Array, move), -5, 5)
+            return (raw, moments, best, at), None
 
         state = (start, adam.init(start), jnp.asarray(-jnp.inf), start)
         (_, _, gap, at), _ = jax.lax.scan(step, state, length=STEPS)

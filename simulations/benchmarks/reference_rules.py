@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
+import scipy.optimize
 from reference_probe import REACH, Probe, gauss, pull, smoothed
-from scipy.optimize import brentq
 from scipy.special import expit, ndtr
 
 from nfl_pruning import Problem
+
+brentq: Any = scipy.optimize.brentq  # its stub knows neither a float's tolerance nor its result
 
 
 @dataclass
@@ -30,7 +33,7 @@ class Rule:
 def rule_of(problem: Problem, probe: Probe) -> Rule:
     """What the problem's selection keeps in the limit."""
     if problem.selection.name == "power":
-        return power(problem, probe, problem.selection.exponent)
+        return power(problem, probe, cast(Any, problem.selection).exponent)
     return banded(problem, probe, bands_of(problem))
 
 
@@ -40,7 +43,7 @@ def bands_of(problem: Problem) -> list[tuple[float, float, float]]:
     if name == "random":
         return [(1.0, r, 1.0)]
     if name == "window":
-        offset = problem.selection.offset
+        offset = cast(Any, problem.selection).offset
         return [(offset, 0.0, 1.0), (r, 1.0, 1.0), (1 - offset - r, 0.0, 1.0)]
     share = r * getattr(problem.selection, "exploit", 1.0)
     rest = (r - share) / (1 - share)

@@ -5,6 +5,7 @@ answers with one JSON line: seconds, and for scores a few values to compare.
 """
 
 # Torch is another interpreter's: types of it are not known here.
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def solve_in_sample(
     *,
     kept: tuple[bool, ...] | None,
     nodes: Nodes,
-    patient: bool,
+    follow_path: bool,
 ) -> Answer:
     """As ``solve_cell``, for a probe with memory; ``rho`` is its cosine, edges are in u.
 
@@ -134,7 +134,7 @@ def solve_in_sample(
         ends=(easy_ridge(frozen.ridge), frozen.ridge),
         guesses=[_like_the_probe(frozen, frozen_probe, law, size)],
         sound=lambda ridge, x: value(x, frozen._replace(ridge=ridge), frozen_probe, few)[1] < 0.05,
-        patient=patient,
+        follow_path=follow_path,
     )
     fitted = at(frozen.ridge, rows_at(near.x, nodes))
     found = root(fitted, near.x, tolerance=TOLERANCE, most=near.most)

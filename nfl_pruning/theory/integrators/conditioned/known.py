@@ -36,7 +36,7 @@ class Known(NamedTuple):
     """Problems that the compiled solver can take: what is compiled in, and their numbers.
 
     Attributes:
-        kind, rule: see there.
+        kind, rule: what is compiled in, and how the selection cuts the order.
         setting: floats, or arrays of shape (problems,).
     """
 
