@@ -92,8 +92,8 @@ def limit(
         setting: the problem's numbers; differentiable in all of them.
         rule: what is compiled in of the selection and the probe.
         nodes: resolution of Newton's method; the numbers have twice as many.
-        follow_path: whether roots that no guess leads to are followed from a larger ridge; if not, the
-            residual of such a problem is large.
+        follow_path: whether roots that no guess leads to are followed from a larger ridge; if not,
+            the residual of such a problem is large.
     """
     before, fit = jnp.zeros(()), None
     if rule.probe != "fixed":
