@@ -34,7 +34,8 @@ def parse_inputs(text: str | Inputs) -> Inputs:
     """A law of the inputs from its text.
 
     ``gaussian``, ``heavy-tails[:DEGREES]``, ``mixture[:SEPARATION[:DIRECTION]]``,
-    ``power:EXPONENT:TEACHER_EXPONENT:N_FEATURES[:OUTSIDE]``, or the path of a spectrum's file.
+    ``power:EXPONENT:TEACHER_EXPONENT:N_FEATURES[:OUTSIDE]``, the path of a spectrum's file, or
+    ``components:FILE.json`` for a :class:`nfl_pruning.inputs.Mixture`.
     """
     if isinstance(text, Inputs):
         return text
@@ -45,6 +46,10 @@ def parse_inputs(text: str | Inputs) -> Inputs:
         from nfl_pruning.inputs.spectrum import parse_spectrum
 
         return parse_spectrum(text)
+    if name == "components":
+        from nfl_pruning.inputs.mixture import read_mixture
+
+        return read_mixture(text)
     law: type[Any] = INPUTS[name]
     try:
         return law(*(part if part.isalpha() else float(part) for part in parts))

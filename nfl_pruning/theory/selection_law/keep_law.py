@@ -20,7 +20,14 @@ from nfl_pruning.problem import Problem
 from nfl_pruning.selections import PropensitySelection, RankSelection, Stratum
 from nfl_pruning.theory.selection_law.kept_mass import kept_mass
 from nfl_pruning.theory.selection_law.label_law import LABELS, LabelLaw
-from nfl_pruning.theory.selection_law.ordering import Cut, Margin, Order, order_of, score_on_margins
+from nfl_pruning.theory.selection_law.ordering import (
+    Cut,
+    Margin,
+    Order,
+    order_of,
+    refuse_mixture_parts,
+    score_on_margins,
+)
 from nfl_pruning.theory.selection_law.propensity import Propensity
 
 SMALLEST_FRACTION = 1e-12  # thresholds of smaller shares drown in rounding
@@ -112,6 +119,7 @@ def keep_law(problem: Problem, *, alignment: float, margin: Margin) -> KeepLaw:
     Raises:
         UnsupportedProblemError: the score or the selection is outside what the limit describes.
     """
+    refuse_mixture_parts(problem)
     if problem.keep_fraction < SMALLEST_FRACTION:
         raise UnsupportedProblemError(
             f"Limits need a keep fraction of at least {SMALLEST_FRACTION:g}; "

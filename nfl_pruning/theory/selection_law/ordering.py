@@ -29,6 +29,18 @@ _HALF_GRID = GRID[len(GRID) // 2 :]
 THEORY_NEEDS = frozenset({"input_norm"})
 
 
+def refuse_mixture_parts(problem: Problem) -> None:
+    """Raise where one Gaussian is asked for what the theory knows of mixtures alone.
+
+    Raises:
+        UnsupportedProblemError: the problem has an intercept, class quotas, or a mixture's probe.
+    """
+    if part := problem.only_for_mixtures:
+        raise UnsupportedProblemError(
+            f"The limit of one Gaussian is not known with {part}; inputs of components have it."
+        )
+
+
 @partial(jax.jit, static_argnames=("score", "positive"))
 def _evaluate(score: Score, positive: bool, margins: Array) -> Array:
     labels = jnp.full(margins.shape, int(positive))

@@ -85,6 +85,8 @@ def unknown(problem: Problem) -> str:
     loss, ridge, scale = problem.student.loss, problem.student.ridge, problem.teacher.scale
     if not isinstance(problem.inputs, Isotropic):
         return f"inputs {problem.inputs.label!r}"
+    if problem.only_for_mixtures:
+        return problem.only_for_mixtures
     if _bands(problem, {}, 1) is None:
         return f"protocol {problem.selection.label!r}"
     if not loss.smooth:
@@ -118,7 +120,8 @@ def known_at(
     """
     loss, link = problem.student.loss, problem.teacher.link
     bands = _bands(problem, columns, count)
-    if bands is None or not loss.smooth or not isinstance(problem.inputs, Isotropic):
+    gaussian = isinstance(problem.inputs, Isotropic) and not problem.only_for_mixtures
+    if bands is None or not loss.smooth or not gaussian:
         return
     setting, norms = _setting(problem, columns, count, bands=bands)
     orders = _orders(problem, norms)
