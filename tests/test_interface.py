@@ -67,7 +67,7 @@ def test_names_scores_and_selections():
 @pytest.mark.parametrize(
     ("function", "positional", "keyword"),
     [
-        (solve, ["problem"], ["limit", "n_features", "radius"]),
+        (solve, ["problem"], ["limit", "n_features", "radius", "tolerance"]),
         (
             simulate,
             ["problem"],
@@ -102,7 +102,7 @@ def test_problem_is_an_immutable_value():
     problem = Problem(keep_fraction=0.3, probe="fixed:0.8")
     assert [field.name for field in dataclasses.fields(Problem)] == [
         "samples_per_feature", "keep_fraction", "score", "keep", "selection", "teacher", "probe",
-        "student", "inputs",
+        "student", "inputs", "balance",
     ]  # fmt: skip
     assert problem == Problem(keep_fraction=0.3).replace(probe="fixed:0.8")
     assert len({problem, Problem(keep_fraction=0.3).replace(probe="fixed:0.8")}) == 1
