@@ -11,12 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from nfl_pruning.validation import (
-    InvalidArgumentError,
-    check_integer,
-    check_number,
-    format_number,
-)
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_integer, check_number, format_number
 
 
 @dataclass(frozen=True)

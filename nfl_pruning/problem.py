@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Inputs, Isotropic, parse_inputs
 from nfl_pruning.links import LINKS, Link, parse_link
 from nfl_pruning.losses import LOSSES, Loss
@@ -19,7 +20,7 @@ from nfl_pruning.selections import (
     make_selection,
 )
 from nfl_pruning.selections.balanced import BALANCES
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+from nfl_pruning.validation import check_choice, check_number
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ class Pruned:
         weights: one entry a sample, 0 for dropped rows, shape (n,); use ``weights[indices]`` as
             sample weights when refitting.
         scores: in the units of the literature, larger = harder, shape (n,).
-        keep_probabilities: chance that each row had to stay, given the scores, shape (n,).
+        keep_probabilities: probability that each row had to stay, given the scores, shape (n,).
         data_hash: of the data set that was pruned (see :attr:`Dataset.hash`).
         config: everything that decided the outcome, as plain values.
         class_counts: name of each class -> (samples, kept samples).
@@ -54,7 +54,7 @@ class Pruned:
         return float(self.weights.sum() ** 2 / (self.weights**2).sum())
 
     def summary(self) -> dict[str, Any]:
-        """Plain values for ``--json`` and records."""
+        """Plain values for JSON and records."""
         return {
             "n_samples": len(self.weights),
             "n_kept": len(self.indices),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ import jax
 import numpy as np
 
 from nfl_pruning.data.dataset import Dataset
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.plausible import chance_notes, far_out_notes, largest_share
 from nfl_pruning.probing import DataProbe, Scored, check_needs, parse_data_probe, score_dataset
 from nfl_pruning.pruned import Pruned as Pruned
@@ -27,10 +29,11 @@ from nfl_pruning.selections import (
 from nfl_pruning.selections.balanced import BALANCES, select_by_class
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import (
-    InvalidArgumentError,
     check_choice,
+    check_kind,
     check_number,
     check_seed,
+    check_unmasked,
 )
 
 HARD_RULES = (
@@ -93,6 +96,7 @@ def prune(
     )
     check_choice("balance", balance, BALANCES)
     probe = parse_data_probe(probe) if isinstance(probe, str) else probe
+    check_kind("probe", probe, DataProbe)
     key_probe, key_select = jax.random.split(jax.random.key(seed))
     start = time.perf_counter()
     if scores is None:
@@ -158,8 +162,7 @@ def _describe_data(dataset: Dataset) -> dict[str, Any]:
     return {
         "data": dataset.name,
         "n_samples": len(dataset),
-        "features": None if dataset.features is None else list(dataset.features),
-        "feature_shape": list(dataset.shape),
+        **dataset.describe_features(),
         "software": software(),
         "random_generator": settings_of_jax()["random_generator"],
     }
@@ -214,6 +217,7 @@ def check_rule(
 
 
 def _given(scores: np.ndarray, n_samples: int) -> Scored:
+    check_unmasked("scores", scores)
     values = np.asarray(scores)
     if values.shape != (n_samples,) or values.dtype.kind not in "iuf":
         raise InvalidArgumentError(
@@ -228,6 +232,12 @@ def _describe_given(values: np.ndarray, contract: Mapping[str, Any] | None) -> d
     """Which scores were given, and how they were computed where that is known."""
     content = hashlib.sha256(np.ascontiguousarray(values, "<f8").tobytes()).hexdigest()
     known = None if contract is None else dict(contract)
+    try:
+        json.dumps(known, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"scores_config must hold plain values that strict JSON can hold; {error}."
+        ) from None
     return {"score": "given", "scores_hash": content, "scores_config": known, "probe": None}
 
 
@@ -273,13 +283,13 @@ def _ties(values: np.ndarray, chosen: Selected, labels: np.ndarray | None) -> li
         labels: class codes where each class is pruned by itself.
     """
     group = np.zeros(len(values)) if labels is None else labels
-    chance = chosen.keep_probabilities
+    kept = chosen.keep_probabilities
     found = np.unique(np.stack([group, values]), axis=1, return_inverse=True, return_counts=True)
     names, sizes = found[1].reshape(-1), found[2]
     # Ties that straddle a boundary share a keep probability above that of exploration alone.
-    above = (chance > chance.min()) | (chance.min() == chance.max())
+    above = (kept > kept.min()) | (kept.min() == kept.max())
     by_score = (chosen.weights > 0) & above
-    tied = int((by_score & (chance < 1) & (sizes[names] > 1)).sum())
+    tied = int((by_score & (kept < 1) & (sizes[names] > 1)).sum())
     if 2 * tied <= by_score.sum():
         return []
     return [

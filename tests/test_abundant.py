@@ -12,9 +12,9 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from nfl_pruning import FixedProbe, Problem, power_law, solve
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.scores import Score
-from nfl_pruning.validation import InvalidArgumentError
 
 RHO, PERP, SIGNAL = 0.8, 0.6, 2.0
 BASE = Problem(keep_fraction=0.6, probe=FixedProbe(0.8)).replace(signal=SIGNAL)
@@ -301,6 +301,15 @@ def test_a_nearly_separable_minimiser_is_found_to_the_end():
     found = solve(problem, limit="abundant", n_features=8)
     assert abs(found.norm / 51.776497 - 1) < 1e-5
     assert abs(found.cosine - 0.7697146) < 1e-6
+
+
+def test_scores_of_the_norm_are_certified_at_three_features():
+    """The kept part of a line through the plane ends in a square root there, unlike at five."""
+    problem = Problem(score="grand", keep="easiest", keep_fraction=0.3, probe="fixed:0.8")
+    found = solve(problem.replace(signal=2), limit="abundant", n_features=3)
+    assert found.status is Status.CERTIFIED and found.error_estimate < 1e-8
+    # By nodes that are not even in the root: 0.8559466 and 10.30349, to 6e-6.
+    assert abs(found.cosine - 0.8559441) < 1e-7 and abs(found.norm / 10.3035256 - 1) < 1e-8
 
 
 def test_spectra_are_told_apart():

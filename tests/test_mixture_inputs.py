@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from nfl_pruning import Problem, simulate, solve
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import LowRank, Mixture, parse_inputs
 from nfl_pruning.inputs.mixture import simplex_corners
 from nfl_pruning.inputs.mixture_draw import bucket
@@ -18,7 +19,6 @@ from nfl_pruning.probes import CrossFitProbe, WeightsProbe, parse_probe
 from nfl_pruning.scores.base import Context
 from nfl_pruning.selections import Verifier, make_selection
 from nfl_pruning.selections.finite import propensity_probabilities
-from nfl_pruning.validation import InvalidArgumentError
 
 KEY = jax.random.key(3)
 RNG = np.random.default_rng(5)

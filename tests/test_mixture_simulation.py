@@ -15,17 +15,17 @@ from sklearn.linear_model import LogisticRegression
 
 from nfl_pruning import Problem, simulate
 from nfl_pruning.cli.main import main
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Mixture
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.montecarlo import paired, training_set
 from nfl_pruning.montecarlo.logits import _Loss, _newton, fit_logits
 from nfl_pruning.montecarlo.mixture_trial import make_job, prune_trial, root_key
-from nfl_pruning.theory.mixture.worth import Outputs, largest_probabilities, worth
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.records import RecordStore
 from nfl_pruning.scores.base import SCORES, Context
+from nfl_pruning.theory.mixture.worth import Outputs, largest_probabilities, worth
 from nfl_pruning.theory.observables import observables
-from nfl_pruning.validation import InvalidArgumentError
 
 LOGISTIC, SQUARED = LOSSES["logistic"], LOSSES["squared"]
 THREE = Mixture.simplex(3, 1.5, [1, 1, 0.6], [0.5, 0.3, 0.2])

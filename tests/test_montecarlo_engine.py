@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Clouds, HeavyTails, Isotropic, parse_inputs
 from nfl_pruning.montecarlo import (
     beats_random,
@@ -31,7 +32,6 @@ from nfl_pruning.montecarlo.trials import Layout
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.records import RecordStore
-from nfl_pruning.validation import InvalidArgumentError
 
 BASE = Problem(samples_per_feature=6, keep_fraction=0.3, probe=FixedProbe(0.8)).replace(
     signal=2.0, ridge=0.05 / 6

@@ -68,8 +68,8 @@ def components_of(options: dict[str, Any], rivals: tuple[str, ...] = ()) -> Comp
     Raises:
         InvalidArgumentError: the options contradict each other, or the file holds no mixture.
     """
+    from nfl_pruning.errors import InvalidArgumentError
     from nfl_pruning.inputs import Mixture, parse_inputs
-    from nfl_pruning.validation import InvalidArgumentError
 
     text, intercept, balance = (options.pop(name) for name in NAMES)
     if text is None:

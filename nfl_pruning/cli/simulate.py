@@ -92,7 +92,7 @@ def command(
     **options: str,
 ) -> None:
     """Simulate and solve, then print one object, a list, or a table."""
-    from nfl_pruning.cli.output import progress
+    from nfl_pruning.experiments.progress import progress
     from nfl_pruning.inputs import Isotropic, parse_inputs
     from nfl_pruning.montecarlo import simulate
     from nfl_pruning.programs import release_programs

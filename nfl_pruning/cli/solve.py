@@ -75,7 +75,7 @@ def command(as_json: bool, best: str | None, goal: str | None, **options: str) -
         refuse_given(("best",), "inputs")
     solve = _solver(asked, best, goal)
     cases = problems(options)
-    from nfl_pruning.cli.output import progress
+    from nfl_pruning.experiments.progress import progress
 
     with progress(len(cases), "solving") as advance:
         found = [problem for _, problem in cases]
@@ -107,7 +107,8 @@ def command(as_json: bool, best: str | None, goal: str | None, **options: str) -
 
 def _solver(asked: Asked, best: str | None, goal: str | None) -> Callable[[Problem], Solution]:
     """What solves one problem; it finds the best numbers first, if asked to."""
-    from nfl_pruning.validation import InvalidArgumentError, check_choice
+    from nfl_pruning.errors import InvalidArgumentError
+    from nfl_pruning.validation import check_choice
 
     if best is None:
         from nfl_pruning.theory.solve import solve

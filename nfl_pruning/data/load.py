@@ -13,7 +13,9 @@ from nfl_pruning.data.builtin import DATASETS
 from nfl_pruning.data.columns import Columns, listed
 from nfl_pruning.data.dataset import Dataset
 from nfl_pruning.data.files import load_csv, load_npz
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.data.remarks import remarks_on_test_data
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_choice
 
 READERS = {".npz": load_npz, ".csv": load_csv}
 
@@ -40,6 +42,11 @@ def load_dataset(
     Raises:
         InvalidArgumentError: unknown name, or a file that is missing, damaged or does not fit.
     """
+    if not isinstance(data, (str, os.PathLike)):
+        raise InvalidArgumentError(
+            f"data must be a name or a file; got {type(data).__name__}: make_dataset(name, x, y) "
+            "takes arrays."
+        )
     text, path = os.fspath(data), Path(data)
     if text in DATASETS:
         folder = None if data_dir is None else Path(data_dir)
@@ -60,7 +67,7 @@ def load_dataset(
                 f"{os.fspath(data_dir)!r}."
             )
         return READERS[path.suffix.lower()](path, columns)
-    if path.exists():
+    if os.path.exists(path):
         raise InvalidArgumentError(f"data files must end in {' or '.join(READERS)}; got {text!r}.")
     check_choice("data set", text, DATASETS)
     raise AssertionError("unreachable: the name is unknown")
@@ -94,5 +101,6 @@ def load_test_data(
             f"{dataset.shape} and its classes; got shape {test.shape} and {len(unknown)} unknown "
             f"classes{': ' * bool(unknown)}{listed(unknown, 5)}."
         )
+    notes += remarks_on_test_data(dataset.x, test.x, dataset.features, pooled=test.is_image)
     codes = np.array([dataset.classes.index(name) for name in test.classes])
     return replace(test, y=codes[test.y], classes=dataset.classes, notes=tuple(notes))

@@ -6,8 +6,9 @@ import abc
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.registry import Registry
-from nfl_pruning.validation import InvalidArgumentError, format_number
+from nfl_pruning.validation import format_number
 
 
 @dataclass(frozen=True, eq=False)

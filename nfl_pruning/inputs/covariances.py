@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
 
 NEGATIVE = 1e-10  # eigenvalues this far below 0, relative to the largest, are rounding
 

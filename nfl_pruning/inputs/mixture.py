@@ -19,9 +19,10 @@ from typing import Any, ClassVar
 import numpy as np
 from jax import Array
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs.base import INPUTS, Inputs
 from nfl_pruning.inputs.covariances import Covariances, LowRank, Scalar, covariances_of
-from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number
+from nfl_pruning.validation import check_integer, check_number
 
 ROUNDING = 1e-9  # by which probabilities may miss a sum of 1; they are then scaled
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.montecarlo.controls import ROW_CONTROLS
 from nfl_pruning.montecarlo.trials import FAILURES, Table
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.observables import observables
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.validation import check_choice
 
 OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "calibration_slope")
 DERIVED = OBSERVABLES[2:]

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Mixture
 from nfl_pruning.inputs.mixture_draw import bucket
 from nfl_pruning.losses import LOSSES
@@ -22,7 +23,7 @@ from nfl_pruning.scores.evaluate import evaluate
 from nfl_pruning.selections import PropensitySelection, RankSelection
 from nfl_pruning.selections.balanced import class_quotas
 from nfl_pruning.selections.finite import Counts, propensity_weights, rank_weights, realised_counts
-from nfl_pruning.validation import InvalidArgumentError, check_integer, check_seed
+from nfl_pruning.validation import check_integer, check_seed
 
 SUPPLIED = frozenset({"input_norm", "component", "label_is_right"})
 

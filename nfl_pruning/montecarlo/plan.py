@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jax import Array
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs.isotropic import UnitCovariance
 from nfl_pruning.links import Link
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
@@ -15,7 +16,6 @@ from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.selections import PropensitySelection, RankSelection
 from nfl_pruning.selections.finite import Counts, realised_counts
-from nfl_pruning.validation import InvalidArgumentError
 
 SUPPLIED = frozenset({"input_norm"})  # of the things that a score may need
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Spectrum
 from nfl_pruning.links import Link
 from nfl_pruning.losses import LOSSES, Loss
@@ -32,7 +33,7 @@ from nfl_pruning.selections.finite import (
     realised_counts,
 )
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import InvalidArgumentError, check_integer, check_seed
+from nfl_pruning.validation import check_integer, check_seed
 
 TOLERANCE = 1e-11  # of the gradient's norm, relative to that at 0
 MOST_STEPS = 60

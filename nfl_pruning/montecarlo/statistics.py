@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.montecarlo.estimate import LARGER_IS_BETTER, OBSERVABLES, Simulation, paired
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+from nfl_pruning.validation import check_choice, check_number
 
 Until = tuple[str, float]
 FIRST_LOOK, GROWTH = 32, 1.5

@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.registry import Registry
 from nfl_pruning.scores.checks import (
     check_context,
@@ -25,7 +26,6 @@ from nfl_pruning.scores.checks import (
     check_result,
 )
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import InvalidArgumentError
 
 NEEDS = (
     "input_norm",
@@ -115,7 +115,7 @@ class Score:
         values = values if jnp.issubdtype(values.dtype, jnp.floating) else values.astype(float)
         check_precision(logits, values)
         found = self.difficulty(values, jnp.asarray(labels), context)
-        check_result(self.name, found)
+        check_result(self.name, found, values.shape[:-1])
         return jnp.broadcast_to(found, values.shape[:-1])
 
     def check(self, logits: Any, labels: Any, context: Context) -> tuple[Any, Any]:

@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.scores.base import Score
 from nfl_pruning.selections.base import PropensitySelection, register_selection
-from nfl_pruning.validation import InvalidArgumentError, check_number
+from nfl_pruning.validation import check_number
 
 
 def _is_wrong(logits, labels, context):

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs import Isotropic, Mixture, Spectrum
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
@@ -14,10 +15,9 @@ from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.abundant.limit import RADIUS, abundant_limit
 from nfl_pruning.theory.mixture.limit import mixture_limit
 from nfl_pruning.theory.proportional import proportional_limit
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.spectrum import spectral_limit
-from nfl_pruning.validation import check_choice, check_integer, check_number
+from nfl_pruning.validation import check_choice, check_integer, check_kind, check_number
 
 LIMITS = ("proportional", "abundant")
 
@@ -50,6 +50,7 @@ def solve(
     Raises:
         InvalidArgumentError: an argument is out of range.
     """
+    check_kind("problem", problem, Problem)
     check_choice("limit", limit, LIMITS)
     if n_features is not None:
         n_features = check_integer("n_features", n_features, 3)

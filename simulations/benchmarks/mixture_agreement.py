@@ -27,8 +27,8 @@ import numpy as np
 from agreement import verdict
 
 from nfl_pruning import Problem, simulate, solve
-from nfl_pruning.cli.cache import use_compilation_cache
-from nfl_pruning.cli.output import progress
+from nfl_pruning.experiments.compilation import use_compilation_cache
+from nfl_pruning.experiments.progress import progress
 from nfl_pruning.inputs import LowRank, Mixture
 from nfl_pruning.inputs.mixture import simplex_corners
 from nfl_pruning.probes import WeightsProbe

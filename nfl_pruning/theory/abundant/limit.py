@@ -14,6 +14,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs import Isotropic
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.numerics.status import Status
@@ -27,7 +28,7 @@ from nfl_pruning.theory.integrators.panels.mesh import kept_intervals
 from nfl_pruning.theory.observables import best_norm, observables, zero_one_error
 from nfl_pruning.theory.selection_law.keep_law import MASS_TOLERANCE, keep_law, mass_flaw
 from nfl_pruning.theory.selection_law.norm_order import norm_law
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError, refuse_mixture_parts
+from nfl_pruning.theory.selection_law.ordering import refuse_mixture_parts
 from nfl_pruning.theory.solution import Solution, verdict
 
 RADIUS = 100.0
@@ -170,7 +171,7 @@ def _certified(
         found, digits = new, now
         if error < TARGET_ERROR or level is PLANE_LEVELS[-1]:
             plane = plane_nodes(law, found.theta, loss=loss, level=level)
-            defect = abs(float(plane.weighted(0).sum()) / law.fraction - 1)
+            defect = plane.defect(law.fraction)
         if error < TARGET_ERROR and defect <= MASS_TOLERANCE:
             break
     assert found is not None and digits is not None

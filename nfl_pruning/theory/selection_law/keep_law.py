@@ -14,6 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import PropensitySelection, RankSelection, Stratum
@@ -23,7 +24,6 @@ from nfl_pruning.theory.selection_law.ordering import (
     Cut,
     Margin,
     Order,
-    UnsupportedProblemError,
     order_of,
     refuse_mixture_parts,
     score_on_margins,

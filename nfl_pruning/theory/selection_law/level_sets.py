@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
-from scipy.optimize import brentq
 
+from nfl_pruning.errors import UnsupportedProblemError
+from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.theory.selection_law.label_law import LabelLaw
 
@@ -31,13 +31,9 @@ ROUNDING = 8 * np.finfo(float).eps  # of a score's value: differences below it a
 EXACT = 1e-13  # of a mass, relative
 
 
-class UnsupportedProblemError(Exception):
-    """The theory cannot treat the problem; the message says why in a sentence."""
-
-
 def find_root(function: Callable[[float], float], ends: tuple[float, float]) -> float:
     """The root that the ends bracket, to the last digits."""
-    return cast(float, brentq(function, *ends, xtol=1e-15, rtol=cast(Any, 1e-14)))
+    return bracketed_root(function, *ends, xtol=1e-15, rtol=1e-14)
 
 
 @dataclass(frozen=True)

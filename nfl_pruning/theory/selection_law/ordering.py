@@ -17,18 +17,13 @@ import numpy as np
 from jax import Array
 from scipy.special import erfinv, ndtri
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.problem import Problem
 from nfl_pruning.programs import elementwise
 from nfl_pruning.scores.base import Context, Score, binary_logits
 from nfl_pruning.theory.selection_law.label_law import LABELS, LabelLaw
-from nfl_pruning.theory.selection_law.level_sets import (
-    GRID,
-    Cut,
-    GeneralOrder,
-    UnsupportedProblemError,
-    find_root,
-)
+from nfl_pruning.theory.selection_law.level_sets import GRID, Cut, GeneralOrder, find_root
 
 _HALF_GRID = GRID[len(GRID) // 2 :]
 THEORY_NEEDS = frozenset({"input_norm"})

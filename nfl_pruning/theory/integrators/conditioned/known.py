@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nfl_pruning.errors import InvalidArgumentError, UnsupportedProblemError
 from nfl_pruning.inputs import Isotropic
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe, Probe
 from nfl_pruning.problem import Problem
@@ -19,13 +20,7 @@ from nfl_pruning.theory.integrators.conditioned.cell import Kind
 from nfl_pruning.theory.integrators.conditioned.rule import Rule, Setting, between_edges
 from nfl_pruning.theory.numbers import numbers_of
 from nfl_pruning.theory.selection_law.label_law import LabelLaw
-from nfl_pruning.theory.selection_law.ordering import (
-    AbsoluteOrder,
-    SignedOrder,
-    UnsupportedProblemError,
-    order_of,
-)
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.theory.selection_law.ordering import AbsoluteOrder, SignedOrder, order_of
 
 STEEPEST = 1 - 1e-9  # alignments closer to 1 than this count as perfect
 MOST_BANDS = 6  # of a selection: each adds edges to every table
@@ -41,7 +36,7 @@ class Known(NamedTuple):
     """Problems that the compiled solver can take: what is compiled in, and their numbers.
 
     Attributes:
-        kind, rule: see there.
+        kind, rule: what is compiled in, and how the selection cuts the order.
         setting: floats, or arrays of shape (problems,).
     """
 

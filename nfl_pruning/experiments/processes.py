@@ -1,4 +1,4 @@
-"""Independent pieces of a command's work in several processes, since compilation uses one core."""
+"""Independent pieces of work in several processes, since compilation uses one core."""
 
 from __future__ import annotations
 
@@ -8,18 +8,9 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any
 
-import click
+from nfl_pruning.errors import LostProcessError
 
 MOST_JOBS = 4  # the longest piece takes more than a tenth of all
-
-
-def jobs_option(pieces: str) -> Callable[..., Any]:
-    """``--jobs``: how many of the pieces are worked on at a time; None: see ``usual_jobs``."""
-    return click.option(
-        "--jobs", type=click.IntRange(1), metavar="N",
-        help=f"{pieces} at a time, each in a process.  [default: one a core, at most {MOST_JOBS}; "
-        "on a GPU or TPU one]",
-    )  # fmt: skip
 
 
 def usual_jobs() -> int:
@@ -43,6 +34,9 @@ def in_processes(
 
     Yields:
         The name of a task and what the function returned, as tasks finish.
+
+    Raises:
+        LostProcessError: a process was ended from outside.
     """
     # a forked process would share the state of JAX's threads
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
@@ -51,9 +45,8 @@ def in_processes(
             for done in as_completed(names):
                 yield names[done], done.result()
         except BrokenProcessPool:
-            raise click.ClickException(
-                "a process was ended from outside (out of memory?); what is finished is kept: run "
-                "the command again, with --jobs 1 for less memory."
+            raise LostProcessError(
+                "a process was ended from outside (out of memory?); what is finished is kept."
             ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)

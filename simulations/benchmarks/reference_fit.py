@@ -1,8 +1,6 @@
 """The student's fit by plain means: tensor grids, equations in matrix form, scipy's root finder."""
 
 # scipy's stubs are looser than its results.
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
 
 from __future__ import annotations
 
@@ -10,8 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from _plain import REACH, Probe, density, evenly, gauss, pull, smoothed
-from _plain_rules import Rule
+from reference_probe import REACH, Probe, density, evenly, gauss, pull, smoothed
+from reference_rules import Rule
 from scipy.integrate import quad
 from scipy.optimize import root
 from scipy.special import expit, ndtr

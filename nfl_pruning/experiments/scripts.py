@@ -18,7 +18,8 @@ from typing import Any
 
 import click
 
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_choice
 
 PRESETS = ("quick", "paper")
 
@@ -75,11 +76,36 @@ def checkout(root: Path) -> list[Experiment]:
 
 
 def load(path: Path) -> ModuleType:
-    """The module in ``path``, which may import its neighbours."""
-    folder = str(path.parent.resolve())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    name = f"{path.parent.name}_{path.stem}"
+    """The module in ``path``, and the neighbours that it imports; Python's path stays as it is."""
+    _load_neighbours(path, set())
+    return _load_as(f"{path.parent.name}_{path.stem}", path)
+
+
+def _load_neighbours(path: Path, seen: set[Path]) -> None:
+    """Load the modules of the same folder that a script imports, under their plain names."""
+    seen.add(path)
+    for name in _imported(path):
+        neighbour = path.with_name(f"{name}.py")
+        if neighbour in seen or not neighbour.is_file():
+            continue
+        _load_neighbours(neighbour, seen)
+        loaded = getattr(sys.modules.get(name), "__file__", None)
+        if loaded is None or Path(loaded).resolve() != neighbour.resolve():
+            _load_as(name, neighbour)
+
+
+def _imported(path: Path) -> list[str]:
+    """First parts of the names of all modules that a script imports, wherever in it."""
+    found: dict[str, None] = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= dict.fromkeys(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found[node.module.partition(".")[0]] = None
+    return list(found)
+
+
+def _load_as(name: str, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InvalidArgumentError(f"{path} is no Python module.")
@@ -102,8 +128,8 @@ def run_alone(
         run: its ``run``.
         presets: what it knows; more than the usual ones, perhaps.
     """
-    from nfl_pruning.cli.cache import use_compilation_cache
-    from nfl_pruning.cli.output import steps
+    from nfl_pruning.experiments.compilation import use_compilation_cache
+    from nfl_pruning.experiments.progress import steps
     from nfl_pruning.records import RecordStore
 
     @click.command(help=f"Compute the records of {Path(path).stem}; finished ones are kept.")

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from nfl_pruning.cli.scripts import load
+from nfl_pruning.experiments.scripts import load
 from nfl_pruning.records import RecordStore
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "simulations" / "records"
 SPEED = RECORDS / "benchmarks" / "networks.json"
 

@@ -4,20 +4,21 @@ Labels are folded: u stands for y u throughout, and h for y times the margin tha
 """
 
 # scipy's stubs are looser than its results.
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
-from _plain import REACH, Probe, gauss, pull, smoothed
-from scipy.optimize import brentq
+import scipy.optimize
+from reference_probe import REACH, Probe, gauss, pull, smoothed
 from scipy.special import expit, ndtr
 
 from nfl_pruning import Problem
+
+brentq: Any = scipy.optimize.brentq  # its stub knows neither a float's tolerance nor its result
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Rule:
 def rule_of(problem: Problem, probe: Probe) -> Rule:
     """What the problem's selection keeps in the limit."""
     if problem.selection.name == "power":
-        return power(problem, probe, problem.selection.exponent)
+        return power(problem, probe, cast(Any, problem.selection).exponent)
     return banded(problem, probe, bands_of(problem))
 
 
@@ -42,7 +43,7 @@ def bands_of(problem: Problem) -> list[tuple[float, float, float]]:
     if name == "random":
         return [(1.0, r, 1.0)]
     if name == "window":
-        offset = problem.selection.offset
+        offset = cast(Any, problem.selection).offset
         return [(offset, 0.0, 1.0), (r, 1.0, 1.0), (1 - offset - r, 0.0, 1.0)]
     share = r * getattr(problem.selection, "exploit", 1.0)
     rest = (r - share) / (1 - share)
@@ -55,12 +56,12 @@ def banded(problem: Problem, probe: Probe, bands: list[tuple[float, float, float
     centre = 2.0 if problem.score.name == "off-band" else 0.0  # where the score is least or most
     low_first = bands if (problem.keep == "hardest") == (centre == 0) else bands[::-1]
     z, z_weight = gauss(np.linspace(-REACH, REACH, 700))
-    chance = 2 * expit(problem.teacher.scale * z) * z_weight
+    probability = 2 * expit(problem.teacher.scale * z) * z_weight
     perp = np.sqrt(1 - probe.rho**2)
     kappa = probe.kappa if probe.own else 0.0
 
     def below(t: float) -> float:
-        return float(np.sum(chance * ndtr((t - probe.rho * z) / perp)))
+        return float(np.sum(probability * ndtr((t - probe.rho * z) / perp)))
 
     def ends(c: float) -> list[float]:
         return [(h - kappa * expit(-h)) / probe.sigma for h in (centre - c, centre + c)]

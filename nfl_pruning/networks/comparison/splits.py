@@ -11,8 +11,10 @@ import numpy as np
 from jax import Array
 
 from nfl_pruning.data.dataset import Dataset
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.networks.standardising import is_grey, network_inputs
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number
+from nfl_pruning.validation import check_integer, check_number
 
 ROWS = ("train_rows", "valid_rows", "test_rows")
 PER_REPEAT = ("train_labels", "valid_labels", "test_labels", "numbers")
@@ -56,7 +58,7 @@ class Split:
     @cached_property
     def x(self) -> Array:
         """Inputs for the network, float32, shape (n, d), or (repeats n, d) where standardised."""
-        if _is_grey(self.table, self.is_image):
+        if is_grey(self.table, self.is_image):
             return jnp.asarray(network_inputs(self.table, is_image=True))
         n = len(self.table)
         blocks = [
@@ -73,32 +75,6 @@ class Split:
         part, n = slice(place, place + 1), len(self.table)
         rows = {name: getattr(self, name)[part] % n for name in ROWS}
         return replace(self, **rows, **{name: getattr(self, name)[part] for name in PER_REPEAT})
-
-
-def _is_grey(x: np.ndarray, is_image: bool) -> bool:
-    """Whether these are grey levels in [0, 1]."""
-    return bool(is_image and x.min() >= 0 and x.max() <= 1)
-
-
-def network_inputs(
-    x: np.ndarray, *, is_image: bool, fitted: np.ndarray | None = None
-) -> np.ndarray:
-    """Inputs for a network, float32: grey levels in [0, 1] become 2 x - 1, others are standardised.
-
-    Args:
-        x: the inputs, shape (n, d).
-        is_image: whether they are pixels.
-        fitted: the rows that the network trains on, shape (m, d), all of x by default: they alone
-            decide which of the two it is, and give the moments. No label is used.
-    """
-    fitted = x if fitted is None else fitted
-    if _is_grey(fitted, is_image):
-        return (2 * x - 1).astype(np.float32)
-    from nfl_pruning.multinomial import fit_scaling
-
-    scaled = fit_scaling(fitted, is_image=is_image)(x)
-    largest = np.finfo(np.float32).max
-    return np.clip(scaled, -largest, largest).astype(np.float32)
 
 
 @with_own_settings
@@ -170,7 +146,7 @@ def make_split(
         noisy_labels(jax.random.fold_in(pair[1], 1), clean[own], label_noise, n_classes)
         for pair, own in zip(keys, valid, strict=True)
     ]
-    numbers, grey = np.arange(repeats), _is_grey(table, train.is_image)
+    numbers, grey = np.arange(repeats), is_grey(table, train.is_image)
     block = (0 if grey else len(table)) * numbers[:, None]
     labelled = (rows + block, np.array(noisy), valid + block, np.array(checked), tested + block)
     return Split(table, train.is_image, *labelled, clean[tested], n_classes, train.shape, numbers)

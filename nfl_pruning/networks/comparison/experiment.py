@@ -18,16 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nfl_pruning.networks.arms import Arm as Arm
-from nfl_pruning.networks.arms import check_counts as check_counts
-from nfl_pruning.networks.arms import make_arm as make_arm
-from nfl_pruning.networks.best_epoch import BestEpoch
+from nfl_pruning.networks.comparison.arms import Arm
+from nfl_pruning.networks.comparison.best_epoch import BestEpoch
+from nfl_pruning.networks.comparison.splits import Split
 from nfl_pruning.networks.measuring import DIVERGED, Measured, evaluate_rows
-from nfl_pruning.networks.measuring import measure as measure
-from nfl_pruning.networks.measuring import measure_rows as measure_rows
 from nfl_pruning.networks.scoring import Look, train_and_score
-from nfl_pruning.networks.splits import Split
-from nfl_pruning.networks.training import State, Training, make_samples, train
+from nfl_pruning.networks.training import State, Training, make_samples, train_replicas
 from nfl_pruning.scores.base import Score
 from nfl_pruning.settings import with_own_settings
 
@@ -159,7 +155,7 @@ def refit(
             weights=np.array([pick.weights[pick.indices] for pick in chosen]),
         )
         best = BestEpoch(model, split, own)
-        state = train(
+        state = train_replicas(
             keys["refit"][own],
             samples,
             model=model,

@@ -50,14 +50,11 @@ def use_compilation_cache() -> None:
 
 def cache_folder() -> Path:
     """One folder a JAX version and processor: compiled code may not suit another processor."""
-    if sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA", Path.home()))
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    from platformdirs import user_cache_path
+
     processor = hashlib.sha256(_processor().encode()).hexdigest()[:8]
-    return root / "nfl-pruning" / f"jax-{version('jax')}-{processor}"
+    name = f"jax-{version('jax')}-{processor}"
+    return user_cache_path("nfl-pruning", appauthor=False) / name
 
 
 def _processor() -> str:

@@ -10,8 +10,10 @@ import flax.linen as nn
 import numpy as np
 from jax import Array
 
-from nfl_pruning.networks.experiment import Arm, measure, probe_scores, refit
-from nfl_pruning.networks.splits import Split
+from nfl_pruning.networks.comparison.arms import Arm
+from nfl_pruning.networks.comparison.experiment import probe_scores, refit
+from nfl_pruning.networks.comparison.splits import Split
+from nfl_pruning.networks.measuring import measure
 from nfl_pruning.networks.training import State, Training
 from nfl_pruning.scores.base import Score
 from nfl_pruning.settings import with_own_settings

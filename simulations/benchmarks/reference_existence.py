@@ -1,13 +1,12 @@
 """Whether kept samples are separable, by plain means; docs/equations.md has the criterion."""
 
 # scipy's stubs are looser than its results.
-# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
 import numpy as np
-from _plain import REACH, Probe, density, gauss, pull
-from _plain_rules import Rule
+from reference_probe import REACH, Probe, density, gauss, pull
+from reference_rules import Rule
 from scipy.optimize import minimize, root
 from scipy.special import expit, ndtr
 

@@ -1,7 +1,7 @@
-"""What documents hold that the code decides: the map, the notation table, the examples' output.
+"""What documents hold that the code decides: the map, the glossary, the examples' output.
 
-``python tests/generated.py`` rewrites them; ``test_map.py`` and ``test_readme.py`` fail while they
-are stale.
+``python docs/generate/generated.py`` rewrites them; ``test_map.py`` and ``test_readme.py`` fail
+while they are stale.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nfl_pruning import LINKS, LOSSES, SCORES, SELECTIONS, notation
-from nfl_pruning.cli.scripts import experiments
+from nfl_pruning import LINKS, LOSSES, SCORES, SELECTIONS, glossary
 from nfl_pruning.data.builtin import DATASETS
+from nfl_pruning.experiments.scripts import experiments
 from nfl_pruning.report.catalogue import statements_page, statements_table
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-NOTATION = ROOT / "docs" / "notation.md"
+GLOSSARY = ROOT / "docs" / "glossary.md"
 STATEMENTS_PAGE = ROOT / "docs" / "statements.md"
 MAP = re.compile(r"(<!-- map:.*?-->\n).*?(<!-- end of map -->)", re.DOTALL)
 EXAMPLE = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTALL)
@@ -44,9 +44,14 @@ SOLVERS = {
     "`simulate`: trials at finite size": ("nfl_pruning/montecarlo/engine.py", "montecarlo"),
     "`select`: which samples stay": ("nfl_pruning/selections/finite.py", "selections"),
     "`prune`: real data sets": ("nfl_pruning/pruning.py", "prune"),
-    "`score`, `train`, `compare`: networks": ("nfl_pruning/networks/experiment.py", "networks"),
-    "`verify`: statements and their verdicts": ("nfl_pruning/statements/base.py", "statements"),
-    "`adversary`: laws on which a score fails": ("nfl_pruning/adversary/find.py", "adversary"),
+    "`score`: by networks": ("nfl_pruning/networks/score.py", "network_cli"),
+    "`train`: on what was kept": ("nfl_pruning/networks/train.py", "network_cli"),
+    "`compare`: a rule against random pruning": (
+        "nfl_pruning/networks/comparison/compare.py",
+        "comparisons",
+    ),
+    "`verify`: statements and their verdicts": ("nfl_pruning/statements/verification.py", "verify"),
+    "`find_adversary`: laws on which a score fails": ("nfl_pruning/adversary/find.py", "adversary"),
     "records of results": ("nfl_pruning/records.py", "records"),
     "command line": ("nfl_pruning/cli/main.py", "cli"),
 }
@@ -98,10 +103,10 @@ def _test(name: str) -> str:
     return _link(path) if (ROOT / path).is_file() else "–"
 
 
-def notation_page() -> str:
-    """The page docs/notation.md."""
+def glossary_page() -> str:
+    """The page docs/glossary.md."""
     text = "Symbols of the mathematics and their names in the code."
-    return f"# Notation\n\n{text}\n\n{notation.markdown()}"
+    return f"# Glossary\n\n{text}\n\n{glossary.markdown()}"
 
 
 def with_map(readme: str) -> str:
@@ -143,7 +148,7 @@ def with_outputs(readme: str) -> str:
 def main() -> None:
     """Rewrite everything that is generated."""
     README.write_text(with_outputs(with_map(README.read_text())), encoding="utf-8")
-    NOTATION.write_text(notation_page(), encoding="utf-8")
+    GLOSSARY.write_text(glossary_page(), encoding="utf-8")
     STATEMENTS_PAGE.write_text(statements_page(), encoding="utf-8")
 
 

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nfl_pruning.networks.comparison.splits import Split
 from nfl_pruning.networks.scoring import logits_of
-from nfl_pruning.networks.splits import Split
 from nfl_pruning.networks.training import State, is_finite
 
 

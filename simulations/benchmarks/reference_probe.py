@@ -1,13 +1,11 @@
 """The proportional limit by plain means: quadrature, proximal points and the probe's own fit.
 
-This file and the other ``_plain_*.py`` are numpy and scipy with wide tensor grids. They share
+This file and the other ``reference_*.py`` are numpy and scipy with wide tensor grids. They share
 nothing with the package's solvers but the description of a problem: their own label law,
 thresholds, proximal points, equations (in matrix form) and quadrature, and scipy's root finder.
 """
 
 # scipy's stubs are looser than its results.
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ from scipy.interpolate import make_interp_spline
 from scipy.optimize import root
 from scipy.special import expit
 
-from nfl_pruning import Problem
+from nfl_pruning import FixedProbe, Problem
 
 REACH = 8.3
 
@@ -126,7 +124,7 @@ def smoothed(signal: float, noise: float, largest: float):
 def probe_of(problem: Problem) -> Probe:
     """The probe, fitted where it has to be."""
     label = problem.probe.label.split(":")
-    if label[0] == "fixed":
+    if isinstance(problem.probe, FixedProbe):
         return Probe(problem.probe.alignment, problem.probe_norm)
     if problem.selection.label == "random":  # any direction will do
         return Probe(0.5)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.selections import (
     PropensitySelection,
@@ -23,7 +24,7 @@ from nfl_pruning.selections import (
 )
 from nfl_pruning.selections.balanced import BALANCES, check_quotas, select_by_class
 from nfl_pruning.selections.finite import realised_counts
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.validation import check_choice
 
 
 @dataclass(frozen=True)

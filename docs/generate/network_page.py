@@ -1,6 +1,7 @@
 """The page docs/networks.md, written from the committed records.
 
-``python tests/network_page.py`` rewrites it; ``test_network_page.py`` fails while it is stale.
+``python docs/generate/network_page.py`` rewrites it; ``test_network_page.py`` fails while it is
+stale.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from network_extras import bridge, curve, speed
-from nfl_pruning.networks.repeat import gathered
-from nfl_pruning.networks.verdicts import Verdict, verdicts
+from nfl_pruning.networks.comparison.repeat import gathered
+from nfl_pruning.networks.comparison.verdicts import Verdict, verdicts
 from nfl_pruning.records import RecordStore
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 MARKS = re.compile(r"(<!-- networks:.*?-->\n).*?(<!-- end of networks -->)", re.DOTALL)
 PAGE = ROOT / "docs" / "networks.md"
