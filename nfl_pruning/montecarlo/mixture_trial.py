@@ -19,7 +19,7 @@ from nfl_pruning.probes import CrossFitProbe, FixedProbe, InSampleProbe, PilotPr
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import SCORES
 from nfl_pruning.scores.evaluate import evaluate
-from nfl_pruning.selections import PropensitySelection, RankSelection
+from nfl_pruning.selections import PropensitySelection, RankSelection, ValueSelection
 from nfl_pruning.selections.balanced import class_quotas
 from nfl_pruning.selections.finite import Counts, propensity_weights, rank_weights, realised_counts
 from nfl_pruning.validation import InvalidArgumentError, check_integer, check_seed
@@ -96,6 +96,8 @@ def make_job(problem: Problem, n_features: int | None, tolerance: float) -> Job:
         )
     if isinstance(problem.selection, RankSelection):
         realised_counts(problem.selection.strata(problem.keep_fraction), n)
+    elif isinstance(problem.selection, ValueSelection):
+        problem.selection.check_size(problem.keep_fraction, n)
     elif not isinstance(problem.selection, PropensitySelection):
         raise InvalidArgumentError(
             f"protocol {problem.selection.name!r} has no rule for trials of a mixture."
@@ -171,10 +173,15 @@ def prune_trial(job: Job, key: Array) -> Pruned:
     logits, code = np.zeros((job.n_samples, job.mixture.n_classes)), CONVERGED
     if reads_probe(job.problem):
         logits, code = _probe_logits(job.problem.probe, job, keys, samples)
-    rank_key = np.zeros(job.n_samples)
+    rank_key = values = np.zeros(job.n_samples)
     if job.problem.ranking_score is not SCORES["random"]:
-        rank_key = _rank(job, samples, logits)
-    return Pruned(samples, _select(job, keys.select, rank_key, samples.y), code)
+        rank_key, values = _scores(job, samples, logits)
+    selection, r = job.problem.selection, job.problem.keep_fraction
+    if isinstance(selection, ValueSelection):
+        weights = selection.choose(keys.select, values, r)[0]
+    else:
+        weights = _select(job, keys.select, rank_key, samples.y)
+    return Pruned(samples, weights, code)
 
 
 def _draw(job: Job, key: Array, key_labels: Array, count: int) -> Samples:
@@ -261,8 +268,8 @@ def _scored(job: Job, seen: Samples, x: np.ndarray, ridge: float) -> tuple[np.nd
     return outputs, fit.code
 
 
-def _rank(job: Job, samples: Samples, logits: np.ndarray) -> np.ndarray:
-    """The score's rank key, computed at one of few sizes; shape (n,)."""
+def _scores(job: Job, samples: Samples, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The score's rank key and its values, computed at one of few sizes; shape (n,) each."""
     score, n = job.problem.ranking_score, len(logits)
     entries: dict[str, np.ndarray] = {"component": samples.component}
     if "input_norm" in score.needs:
@@ -273,10 +280,11 @@ def _rank(job: Job, samples: Samples, logits: np.ndarray) -> np.ndarray:
     rest = bucket(n) - n
     padded = {name: np.pad(value, (0, rest), mode="edge") for name, value in entries.items()}
     rows = np.pad(logits, ((0, rest), (0, 0)), mode="edge")
-    rank_key = evaluate(score, rows, np.pad(samples.y, (0, rest)), padded)[0][:n]
+    both = evaluate(score, rows, np.pad(samples.y, (0, rest)), padded)
+    rank_key, values = (part[:n] for part in both)
     if not np.isfinite(rank_key).all():
         raise InvalidArgumentError(f"score {score.name!r} is not finite for some samples.")
-    return rank_key
+    return rank_key, values
 
 
 def _select(job: Job, key: Array, rank_key: np.ndarray, y: np.ndarray) -> np.ndarray:
