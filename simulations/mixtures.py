@@ -29,12 +29,12 @@ LABEL_NOISE, VERIFIED_RIDGE = 0.35, 0.1
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
-        "n_classes": 4,
-        "curve": [0.2, 0.4, 0.7],
+        "n_classes": 3,
+        "curve": [0.3, 0.6],
         "points": [0.3],
         "trials": {"n_features": 60, "n_trials": 6, "seed": 0},
-        "verifier": {"keep_fraction": 9, "error": 7, "points": [0.2, 0.6]},
-        "verified": {"n_features": 100, "n_trials": 8, "seed": 0},
+        "verifier": {"keep_fraction": 6, "error": 5, "points": [0.2, 0.6]},
+        "verified": {"n_features": 80, "n_trials": 8, "seed": 0},
     },
     "paper": {
         "n_classes": 10,
