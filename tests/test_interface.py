@@ -100,7 +100,7 @@ def test_problem_is_an_immutable_value():
     problem = Problem(keep_fraction=0.3, probe="fixed:0.8")  # pyright: ignore[reportArgumentType]
     assert [field.name for field in dataclasses.fields(Problem)] == [
         "samples_per_feature", "keep_fraction", "score", "keep", "selection", "teacher", "probe",
-        "student", "inputs",
+        "student", "inputs", "balance",
     ]  # fmt: skip
     assert problem == Problem(keep_fraction=0.3).replace(probe="fixed:0.8")
     assert len({problem, Problem(keep_fraction=0.3).replace(probe="fixed:0.8")}) == 1

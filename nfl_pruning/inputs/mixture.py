@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jax import Array
@@ -56,6 +56,17 @@ class Mixture(Inputs):
     title: str = field(default="given")
     name: ClassVar[str] = "components"
     has_limit: ClassVar[bool] = True
+
+    if TYPE_CHECKING:  # arrays, and lists of lists, are taken and stored in these forms
+
+        def __init__(
+            self,
+            weights: Any,
+            means: Any,
+            covariances: Any,
+            labels: Any = None,
+            title: str = "given",
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         weights = finite_numbers("weights", self.weights, 1)
