@@ -31,7 +31,7 @@ NAMES = {
     "limit_function",
     "limit_values", "make_selection", "optimal_rule", "power_law", "register_score",
     "register_selection", "select", "simulate", "solve", "sweep", "Solution", "HeavyTails",
-    "Isotropic", "best_numbers", "load_dataset", "prune",
+    "Isotropic", "LowRank", "Mixture", "WeightsProbe", "best_numbers", "load_dataset", "prune",
 }  # fmt: skip
 
 
