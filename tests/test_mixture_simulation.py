@@ -20,11 +20,11 @@ from nfl_pruning.losses import LOSSES
 from nfl_pruning.montecarlo import paired, training_set
 from nfl_pruning.montecarlo.logits import _Loss, _newton, fit_logits
 from nfl_pruning.montecarlo.mixture_trial import make_job, prune_trial, root_key
-from nfl_pruning.theory.mixture.worth import Outputs, largest_probabilities, worth
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.records import RecordStore
 from nfl_pruning.scores.base import SCORES, Context
 from nfl_pruning.selections import SELECTIONS, PropensitySelection, make_selection
+from nfl_pruning.theory.mixture.worth import Outputs, largest_probabilities, worth
 from nfl_pruning.theory.observables import observables
 from nfl_pruning.validation import InvalidArgumentError
 

@@ -19,7 +19,6 @@ from nfl_pruning.montecarlo.mixture_trial import (
     root_key,
 )
 from nfl_pruning.montecarlo.outcome import CONVERGED
-from nfl_pruning.theory.mixture.worth import Outputs, outputs_of, worth
 from nfl_pruning.montecarlo.request import Request
 from nfl_pruning.montecarlo.resources import COMPILER_BYTES, RESULT_BYTES, parse_memory
 from nfl_pruning.montecarlo.resume import TrialRecords
@@ -27,6 +26,7 @@ from nfl_pruning.montecarlo.statistics import check_until, looks
 from nfl_pruning.montecarlo.trials import FAILURES, NO_PROBE, Table
 from nfl_pruning.probes import InSampleProbe
 from nfl_pruning.problem import Problem
+from nfl_pruning.theory.mixture.worth import Outputs, outputs_of, worth
 from nfl_pruning.validation import InvalidArgumentError
 
 REASONS = FAILURES | {NO_MINIMUM: "class-without-samples"}
