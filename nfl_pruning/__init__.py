@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nfl_pruning.errors import UnsupportedProblemError as UnsupportedProblemError
     from nfl_pruning.inputs import HeavyTails as HeavyTails
     from nfl_pruning.inputs import Isotropic as Isotropic
+    from nfl_pruning.inputs import LowRank as LowRank
+    from nfl_pruning.inputs import Mixture as Mixture
     from nfl_pruning.inputs import Spectrum as Spectrum
     from nfl_pruning.inputs import power_law as power_law
     from nfl_pruning.links import LINKS as LINKS
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from nfl_pruning.networks.training import Training as Training
     from nfl_pruning.numerics.status import Status as Status
     from nfl_pruning.probes import FixedProbe as FixedProbe
+    from nfl_pruning.probes import WeightsProbe as WeightsProbe
     from nfl_pruning.problem import Problem as Problem
     from nfl_pruning.problem import Student as Student
     from nfl_pruning.problem import Teacher as Teacher
@@ -86,13 +89,20 @@ _HOMES = {
         "Dataset",
         "make_dataset",
     ),
-    "nfl_pruning.inputs": ("HeavyTails", "Isotropic", "Spectrum", "power_law"),
+    "nfl_pruning.inputs": (
+        "HeavyTails",
+        "Isotropic",
+        "LowRank",
+        "Mixture",
+        "Spectrum",
+        "power_law",
+    ),
     "nfl_pruning.data.load": ("load_dataset",),
     "nfl_pruning.links": ("LINKS",),
     "nfl_pruning.losses": ("LOSSES",),
     "nfl_pruning.montecarlo": ("simulate",),
     "nfl_pruning.numerics.status": ("Status",),
-    "nfl_pruning.probes": ("FixedProbe",),
+    "nfl_pruning.probes": ("FixedProbe", "WeightsProbe"),
     "nfl_pruning.problem": ("Problem", "Student", "Teacher"),
     "nfl_pruning.pruning": ("prune",),
     "nfl_pruning.scores": ("SCORES", "Context", "Score", "register_score"),

@@ -10,6 +10,7 @@ from _cells import Job, Progress, run_jobs
 from nfl_pruning import Problem, simulate, solve
 from nfl_pruning.experiments.scripts import run_alone
 from nfl_pruning.inputs import Mixture
+from nfl_pruning.inputs.mixture import simplex_corners
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.records import RecordStore
 
@@ -28,12 +29,12 @@ LABEL_NOISE, VERIFIED_RIDGE = 0.35, 0.1
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
-        "n_classes": 4,
-        "curve": [0.2, 0.4, 0.7],
+        "n_classes": 3,
+        "curve": [0.3, 0.6],
         "points": [0.3],
         "trials": {"n_features": 60, "n_trials": 6, "seed": 0},
-        "verifier": {"keep_fraction": 9, "error": 7, "points": [0.2, 0.6]},
-        "verified": {"n_features": 100, "n_trials": 8, "seed": 0},
+        "verifier": {"keep_fraction": 6, "error": 5, "points": [0.2, 0.6]},
+        "verified": {"n_features": 80, "n_trials": 8, "seed": 0},
     },
     "paper": {
         "n_classes": 10,
@@ -54,8 +55,13 @@ def problem_of(n_classes: int, rule: str, score: str, keep_fraction: float) -> P
     """
     step = np.arange(n_classes) / (n_classes - 1)
     shares = 1.5 - step
-    inputs = Mixture.simplex(n_classes, DISTANCE, 1.2 - 0.7 * step, shares / shares.sum())
-    corners = inputs.means / DISTANCE
+    corners = simplex_corners(n_classes)
+    inputs = Mixture(
+        shares / shares.sum(),
+        DISTANCE * np.hstack([corners, 0 * corners]),
+        1.2 - 0.7 * step,
+        np.arange(n_classes),
+    )
     probe = WeightsProbe(1.5 * np.hstack([0.8 * corners, 0.6 * corners]))
     return Problem(
         samples_per_feature=SAMPLES_PER_FEATURE,
@@ -73,7 +79,7 @@ def verified(error: float, keep_fraction: float) -> Problem:
     """Two classes with wrong labels, and a verifier that is wrong with a probability.
 
     It takes a right label for wrong, and a wrong one for right, with the same probability: at 1/2
-    it knows nothing.
+    it knows nothing. The probe is not read.
     """
     inputs = Mixture.simplex(2, 1.0, label_noise=LABEL_NOISE)
     rule = "random" if error == 0.5 else f"verifier:{1 - error:.6g}:{error:.6g}"
@@ -82,6 +88,7 @@ def verified(error: float, keep_fraction: float) -> Problem:
         keep_fraction=keep_fraction,
         selection=rule,
         inputs=inputs,
+        probe=WeightsProbe(inputs.means[1]),
         ridge=VERIFIED_RIDGE,
     )
 

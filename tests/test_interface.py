@@ -27,6 +27,7 @@ from nfl_pruning import (
 
 NAMES = {
     "Comparison", "ComparisonPlan", "Context", "Dataset", "Finding", "FixedProbe", "HeavyTails",
+    "LowRank", "Mixture", "WeightsProbe",
     "InvalidArgumentError", "Isotropic", "LINKS", "LOSSES", "NetworkScores", "Problem", "Pruned",
     "SCORES", "SELECTIONS", "Score", "ScoringPlan", "Solution", "Spectrum", "Status", "Student",
     "Teacher", "TrainedNetworks", "Training", "UnsupportedProblemError", "Verification",

@@ -213,7 +213,9 @@ def test_a_verifier_keeps_by_truth_alone():
     chance = np.asarray(propensity_probabilities(rule.log_propensity(key), 0.28))
     np.testing.assert_allclose(chance, np.where(right, 0.4, 0.1), rtol=1e-5)
     perfect = np.asarray(propensity_probabilities(Verifier(1, 0).log_propensity(key), 0.3))
-    np.testing.assert_allclose(perfect, np.where(right, 0.5, 0.0), rtol=1e-5)
+    np.testing.assert_allclose(perfect, np.where(right, 0.5, 0.0), rtol=1e-5, atol=1e-12)
+    filled = np.asarray(propensity_probabilities(Verifier(1, 0).log_propensity(key), 0.8))
+    np.testing.assert_allclose(filled, np.where(right, 1.0, 0.5), rtol=1e-5)
     with pytest.raises(InvalidArgumentError, match="needs label_is_right"):
         rule.base.rank_key(np.zeros((5, 2)), np.zeros(5, int))
     with pytest.raises(InvalidArgumentError, match="must keep something"):

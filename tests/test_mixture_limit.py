@@ -2,8 +2,11 @@
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from nfl_pruning import Problem, Spectrum, simulate, solve
 from nfl_pruning.inputs import Mixture
 from nfl_pruning.inputs.covariances import LowRank
@@ -14,10 +17,7 @@ from nfl_pruning.theory.mixture.points import band_shares, normal_points, propen
 from nfl_pruning.theory.mixture.populations import group_probabilities
 from nfl_pruning.theory.mixture.prox import Outputs, contrast_basis, proximal
 from nfl_pruning.theory.mixture.refit import quota_fractions
-from nfl_pruning.theory.selection_law.level_sets import UnsupportedProblemError
-
-import jax
-import jax.numpy as jnp
+from nfl_pruning.errors import UnsupportedProblemError
 
 PAIR = Mixture(
     weights=np.array([0.6, 0.4]),

@@ -24,6 +24,7 @@ from nfl_pruning.montecarlo.mixture_trial import make_job, prune_trial, root_key
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.records import RecordStore
 from nfl_pruning.scores.base import SCORES, Context
+from nfl_pruning.selections import SELECTIONS, PropensitySelection, make_selection
 from nfl_pruning.theory.mixture.worth import Outputs, largest_probabilities, worth
 from nfl_pruning.theory.observables import observables
 
@@ -197,6 +198,20 @@ def test_rules_differ_with_three_classes_and_share_their_data():
     sets = {tuple(np.flatnonzero(one.weights)) for one in kept.values()}
     assert len(sets) == 5
     assert not np.allclose(trial(BASE, 1).samples.x, kept["el2n"].samples.x)
+
+
+NUMBERS = {"soft": ":0.5", "power": ":1", "window": ":0.1", "coverage": ":0.1"}
+NUMBERS |= {"verifier": ":0.9:0.3"}
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_every_protocol_prunes_a_mixture(name):
+    """By count 72 of 240 stay; by propensity about as many; unbiased weights sum to 240."""
+    rule = make_selection(f"{name}{NUMBERS.get(name, '')}", exploit=0.4)
+    weights = trial(BASE.replace(selection=rule)).weights
+    kept = np.count_nonzero(weights)
+    assert abs(kept - 72) <= (30 if isinstance(rule, PropensitySelection) else 0)
+    assert (weights.sum() == pytest.approx(240)) == (name == "exact")
 
 
 def test_quotas_keep_what_each_class_is_owed():

@@ -44,12 +44,16 @@ _OPTIONS = (
         "--probe",
         "fixed:1",
         "Model that scores: fixed:COSINE[:NORM], pilot:SAMPLES:RIDGE (SAMPLES per feature) or "
-        "in-sample:RIDGE.",
+        "in-sample:RIDGE; for components also cross-fit:FOLDS:RIDGE or weights:FILE.json.",
     ),
     ("--score", "el2n", "Difficulty score; nfl-pruning list names them."),
     ("--keep", "hardest", "End of the score that stays: hardest or easiest."),
     ("--keep-fraction", "1", "Share of the samples kept, in (0, 1]."),
-    ("--protocol", "threshold", "threshold, random, exact, soft:S, power:A or window:OFFSET."),
+    (
+        "--protocol",
+        "threshold",
+        "threshold, random, exact, soft:S, power:A, window:OFFSET or verifier:RIGHT:WRONG.",
+    ),
     ("--exploit", "0.5", "Budget share by score for exact and soft, in [0, 1]."),
 )
 

@@ -47,6 +47,7 @@ the least population loss, cosine is to the teacher.
 """
 
 WORTH_COMPILING = 100  # cells; compiling for whole grids takes seconds, a cell then milliseconds
+MOST_ROWS = 40  # of a table; mixtures of many components have more, all of them in --json
 LEARNED = ("protocol", "exploit", "ridge")  # what --best may change
 OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "calibration_slope")
 
@@ -152,6 +153,9 @@ def _print_one(solution: Solution) -> None:
     from nfl_pruning.cli.output import headline, number, print_table
 
     values = {name: getattr(solution, name) for name in OBSERVABLES}
+    if solution.observables:  # of a mixture: what a teacher's direction says is not there
+        known = {name: value for name, value in values.items() if math.isfinite(value)}
+        values = dict(list((known | solution.observables).items())[:MOST_ROWS])
     if math.isfinite(solution.direction_cosine):
         on_ball = solution.limit == "abundant"
         name = "cosine on the ball's boundary" if on_ball else "max-margin direction's cosine"

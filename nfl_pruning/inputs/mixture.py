@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jax import Array
@@ -22,9 +22,13 @@ from jax import Array
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs.base import INPUTS, Inputs
 from nfl_pruning.inputs.covariances import Covariances, LowRank, Scalar, covariances_of
+from nfl_pruning.inputs.mixture_parts import (
+    finite_numbers,
+    label_law_of,
+    of_sum_one,
+    simplex_corners,
+)
 from nfl_pruning.validation import check_integer, check_number
-
-ROUNDING = 1e-9  # by which probabilities may miss a sum of 1; they are then scaled
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +58,22 @@ class Mixture(Inputs):
     name: ClassVar[str] = "components"
     has_limit: ClassVar[bool] = True
 
+    if TYPE_CHECKING:  # arrays, and lists of lists, are taken and stored in these forms
+
+        def __init__(
+            self,
+            weights: Any,
+            means: Any,
+            covariances: Any,
+            labels: Any = None,
+            title: str = "given",
+        ) -> None: ...
+
     def __post_init__(self) -> None:
-        weights = _numbers("weights", self.weights, 1)
+        weights = finite_numbers("weights", self.weights, 1)
         if not (weights > 0).all():
             raise InvalidArgumentError(f"weights must be positive; got {weights.min():g}.")
-        means = _numbers("means", self.means, 2)
+        means = finite_numbers("means", self.means, 2)
         if len(means) != len(weights):
             raise InvalidArgumentError(
                 f"means must be one for each of the {len(weights)} weights; got {len(means)}."
@@ -70,10 +85,10 @@ class Mixture(Inputs):
                 f"got {covariances.n_features}."
             )
         for name, value in (
-            ("weights", _of_sum_one("weights", weights)),
+            ("weights", of_sum_one("weights", weights)),
             ("means", means),
             ("covariances", covariances),
-            ("labels", _label_law(self.labels, len(weights))),
+            ("labels", label_law_of(self.labels, len(weights))),
         ):
             object.__setattr__(self, name, value)
 
@@ -260,19 +275,6 @@ class Mixture(Inputs):
         return Path(path)
 
 
-def simplex_corners(n_classes: int) -> np.ndarray:
-    """Unit vectors with equal angles, the first along e_1, shape (n_classes, n_classes - 1)."""
-    corners = np.zeros((n_classes, n_classes - 1))
-    product = -1 / (n_classes - 1)  # of any two
-    for row in range(n_classes):
-        for column in range(min(row, n_classes - 1)):
-            known = corners[row, :column] @ corners[column, :column]
-            corners[row, column] = (product - known) / corners[column, column]
-        if row < n_classes - 1:
-            corners[row, row] = np.sqrt(1 - np.sum(corners[row, :row] ** 2))
-    return corners
-
-
 def read_mixture(text: str) -> Mixture:
     """A mixture from ``components:FILE.json``, or from the label of one that was read so."""
     place, _, known = text.removeprefix("components:").partition("#")
@@ -293,60 +295,6 @@ def read_mixture(text: str) -> Mixture:
             f"{place!r} holds another mixture than {known}: it is now {mixture.fingerprint}."
         )
     return mixture
-
-
-def _numbers(name: str, values: Any, ndim: int) -> np.ndarray:
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        array = np.empty(0)
-    if array.ndim != ndim or not array.size or not np.isfinite(array).all():
-        shape = "(C,)" if ndim == 1 else "(C, d)"
-        raise InvalidArgumentError(
-            f"{name} must be finite numbers of shape {shape}; got shape {np.shape(values)}."
-        )
-    return array
-
-
-def _of_sum_one(name: str, values: np.ndarray) -> np.ndarray:
-    total = values.sum(axis=-1, keepdims=True)
-    off = np.abs(total - 1) > ROUNDING
-    if off.any():
-        raise InvalidArgumentError(f"{name} must sum to 1; got {total[off].reshape(-1)[0]:g}.")
-    return values / total
-
-
-def _label_law(labels: Any, n_components: int) -> np.ndarray | None:
-    if labels is None:
-        return None
-    array = np.asarray(labels)
-    if array.ndim not in (1, 2) or len(array) != n_components or array.dtype.kind not in "iuf":
-        raise InvalidArgumentError(
-            f"labels must be a class code or a row of probabilities for each of the {n_components} "
-            f"components; got shape {array.shape}."
-        )
-    if array.ndim == 1:
-        codes = array.astype(int)
-        if (codes != array).any() or codes.min() < 0:
-            raise InvalidArgumentError(
-                f"labels must be class codes, whole numbers from 0; got {array.min():g}."
-            )
-        n_classes = max(int(codes.max()) + 1, 2)
-        missing = sorted(set(range(n_classes)) - set(codes.tolist()))
-        if missing:
-            raise InvalidArgumentError(
-                f"every class up to the largest code must have a component; {missing[0]} has none."
-            )
-        return np.eye(n_classes)[codes]
-    law = array.astype(np.float64)
-    if law.shape[1] < 2:
-        raise InvalidArgumentError(f"labels must be of at least 2 classes; got {law.shape[1]}.")
-    if not ((law >= 0) & (law <= 1)).all():
-        raise InvalidArgumentError("labels must be probabilities, in [0, 1]; some are not.")
-    if not (law.sum(axis=0) > 0).all():
-        empty = int(np.flatnonzero(law.sum(axis=0) == 0)[0])
-        raise InvalidArgumentError(f"every class must have a component; class {empty} has none.")
-    return _of_sum_one("labels of a component", law)
 
 
 INPUTS.add(Mixture.name, Mixture)

@@ -139,26 +139,31 @@ def fit_logits(
         InvalidArgumentError: the loss has corners, or no form for many classes.
     """
     check_loss(loss, n_classes)
-    kept = np.flatnonzero(weights)
-    size, outputs = bucket(len(kept)), 1 if n_classes == 2 else n_classes
-    rows = np.zeros((size, x.shape[1] + intercept))
-    rows[: len(kept), : x.shape[1]] = x[kept]
-    if intercept:
-        rows[:, -1] = 1.0
-    codes, strength = np.zeros(size, np.int32), np.zeros(size)
-    codes[: len(kept)], strength[: len(kept)] = y[kept], weights[kept]
+    kept, d = np.flatnonzero(weights), x.shape[1]
+    what = _Loss(loss, 1 if n_classes == 2 else n_classes, intercept)
+    packed = _packed(x[kept], y[kept], weights[kept], intercept=intercept)
     with jax.enable_x64(True):
-        found = _newton(
-            jnp.asarray(rows), jnp.asarray(codes), jnp.asarray(strength), float(ridge),
-            float(tolerance), what=_Loss(loss, outputs, intercept),
-        )  # fmt: skip
+        rows = (jnp.asarray(part) for part in packed)
+        found = _newton(*rows, float(ridge), float(tolerance), what=what)
     theta, norm, steps, passes = (np.asarray(part) for part in found)
     code = CONVERGED if norm <= max(GOOD, tolerance) else UNCONVERGED
     if intercept and loss.separates and len(np.unique(y[kept])) < n_classes:
         code = NO_MINIMUM
-    d = x.shape[1]
-    offsets = theta[:, d] if intercept else np.zeros(outputs)
+    offsets = theta[:, d] if intercept else np.zeros(what.outputs)
     return LogitFit(theta[:, :d], offsets, float(norm), int(steps), int(passes), code)
+
+
+def _packed(
+    x: np.ndarray, y: np.ndarray, weights: np.ndarray, *, intercept: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, perhaps with a column of ones, codes and weights, padded to one of few sizes."""
+    n, d = x.shape
+    size = bucket(n)
+    rows = np.ones((size, d + intercept))
+    rows[:n, :d], rows[n:, :d] = x, 0.0
+    codes, strength = np.zeros(size, np.int32), np.zeros(size)
+    codes[:n], strength[:n] = y, weights
+    return rows, codes, strength
 
 
 def check_loss(loss: Loss, n_classes: int) -> None:

@@ -15,14 +15,13 @@ from nfl_pruning.inputs import Mixture
 from nfl_pruning.inputs.mixture_draw import bucket
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.montecarlo.logits import LogitFit, check_loss, fit_logits
+from nfl_pruning.montecarlo.mixture_select import Samples, score_samples, weigh
 from nfl_pruning.montecarlo.outcome import CONVERGED, GRADIENT_TOLERANCE
 from nfl_pruning.probes import CrossFitProbe, FixedProbe, InSampleProbe, PilotProbe, WeightsProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import SCORES
-from nfl_pruning.scores.evaluate import evaluate
-from nfl_pruning.selections import PropensitySelection, RankSelection
-from nfl_pruning.selections.balanced import class_quotas
-from nfl_pruning.selections.finite import Counts, propensity_weights, rank_weights, realised_counts
+from nfl_pruning.selections import PropensitySelection, RankSelection, ValueSelection
+from nfl_pruning.selections.finite import realised_counts
 from nfl_pruning.validation import check_integer, check_seed
 
 SUPPLIED = frozenset({"input_norm", "component", "label_is_right"})
@@ -36,14 +35,6 @@ class Keys(NamedTuple):
     select: Array
     probe: Array
     folds: Array
-
-
-class Samples(NamedTuple):
-    """Rows (n, d), components (n,) and class codes (n,)."""
-
-    x: np.ndarray
-    component: np.ndarray
-    y: np.ndarray
 
 
 class Job(NamedTuple):
@@ -97,6 +88,8 @@ def make_job(problem: Problem, n_features: int | None, tolerance: float) -> Job:
         )
     if isinstance(problem.selection, RankSelection):
         realised_counts(problem.selection.strata(problem.keep_fraction), n)
+    elif isinstance(problem.selection, ValueSelection):
+        problem.selection.check_size(problem.keep_fraction, n)
     elif not isinstance(problem.selection, PropensitySelection):
         raise InvalidArgumentError(
             f"protocol {problem.selection.name!r} has no rule for trials of a mixture."
@@ -172,10 +165,11 @@ def prune_trial(job: Job, key: Array) -> Pruned:
     logits, code = np.zeros((job.n_samples, job.mixture.n_classes)), CONVERGED
     if reads_probe(job.problem):
         logits, code = _probe_logits(job.problem.probe, job, keys, samples)
-    rank_key = np.zeros(job.n_samples)
+    rank_key = values = np.zeros(job.n_samples)
     if job.problem.ranking_score is not SCORES["random"]:
-        rank_key = _rank(job, samples, logits)
-    return Pruned(samples, _select(job, keys.select, rank_key, samples.y), code)
+        rank_key, values = score_samples(job.problem, samples, logits)
+    weights = weigh(job.problem, keys.select, samples.y, rank_key=rank_key, values=values)
+    return Pruned(samples, weights, code)
 
 
 def _draw(job: Job, key: Array, key_labels: Array, count: int) -> Samples:
@@ -260,65 +254,3 @@ def _scored(job: Job, seen: Samples, x: np.ndarray, ridge: float) -> tuple[np.nd
     if outputs.shape[1] == 1:  # one margin: the logit of the second class
         outputs = np.concatenate([np.zeros_like(outputs), outputs], axis=1)
     return outputs, fit.code
-
-
-def _rank(job: Job, samples: Samples, logits: np.ndarray) -> np.ndarray:
-    """The score's rank key, computed at one of few sizes; shape (n,)."""
-    score, n = job.problem.ranking_score, len(logits)
-    entries: dict[str, np.ndarray] = {"component": samples.component}
-    if "input_norm" in score.needs:
-        square = np.einsum("ij,ij->i", samples.x, samples.x)
-        entries["input_norm"] = np.sqrt(square / job.n_features)
-    if "label_is_right" in score.needs:
-        entries["label_is_right"] = job.mixture.likeliest[samples.component] == samples.y
-    rest = bucket(n) - n
-    padded = {name: np.pad(value, (0, rest), mode="edge") for name, value in entries.items()}
-    rows = np.pad(logits, ((0, rest), (0, 0)), mode="edge")
-    rank_key = evaluate(score, rows, np.pad(samples.y, (0, rest)), padded)[0][:n]
-    if not np.isfinite(rank_key).all():
-        raise InvalidArgumentError(f"score {score.name!r} is not finite for some samples.")
-    return rank_key
-
-
-def _select(job: Job, key: Array, rank_key: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Weights of the selection, 0 for dropped samples, shape (n,)."""
-    problem = job.problem
-    selection, keep, r = problem.selection, problem.keep, problem.keep_fraction
-    if isinstance(selection, PropensitySelection):
-        return _by_propensity(selection, key, rank_key, r)
-    assert isinstance(selection, RankSelection)
-    if problem.balance == "none":
-        counts = realised_counts(selection.strata(r), len(y))
-        return _by_rank(key, rank_key, counts, keep)
-    classes, sizes = np.unique(y, return_counts=True)
-    weights = np.zeros(len(y))
-    quotas = class_quotas(sizes, r, problem.balance)
-    for code, size, quota in zip(classes.tolist(), sizes.tolist(), quotas.tolist(), strict=True):
-        if quota:
-            rows = np.flatnonzero(y == code)
-            counts = realised_counts(selection.strata(quota / size), size)
-            weights[rows] = _by_rank(jax.random.fold_in(key, code), rank_key[rows], counts, keep)
-    return weights
-
-
-def _by_rank(key: Array, rank_key: np.ndarray, counts: tuple[Counts, ...], keep: str) -> np.ndarray:
-    """Weights of a rank selection; rows of padding come last, in a stratum that is dropped."""
-    n, size = len(rank_key), bucket(len(rank_key))
-    end = rank_key.min() if keep == "hardest" else rank_key.max()
-    beyond = end + (1 + abs(end)) * (-1 if keep == "hardest" else 1)
-    padded = np.full(size, beyond)
-    padded[:n] = rank_key
-    strata = (*counts, Counts(size - n, 0, 0.0))
-    with jax.enable_x64(True):
-        return np.asarray(rank_weights(key, jnp.asarray(padded), strata, keep)[0])[:n]
-
-
-def _by_propensity(
-    selection: PropensitySelection, key: Array, rank_key: np.ndarray, keep_fraction: float
-) -> np.ndarray:
-    """Weights of a propensity selection; rows of padding have no chance."""
-    n, size = len(rank_key), bucket(len(rank_key))
-    with jax.enable_x64(True):
-        chance = np.asarray(selection.log_propensity(jnp.asarray(rank_key)), np.float64)
-        padded = jnp.asarray(np.pad(chance, (0, size - n), constant_values=-np.inf))
-        return np.asarray(propensity_weights(key, padded, keep_fraction * n / size)[0])[:n]

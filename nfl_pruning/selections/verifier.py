@@ -10,6 +10,8 @@ from nfl_pruning.scores.base import Score
 from nfl_pruning.selections.base import PropensitySelection, register_selection
 from nfl_pruning.validation import check_number
 
+NEVER = 1e-30  # stands for a probability of 0, whose logarithm does not exist
+
 
 def _is_wrong(logits, labels, context):
     return 1.0 - jnp.asarray(context.label_is_right, logits.dtype)
@@ -22,7 +24,8 @@ class Verifier(PropensitySelection):
 
     Both are scaled by one factor so that the mean is the keep fraction, and clipped at 1; all that
     is kept weighs 1. A perfect verifier is ``verifier:1:0``, a blind one ``verifier:1:1``; one that
-    errs with probability e in both ways is ``verifier:1-e:e``. A label is right where it is the
+    errs with probability e in both ways is ``verifier:1-e:e``. Labels with probability 0 stay only
+    where the others do not fill the keep fraction. A label is right where it is the
     likeliest class of the sample's component, so only mixtures have such labels (arXiv
     2410.08942).
     """
@@ -44,4 +47,5 @@ class Verifier(PropensitySelection):
             raise InvalidArgumentError("a verifier must keep something; got right 0 and wrong 0.")
 
     def log_propensity(self, rank_key: Any) -> Any:
-        return jnp.log(self.right + (self.wrong - self.right) * rank_key)
+        share = self.right + (self.wrong - self.right) * rank_key
+        return jnp.log(jnp.maximum(share, NEVER))

@@ -58,7 +58,7 @@ FOLDER = Path(__file__).parents[1] / "records" / "mixture_agreement"
 class Design(NamedTuple):
     """What of a problem does not depend on its size: choices, and numbers to draw more from."""
 
-    index: int
+    number: int
     classes: int
     components: int
     form: str
@@ -79,7 +79,7 @@ def design(index: int) -> Design:
 
 def mixture_of(plan: Design, d: int) -> Mixture:
     """The components of a problem at d features."""
-    rng = np.random.default_rng([12, plan.index])
+    rng = np.random.default_rng([12, plan.number])
     c, k = plan.components, plan.classes
     labels = np.arange(c) % k
     weights = rng.uniform(0.6, 1.4, c)

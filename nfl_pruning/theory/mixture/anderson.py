@@ -35,7 +35,7 @@ def fixed_point(
     most: int = 60,
     cautious: bool = True,
 ) -> Found:
-    """x with answer(x) = x.
+    """X with answer(x) = x.
 
     Args:
         answer: the map.

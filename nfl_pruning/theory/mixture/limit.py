@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.mixture.many import solve_many_classes
 from nfl_pruning.theory.mixture.pair import solve_two_classes
 from nfl_pruning.theory.mixture.result import Answer
-from nfl_pruning.theory.selection_law.level_sets import UnsupportedProblemError
 from nfl_pruning.theory.solution import Solution
 
 TOLERANCE = 5e-4  # standard error of the test error, where points are random

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.probes import InSampleProbe, PilotProbe, WeightsProbe
 from nfl_pruning.problem import Problem
@@ -30,8 +31,7 @@ from nfl_pruning.theory.mixture.refit import KNOWN, only_stratum, quota_fraction
 from nfl_pruning.theory.mixture.rounds import Terms, at_rest, one_round, sizes, unpack
 from nfl_pruning.theory.mixture.rounds import pack as flat
 from nfl_pruning.theory.mixture.space import Space, space_of
-from nfl_pruning.theory.mixture.two_classes import corner, operator_shape
-from nfl_pruning.theory.selection_law.level_sets import UnsupportedProblemError
+from nfl_pruning.theory.mixture.two_classes import operator_shape
 
 TOLERANCE = 1e-5  # of the fixed point, scaled
 LADDER = (100.0, 30.0, 10.0, 3.0, 1.0)

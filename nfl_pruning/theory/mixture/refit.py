@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import expit
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.probes import CrossFitProbe, InSampleProbe, PilotProbe, WeightsProbe
 from nfl_pruning.programs import elementwise
@@ -37,7 +38,7 @@ from nfl_pruning.theory.mixture.two_classes import (
     rows_read,
     solve_stage,
 )
-from nfl_pruning.theory.selection_law.level_sets import GeneralOrder, UnsupportedProblemError
+from nfl_pruning.theory.selection_law.level_sets import GeneralOrder
 
 KNOWN = frozenset({"input_norm", "component", "label_is_right"})
 
