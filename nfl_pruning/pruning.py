@@ -82,6 +82,22 @@ def prune(
             "prune takes a Dataset, from make_dataset(name, x, y) or load_dataset(...); got "
             f"{type(dataset).__name__}."
         )
+    if dataset.protected is not None:
+        given = None if scores is None else np.asarray(scores)[~dataset.protected]
+        inner = prune(
+            dataset.candidates,
+            seed=seed,
+            score=score,
+            keep=keep,
+            keep_fraction=keep_fraction,
+            selection=selection,
+            exploit=exploit,
+            probe=probe,
+            scores=given,
+            scores_config=scores_config,
+            balance=balance,
+        )
+        return inner.among(dataset)
     rule, ranking = check_rule(
         seed=seed,
         score=score,
@@ -123,6 +139,7 @@ def prune(
         probe_accuracy=scored.accuracy,
         largest_class=largest_share(dataset.y),
         source=dataset.source,
+        group=dataset.group,
     )
 
 
