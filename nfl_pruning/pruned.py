@@ -14,6 +14,7 @@ from nfl_pruning.archive import write_archive
 
 if TYPE_CHECKING:
     from nfl_pruning.data.dataset import Dataset
+    from nfl_pruning.selections.nested import Nested
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class Pruned:
         protected: rows that were no candidates, such as those of a test part, boolean of shape
             (n,); they are in neither ``indices`` nor the weights, and keep their place in tables.
         group: what each row belongs to, shape (n,), where the data say it.
+        rank_keys: what candidates were ranked by, shape (candidates,); their scores where None.
+        nested: the order in which candidates enter as the budget grows, for rules whose subsets
+            are nested.
+        labels: class codes, shape (n,).
     """
 
     indices: np.ndarray
@@ -55,11 +60,34 @@ class Pruned:
     source: Path | None = None
     protected: np.ndarray | None = None
     group: np.ndarray | None = None
+    rank_keys: np.ndarray | None = None
+    nested: Nested | None = None
+    labels: np.ndarray | None = None
 
     @property
     def n_candidates(self) -> int:
         """Rows that could be dropped: all but the protected ones."""
         return len(self.weights) - (0 if self.protected is None else int(self.protected.sum()))
+
+    @property
+    def candidates(self) -> np.ndarray:
+        """Rows that could be dropped, increasing."""
+        n = len(self.weights)
+        return np.arange(n) if self.protected is None else np.flatnonzero(~self.protected)
+
+    @property
+    def order(self) -> np.ndarray:
+        """Candidates' rows in the order of ranks, shape (candidates,); kept ones come first.
+
+        Of a rule with nested subsets, the first m rows are what a budget of m keeps. Of another
+        rule, rows that are kept and rows that are dropped come hardest first.
+        """
+        if self.nested is not None:
+            return self.candidates[self.nested.order]
+        keys = self.scores if self.rank_keys is None else self.rank_keys
+        rows = self.candidates
+        keys = keys[rows] if self.rank_keys is None else keys
+        return rows[np.lexsort((-keys, self.weights[rows] == 0))]
 
     @property
     def effective_sample_size(self) -> float:
@@ -85,6 +113,7 @@ class Pruned:
             data_hash=dataset.hash,
             ids=dataset.ids,
             group=dataset.group,
+            labels=dataset.y,
             source=dataset.source,
             protected=dataset.protected,
         )
@@ -138,6 +167,10 @@ class Pruned:
             held = getattr(self, name)
             if held is not None:
                 arrays[name] = held
+        if self.nested is not None:
+            arrays |= {"order": self.nested.order, "priority": self.nested.priority}
+        if self.rank_keys is not None:
+            arrays["rank_keys"] = self.rank_keys
         return write_archive(
             path,
             arrays,

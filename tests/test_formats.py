@@ -50,8 +50,11 @@ def write_npy(path):
 
 
 def write_structured(path):
-    table = np.rec.fromarrays(list(columns().values()), names=list(columns()))
-    np.save(path, np.asarray(table))
+    kinds = [(name, values.dtype) for name, values in columns().items()]
+    table = np.empty(N, kinds)
+    for name, values in columns().items():
+        table[name] = values
+    np.save(path, table)
     return load_dataset(path, group="group")
 
 

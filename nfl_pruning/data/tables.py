@@ -31,7 +31,7 @@ def load_csv(path: Path, columns: Columns | None = None) -> Dataset:
     one_hot = roles.label if len(roles.label) > 1 else []
     texts = {i: {} for i in range(len(header)) if i not in (*roles.features, *one_hot)}
     table = _read_numbers(path, header, roles, texts)
-    plain = {
+    plain: dict[int | None, np.ndarray] = {
         place: np.array(list(seen) or [""])[table[:, place].astype(int)]
         for place, seen in texts.items()
     }
@@ -41,7 +41,7 @@ def load_csv(path: Path, columns: Columns | None = None) -> Dataset:
     else:
         labels = whole_texts(plain[roles.label[0]])
     _check_cells(path, header, roles, x=x, labels=labels)
-    ids = take_ids(roles, header, plain, where)
+    ids = take_ids(roles, header, {place: plain[place] for place in roles.ids}, where)
     names = tuple(header[i] for i in roles.features)
     found = make_dataset(path.name.split(".csv")[0], x, labels, where=where)
     notes = (*roles.notes, *([] if columns.features else suspects(names, x)))
