@@ -31,8 +31,8 @@ def library(name: str, what: str, extra: str) -> Any:
         ) from None
 
 
-def read_arrow(path: Path) -> Frame:
-    """The columns of a .parquet or .arrow (.feather) file.
+def read_table(path: Path) -> Any:
+    """The pyarrow Table in a .parquet, .arrow, .feather or .csv file.
 
     Raises:
         InvalidArgumentError: pyarrow is not installed, or the file is damaged or of another kind.
@@ -41,17 +41,23 @@ def read_arrow(path: Path) -> Frame:
     kind = path.suffix.lower()
     pyarrow = library("pyarrow", f"a {kind} file", "tables")
     try:
-        table = _table(path, kind)
+        return _table(path, kind)
     except (pyarrow.ArrowException, OSError, ValueError):
         raise InvalidArgumentError(
             f"{path} cannot be read as a {kind} file: it is truncated or of another kind."
         ) from None
-    return from_arrow(table, name=path.stem, where=str(path), source=path)
+
+
+def read_arrow(path: Path) -> Frame:
+    """The columns of a .parquet or .arrow (.feather) file; raises as :func:`read_table`."""
+    return from_arrow(read_table(path), name=path.stem, where=str(path), source=path)
 
 
 def _table(path: Path, kind: str) -> Any:
     if kind == ".parquet":
         return import_module("pyarrow.parquet").read_table(path)
+    if kind in (".csv", ".gz"):
+        return import_module("pyarrow.csv").read_csv(path)
     ipc, pyarrow = import_module("pyarrow.ipc"), import_module("pyarrow")
     with pyarrow.memory_map(str(path)) as source:
         try:

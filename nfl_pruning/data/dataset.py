@@ -214,7 +214,8 @@ def code_labels(labels: np.ndarray, where: str) -> tuple[np.ndarray, tuple[str, 
         codes, names = np.argsort(order)[codes], [names[i] for i in order]
     if len(names) < 2:
         raise InvalidArgumentError(
-            f"labels must take at least 2 values in {where}; all {len(labels)} are {names[0]!r}."
+            f"labels must take at least 2 values in {where}; all {len(labels)} are of the class "
+            f"{names[0]!r}."
         )
     return codes.astype(np.int64), tuple(names)
 
