@@ -47,7 +47,11 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "problems": (
         "What is solved and simulated.",
-        ("nfl_pruning.problem.Problem", "nfl_pruning.problem.Student", "nfl_pruning.problem.Teacher"),
+        (
+            "nfl_pruning.problem.Problem",
+            "nfl_pruning.problem.Student",
+            "nfl_pruning.problem.Teacher",
+        ),
     ),
     "limits": (
         "Limits of many samples.",
@@ -76,6 +80,23 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
 }
+API_START = """# API by noun
+
+Everything that is public can be imported from `nfl_pruning`, or from the module that its entry
+names.
+
+"""
+COMMANDS_START = """# Commands
+
+`--json` prints strict JSON and nothing else; bad input ends with one sentence and exit code 2.
+
+"""
+GALLERY_START = """# Gallery
+
+Each figure is computed by one script and drawn by another. Pictures are shown where `nfl-pruning
+reproduce` has been run before the site was built.
+
+"""
 LINK = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)]+)\)")
 _markdown: dict[str, str] = {}
 
@@ -89,7 +110,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Links to files outside the documentation become their names; the text is kept for llms.txt."""
+    """Links to files outside the documentation become their names; llms.txt gets the text."""
 
     def outside(found: re.Match[str]) -> str:
         place = (ROOT / "docs" / page.file.src_uri).parent / found[2].split("#")[0]
@@ -103,7 +124,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 def on_post_build(config: Any) -> None:
     """Write each page as plain markdown, and llms.txt with all of them."""
-    site, lines = Path(config.site_dir), [f"# {config.site_name}", "", f"> {config.site_description}", ""]
+    site = Path(config.site_dir)
+    lines = [f"# {config.site_name}", "", f"> {config.site_description}", ""]
     for place, text in sorted(_markdown.items()):
         out = site / place
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -114,8 +136,7 @@ def on_post_build(config: Any) -> None:
 
 
 def _api() -> dict[str, str]:
-    lines = ["# API by noun", "", "Everything that is public can be imported from `nfl_pruning`, or from",
-             "the module that its entry names.", ""]  # fmt: skip
+    lines = API_START.splitlines()
     pages = {}
     for noun, (sentence, members) in NOUNS.items():
         lines.append(f"* [{noun.capitalize()}]({noun}.md): {sentence}")
@@ -130,14 +151,14 @@ def _commands() -> dict[str, str]:
     from nfl_pruning.cli.main import COMMANDS, main
 
     context, pages = click.Context(main, info_name="nfl-pruning"), {}
-    lines = ["# Commands", "", "`--json` prints strict JSON and nothing else; bad input ends with one",
-             "sentence and exit code 2.", ""]  # fmt: skip
+    lines = COMMANDS_START.splitlines()
     for name in COMMANDS:
         command = main.get_command(context, name)
         assert command is not None
         inner = click.Context(command, parent=context, info_name=name, max_content_width=92)
         lines.append(f"* [nfl-pruning {name}]({name}.md): {command.get_short_help_str(120)}")
-        pages[f"cli/{name}.md"] = f"# nfl-pruning {name}\n\n```text\n{command.get_help(inner)}\n```\n"
+        text = command.get_help(inner)
+        pages[f"cli/{name}.md"] = f"# nfl-pruning {name}\n\n```text\n{text}\n```\n"
     return {"cli/index.md": "\n".join(lines) + "\n", **pages}
 
 
@@ -145,8 +166,7 @@ def _gallery(files: Any, config: Any) -> str:
     from nfl_pruning.cli.scripts import experiments
 
     pictures = ROOT / "figures" / "output"
-    lines = ["# Gallery", "", "Each figure is computed by one script and drawn by another. Pictures are",
-             "shown where `nfl-pruning reproduce` has been run before the site was built.", ""]  # fmt: skip
+    lines = GALLERY_START.splitlines()
     for found in experiments(ROOT):
         title, _, sentence = found.summary.partition(": ")
         lines += [f"## {title}", "", sentence[:1].upper() + sentence[1:], ""]
@@ -158,9 +178,9 @@ def _gallery(files: Any, config: Any) -> str:
             if files.get_file_from_path(name) is None:
                 files.append(File.generated(config, name, content=picture.read_bytes()))
             lines += [f"![{title}]({name})", ""]
-        lines += [f"Computed by `simulations/{found.name}.py`, drawn by `figures/{found.name}.py`:", "",
-                  "```bash", f"nfl-pruning reproduce --only {found.name} --table {found.name}.csv",
-                  "```", ""]  # fmt: skip
+        name = found.name
+        lines += [f"Computed by `simulations/{name}.py`, drawn by `figures/{name}.py`:", ""]
+        lines += ["```bash", f"nfl-pruning reproduce --only {name} --table {name}.csv", "```", ""]
     return "\n".join(lines)
 
 
