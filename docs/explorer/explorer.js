@@ -93,16 +93,16 @@ function draw() {
   const shares = Array.from({ length: 81 }, (_, i) => Math.exp(Math.log(0.1) * (1 - i / 80)));
   const curves = policies.map((policy) => shares.map((r) => limit(policy, what, { ...state, keep_fraction: r })));
   const all = curves.flat(), low = Math.min(...all, what === "cosine" ? 1 : 0.5), high = Math.max(...all, low + 1e-3);
-  const x = (r) => 50 + 570 * position("keep_fraction", r), y = (v) => 290 - 270 * (v - low) / (high - low);
+  const x = (r) => 66 + 554 * position("keep_fraction", r), y = (v) => 285 - 265 * (v - low) / (high - low);
   plot.replaceChildren();
-  for (const r of [0.1, 0.2, 0.3, 0.5, 0.7, 1]) plot.append(element("text", { x: x(r), y: 308, "text-anchor": "middle" }, r));
-  plot.append(element("text", { x: 335, y: 325, "text-anchor": "middle" }, "share kept"));
+  for (const r of [0.1, 0.2, 0.3, 0.5, 0.7, 1]) plot.append(element("text", { x: x(r), y: 305, "text-anchor": "middle" }, r));
+  plot.append(element("text", { x: 335, y: 326, "text-anchor": "middle" }, "share kept"));
   for (let i = 0; i <= 4; i++) {
     const v = low + (high - low) * i / 4;
-    plot.append(element("line", { x1: 50, x2: 620, y1: y(v), y2: y(v), stroke: "#e5e5e5" }));
-    plot.append(element("text", { x: 44, y: y(v) + 4, "text-anchor": "end" }, v.toFixed(3)));
+    plot.append(element("line", { x1: 66, x2: 620, y1: y(v), y2: y(v), stroke: "#e5e5e5" }));
+    plot.append(element("text", { x: 60, y: y(v) + 4, "text-anchor": "end" }, v.toFixed(3)));
   }
-  plot.append(element("line", { x1: x(state.keep_fraction), x2: x(state.keep_fraction), y1: 20, y2: 290, stroke: "#bbb" }));
+  plot.append(element("line", { x1: x(state.keep_fraction), x2: x(state.keep_fraction), y1: 20, y2: 285, stroke: "#bbb" }));
   policies.forEach((policy, k) => {
     const path = curves[k].map((v, i) => `${i ? "L" : "M"}${x(shares[i]).toFixed(1)},${y(v).toFixed(1)}`).join("");
     const colour = getComputedStyle(document.documentElement).getPropertyValue(`--${policy}`);

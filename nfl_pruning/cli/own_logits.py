@@ -21,9 +21,8 @@ _OPTIONS = (
         "which then is that of the last layer.",
     ),
 )
-KEPT = set(  # options that mean something where no network is trained
-    "logits embeddings score seed data data_dir out force as_json label_column id_column drop".split()
-)
+MODEL = "logits embeddings score seed data data_dir label_column id_column drop"
+KEPT = {*MODEL.split(), "out", "force", "as_json"}  # what means something without training
 
 
 def own_model_options(function: Callable) -> Callable:

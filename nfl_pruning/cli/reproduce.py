@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nfl_pruning.cli.changed import (
+    check_figure_options,
+    figure_options,
+    reproduce_changed,
+    write_table,
+)
 from nfl_pruning.cli.options import chosen
 from nfl_pruning.cli.processes import in_processes, jobs_option, usual_jobs
 from nfl_pruning.cli.scripts import PRESETS, Experiment, checkout, load
@@ -51,8 +57,17 @@ Examples:
     help="The checkout.",
 )
 @click.option("--fresh", is_flag=True, help="Forget the finished records first.")
+@figure_options
 @jobs_option("Experiments")
-def command(preset: str, only: str, root: Path, fresh: bool, jobs: int | None) -> None:
+def command(
+    preset: str,
+    only: str,
+    root: Path,
+    fresh: bool,
+    jobs: int | None,
+    table: str | None,
+    settings: tuple[str, ...],
+) -> None:
     """Compute, draw, and write the manifest after every figure."""
     from nfl_pruning.cli.output import print_table
     from nfl_pruning.validation import check_choice
@@ -60,12 +75,21 @@ def command(preset: str, only: str, root: Path, fresh: bool, jobs: int | None) -
     check_choice("preset", preset, PRESETS)
     found = {experiment.name: experiment for experiment in checkout(root)}
     experiments, rows = chosen(only, found), {}
-    for experiment, written, seconds in _reproduced(experiments, preset, fresh=fresh, jobs=jobs):
+    changes = check_figure_options(table, settings, experiments)
+    if changes:
+        written, seconds = reproduce_changed(experiments[0], preset, changes, fresh=fresh)
+        files = "\n".join(path.as_posix() for path in written)
+        rows[experiments[0].name] = (experiments[0].name, files, f"{seconds:.0f}")
+    for experiment, written, seconds in _reproduced(
+        [] if changes else experiments, preset, fresh=fresh, jobs=jobs
+    ):
         _enter(experiment, preset, written)
         files = "\n".join(path.as_posix() for path in written)
         rows[experiment.name] = (experiment.name, files, f"{seconds:.0f}")
     in_order = [rows[experiment.name] for experiment in experiments]
     print_table(("experiment", "written", "seconds"), in_order, left=("experiment", "written"))
+    if table is not None:
+        click.echo(f"Numbers in {write_table(table, experiments[0], preset, changes)}.")
 
 
 def _reproduced(
@@ -73,7 +97,7 @@ def _reproduced(
 ) -> Iterator[tuple[Experiment, list[Path], float]]:
     """Experiments as they are finished, the files that they wrote and the seconds they took."""
     jobs = min(len(experiments), jobs or usual_jobs())
-    if jobs == 1:
+    if jobs <= 1:
         for experiment in experiments:
             yield experiment, *reproduce(experiment, preset, fresh=fresh)
         return
