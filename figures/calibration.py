@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import style
-from nfl_pruning.cli.scripts import draw_alone
+from nfl_pruning.experiments.scripts import draw_alone
 from nfl_pruning.records import RecordStore, matching
 
 NAME = "calibration"

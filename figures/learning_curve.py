@@ -10,8 +10,8 @@ from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 from scipy.stats import t as student_t
 
 import style
-from nfl_pruning.cli.scripts import draw_alone
-from nfl_pruning.networks.repeat import gathered
+from nfl_pruning.experiments.scripts import draw_alone
+from nfl_pruning.networks.comparison.repeat import gathered
 from nfl_pruning.records import RecordStore
 
 NAME = "learning_curve"

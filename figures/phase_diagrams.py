@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 import style
-from nfl_pruning.cli.scripts import draw_alone
+from nfl_pruning.experiments.scripts import draw_alone
 from nfl_pruning.records import Record, RecordStore, matching
 
 NAME = "phase_diagrams"

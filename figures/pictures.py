@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 import style
-from nfl_pruning.cli.scripts import draw_alone
+from nfl_pruning.experiments.scripts import draw_alone
 from nfl_pruning.records import RecordStore
 
 NAME = "pictures"

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import t as student_t
 
 import style
-from nfl_pruning.cli.scripts import draw_alone
+from nfl_pruning.experiments.scripts import draw_alone
 from nfl_pruning.records import RecordStore
 
 NAME = "real_data"

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 import style
-from nfl_pruning.cli.scripts import draw_alone
+from nfl_pruning.experiments.scripts import draw_alone
 from nfl_pruning.records import RecordStore, matching
 
 NAME = "scaling"

@@ -10,8 +10,9 @@ from typing import IO, Any
 
 import numpy as np
 
+from nfl_pruning.errors import InvalidArgumentError, OutputExistsError
 from nfl_pruning.records import write_atomically
-from nfl_pruning.validation import InvalidArgumentError, check_writable
+from nfl_pruning.validation import check_writable
 
 
 def check_output(
@@ -39,9 +40,7 @@ def check_output(
     if place.exists() and not place.is_file():
         raise InvalidArgumentError(f"out must be a file; {str(path)!r} is something else.")
     if place.exists() and not force:
-        raise InvalidArgumentError(
-            f"out exists already: {str(path)!r}; pass --force to replace it."
-        )
+        raise OutputExistsError(f"out exists already: {str(path)!r}; force replaces it.")
     check_writable("out", place.parent)
     return target
 

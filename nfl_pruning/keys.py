@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
 
 
 def check_key(key: Any) -> Array:

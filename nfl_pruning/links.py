@@ -25,14 +25,10 @@ from jax.scipy.special import expit
 from jax.typing import ArrayLike
 from scipy.special import ndtr as host_ndtr
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.numerics.quadrature import normal_cdf, normal_density
 from nfl_pruning.registry import Registry
-from nfl_pruning.validation import (
-    InvalidArgumentError,
-    check_choice,
-    check_number,
-    format_number,
-)
+from nfl_pruning.validation import check_choice, check_number, format_number
 
 SHARP = 1e-9  # width that stands for a sharp step where a slope is asked for
 FEW_STEPS = 4  # so many are summed one by one, more in a loop

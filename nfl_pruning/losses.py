@@ -128,9 +128,9 @@ def logistic_prox(v: Array, step: Array) -> Array:
     def improve(state):
         t, _, count = state
         p = _miss(t)
-        excess, bend = t - v - step * p, step * p * (1 - p)
-        slope = 1 + bend
-        move = excess * slope / (slope**2 + 0.5 * excess * bend * (1 - 2 * p))
+        excess, curvature = t - v - step * p, step * p * (1 - p)
+        slope = 1 + curvature
+        move = excess * slope / (slope**2 + 0.5 * excess * curvature * (1 - 2 * p))
         new = jnp.clip(t - move, low, high)
         return new, jnp.any(jnp.abs(new - t) > small * (1 + jnp.abs(new))), count + 1
 

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.scaling import SCALES as SCALES
 from nfl_pruning.scaling import Scaling as Scaling
 from nfl_pruning.scaling import fit_scaling as fit_scaling
-from nfl_pruning.validation import InvalidArgumentError, check_number
+from nfl_pruning.validation import check_number
 
 SMALL = 20_000_000  # entries; below this a second BLAS thread costs more than it saves
 TOLERANCE = 1e-4  # of the gradient of the mean loss

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from nfl_pruning.data.dataset import Dataset
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.multinomial import (
     SCALES,
     Multinomial,
@@ -20,12 +21,7 @@ from nfl_pruning.multinomial import (
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.scores.evaluate import evaluate
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import (
-    InvalidArgumentError,
-    check_choice,
-    check_number,
-    format_number,
-)
+from nfl_pruning.validation import check_choice, check_number, format_number
 
 PROBE_FORM = "probe must be in-sample, pilot or pilot:FRACTION with FRACTION in (0, 0.5]"
 LARGEST = 1e9  # squares of it are still exact enough to fit with

@@ -5,13 +5,22 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Inputs, Isotropic, parse_inputs
 from nfl_pruning.links import LINKS, Link, parse_link
 from nfl_pruning.losses import LOSSES, Loss
-from nfl_pruning.probes import FixedProbe, Probe, parse_probe
+from nfl_pruning.probes import CrossFitProbe, FixedProbe, Probe, WeightsProbe, parse_probe
 from nfl_pruning.scores.base import SCORES, Score
-from nfl_pruning.selections import PropensitySelection, Random, Selection, Threshold, make_selection
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+from nfl_pruning.selections import (
+    PropensitySelection,
+    Random,
+    RankSelection,
+    Selection,
+    Threshold,
+    make_selection,
+)
+from nfl_pruning.selections.balanced import BALANCES
+from nfl_pruning.validation import check_choice, check_number
 
 
 @dataclass(frozen=True)
@@ -46,15 +55,23 @@ class Student:
     Attributes:
         loss: registered name or :class:`Loss`.
         ridge: penalty, >= 0; 0 is the ridge-free limit.
+        intercept: whether the margin, or each logit, has a free intercept without penalty.
+
+    A mixture of K >= 3 classes is fitted by K logits W x + b, softmax cross-entropy or squared loss
+    one against all, and ``(ridge/2) ||W||^2``. With K = 2 the margin is the logit of the second
+    class; two logits with twice the ridge are the same fit.
     """
 
     loss: Loss = LOSSES["logistic"]
     ridge: float = 0.01
+    intercept: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.loss, Loss):
             object.__setattr__(self, "loss", LOSSES[check_choice("loss", self.loss, LOSSES)])
         object.__setattr__(self, "ridge", check_number("ridge", self.ridge, "[0, inf)"))
+        if not isinstance(self.intercept, bool):
+            raise InvalidArgumentError(f"intercept must be True or False; got {self.intercept!r}.")
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -68,11 +85,14 @@ class Problem:
         keep: ``"hardest"`` or ``"easiest"``: which end of the score has priority.
         selection: protocol, object or text form (``"threshold"``, ``"soft:0.5"`` ...).
         teacher, probe, student: see their classes; the probe also as text.
-        inputs: law of x; standard normal by default, a :class:`Spectrum`, or its text form.
+        inputs: law of x; standard normal by default, a :class:`Spectrum`, a :class:`Mixture`, which
+            may bring its labels, or the text form of one.
+        balance: class quotas: ``"none"``; ``"proportional"``, the same share of every class; or
+            ``"equal"``, the same count as far as classes have it. Each class is ranked by itself.
 
     What :meth:`describe` says is taken as well, so ``Problem(**problem.describe())`` is the same
-    problem: ``link`` and ``signal`` of the teacher, ``loss`` and ``ridge`` of the student,
-    ``protocol`` for the selection, and ``exploit``, the share of a protocol that has one.
+    problem: ``link`` and ``signal`` of the teacher, ``loss``, ``ridge`` and ``intercept`` of the
+    student, ``protocol`` for the selection, and ``exploit``, the share of a protocol that has one.
 
     Raises:
         InvalidArgumentError: an entry is out of range or unknown, or given twice.
@@ -87,6 +107,7 @@ class Problem:
     probe: Probe = field(default_factory=FixedProbe)
     student: Student = field(default_factory=Student)
     inputs: Inputs = field(default_factory=Isotropic)
+    balance: str = "none"
 
     def __init__(
         self,
@@ -99,6 +120,7 @@ class Problem:
         probe: Probe | str | None = None,
         student: Student | None = None,
         inputs: Inputs | str | None = None,
+        balance: str = "none",
         *,
         protocol: Selection | str | None = None,
         exploit: float | None = None,
@@ -112,8 +134,9 @@ class Problem:
             "selection": _selection(selection, protocol, exploit),
             "probe": FixedProbe() if probe is None else probe,
             "inputs": Isotropic() if inputs is None else inputs,
+            "balance": balance,
             "teacher": _with_parts(teacher or Teacher(), parts, ("link", "signal")),
-            "student": _with_parts(student or Student(), parts, ("loss", "ridge")),
+            "student": _with_parts(student or Student(), parts, STUDENT),
         }
         if parts:
             check_choice("problem entry", next(iter(parts)), ENTRIES)
@@ -133,6 +156,12 @@ class Problem:
             put("score", SCORES[check_choice("score", self.score, SCORES)])
         put("probe", parse_probe(self.probe))
         put("inputs", parse_inputs(self.inputs))
+        check_choice("balance", self.balance, BALANCES)
+        if self.balance != "none" and not isinstance(self.selection, RankSelection):
+            raise InvalidArgumentError(
+                "class quotas need a protocol that keeps a fixed count by rank; "
+                f"got {self.selection.label}."
+            )
         if self.score is SCORES["random"] and "score" in self.selection.uses:
             put("selection", Random())  # ties everywhere: a random subset, with nothing to exploit
 
@@ -148,6 +177,15 @@ class Problem:
         return self.teacher.scale if self.probe.norm is None else self.probe.norm
 
     @property
+    def only_for_mixtures(self) -> str:
+        """What of the problem goes with a mixture's inputs alone, in words; empty where nothing."""
+        if isinstance(self.probe, (CrossFitProbe, WeightsProbe)):
+            return f"probe {self.probe.label!r}"
+        if self.student.intercept:
+            return "an intercept"
+        return "" if self.balance == "none" else f"balance {self.balance!r}"
+
+    @property
     def ranking_score(self) -> Score:
         """The score whose rank key the selection reads."""
         if isinstance(self.selection, PropensitySelection):
@@ -160,7 +198,7 @@ class Problem:
             protocol = changes.pop("protocol", changes.get("selection", self.selection))
             changes["selection"] = _selection(protocol, None, changes.pop("exploit", None))
         teacher = {k: changes.pop(k) for k in ("signal", "link") if k in changes}
-        student = {k: changes.pop(k) for k in ("ridge", "loss") if k in changes}
+        student = {k: changes.pop(k) for k in STUDENT if k in changes}
         if teacher:
             changes["teacher"] = replace(changes.get("teacher", self.teacher), **teacher)
         if student:
@@ -170,9 +208,16 @@ class Problem:
     def describe(self) -> dict[str, Any]:
         """Plain values that rebuild the problem, for records and ``--json``.
 
-        Inputs are named where they are not standard normal.
+        Inputs are named where they are not standard normal, intercept and balance where they are
+        not the defaults.
         """
-        named = {} if type(self.inputs) is Isotropic else {"inputs": self.inputs.label}
+        named: dict[str, Any] = {}
+        if type(self.inputs) is not Isotropic:
+            named["inputs"] = self.inputs.label
+        if self.student.intercept:
+            named["intercept"] = True
+        if self.balance != "none":
+            named["balance"] = self.balance
         return named | {
             "link": self.teacher.link.name,
             "signal": self.teacher.signal,
@@ -210,4 +255,5 @@ def _selection(
     return make_selection("threshold" if chosen is None else chosen, exploit=share)
 
 
-ENTRIES = (*(entry.name for entry in fields(Problem)), *Problem().describe())
+STUDENT = ("loss", "ridge", "intercept")
+ENTRIES = (*(entry.name for entry in fields(Problem)), *Problem().describe(), "intercept")

@@ -26,7 +26,7 @@ class Pruned:
         weights: one entry a sample, 0 for dropped rows, shape (n,); use ``weights[indices]`` as
             sample weights when refitting.
         scores: in the units of the literature, larger = harder, shape (n,).
-        keep_probabilities: chance that each row had to stay, given the scores, shape (n,).
+        keep_probabilities: probability that each row had to stay, given the scores, shape (n,).
         data_hash: of the data set that was pruned (see :attr:`Dataset.hash`).
         config: everything that decided the outcome, as plain values.
         class_counts: name of each class -> (samples, kept samples).
@@ -119,7 +119,7 @@ class Pruned:
         )
 
     def summary(self) -> dict[str, Any]:
-        """Plain values for ``--json`` and records."""
+        """Plain values for JSON and records."""
         return {
             "n_samples": len(self.weights),
             "n_protected": len(self.weights) - self.n_candidates,

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from nfl_pruning.data.dataset import Dataset
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.plausible import chance_notes, far_out_notes, largest_share
 from nfl_pruning.probing import DataProbe, Scored, check_needs, parse_data_probe, score_dataset
 from nfl_pruning.pruned import Pruned as Pruned
@@ -27,12 +28,7 @@ from nfl_pruning.selections import (
 from nfl_pruning.selections.balanced import BALANCES, select_by_class
 from nfl_pruning.selections.nested import nested_order
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import (
-    InvalidArgumentError,
-    check_choice,
-    check_number,
-    check_seed,
-)
+from nfl_pruning.validation import check_choice, check_number, check_seed
 
 HARD_RULES = (
     "On Fashion-MNIST, keeping only the hardest 30 % or less lost up to 67 points of accuracy to "
@@ -183,8 +179,7 @@ def _describe_data(dataset: Dataset) -> dict[str, Any]:
     return {
         "data": dataset.name,
         "n_samples": len(dataset),
-        "features": None if dataset.features is None else list(dataset.features),
-        "feature_shape": list(dataset.shape),
+        **dataset.describe_features(),
         "software": software(),
         "random_generator": settings_of_jax()["random_generator"],
     }
@@ -298,7 +293,7 @@ def _ties(values: np.ndarray, chosen: Selected, labels: np.ndarray | None) -> li
         labels: class codes where each class is pruned by itself.
     """
     group = np.zeros(len(values)) if labels is None else labels
-    chance = chosen.keep_probabilities
+    kept = chosen.keep_probabilities
     order = np.lexsort((values, group))
     starts = np.ones(len(values), bool)
     for numbers in (values[order], group[order]):
@@ -308,9 +303,9 @@ def _ties(values: np.ndarray, chosen: Selected, labels: np.ndarray | None) -> li
     names[order] = np.cumsum(starts) - 1
     sizes = np.bincount(names)
     # Ties that straddle a boundary share a keep probability above that of exploration alone.
-    above = (chance > chance.min()) | (chance.min() == chance.max())
+    above = (kept > kept.min()) | (kept.min() == kept.max())
     by_score = (chosen.weights > 0) & above
-    tied = int((by_score & (chance < 1) & (sizes[names] > 1)).sum())
+    tied = int((by_score & (kept < 1) & (sizes[names] > 1)).sum())
     if 2 * tied <= by_score.sum():
         return []
     return [

@@ -26,7 +26,7 @@ from typing import IO, Any
 import numpy as np
 
 from nfl_pruning import __version__
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
 
 Record = dict[str, Any]
 

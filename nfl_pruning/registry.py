@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_choice
 
 T = TypeVar("T")
 

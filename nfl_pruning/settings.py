@@ -37,3 +37,14 @@ def with_own_settings(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **kwargs)
 
     return run
+
+
+def float64(function: Callable[P, T]) -> Callable[P, T]:
+    """Run the decorated function in double precision and :func:`own_settings`."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        with own_settings(), jax.enable_x64(True):
+            return function(*args, **kwargs)
+
+    return run

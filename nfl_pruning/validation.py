@@ -13,9 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-
-class InvalidArgumentError(ValueError):
-    """An argument is outside its documented range; the message is one sentence."""
+from nfl_pruning.errors import InvalidArgumentError
 
 
 def check_number(name: str, value: Any, interval: str) -> float:

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 
 from nfl_pruning.data import Dataset, load_dataset
-from nfl_pruning.networks.experiment import Arm, make_arm
+from nfl_pruning.networks.comparison.arms import Arm, make_arm
+from nfl_pruning.networks.comparison.repeat import run_repeat
+from nfl_pruning.networks.comparison.splits import Split, make_split
 from nfl_pruning.networks.models import make_model
-from nfl_pruning.networks.repeat import run_repeat
-from nfl_pruning.networks.splits import Split, make_split
 from nfl_pruning.networks.training import Training
 from nfl_pruning.scores import SCORES
 

@@ -19,16 +19,16 @@ from scipy.special import expit
 
 from _cells import Job, Progress, run_jobs
 from nfl_pruning import Problem, Student, Teacher, make_selection, select, solve
-from nfl_pruning.cli.scripts import run_alone
 from nfl_pruning.data import load_dataset
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.experiments.scripts import run_alone
 from nfl_pruning.networks.frozen import Measured, Pool, fit_logistic, make_pool, measure_task
 from nfl_pruning.networks.models import make_model
-from nfl_pruning.networks.splits import network_inputs
-from nfl_pruning.networks.training import Training, make_samples, replica, train
+from nfl_pruning.networks.standardising import network_inputs
+from nfl_pruning.networks.training import Training, make_samples, replica, train_replicas
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.records import RecordStore
 from nfl_pruning.rules import RULES
-from nfl_pruning.validation import InvalidArgumentError
 
 NAME = "bridge"
 
@@ -82,7 +82,7 @@ def task(
     own, others = order[: len(order) // 2][:n_network], order[len(order) // 2 :]
     x = jnp.asarray(network_inputs(data.x, is_image=True))
     model = make_model("mlp", len(data.classes), data.shape)
-    state = train(
+    state = train_replicas(
         jax.random.split(key_train, 1),
         make_samples(x, own[None], data.y[own][None]),
         model=model,
@@ -143,8 +143,8 @@ def gaussian(rng: np.random.Generator, measured: Measured, n: int) -> Pool:
     """Gaussian inputs of the same spectrum, labels by the logistic law of the same teacher."""
     spectrum = measured.spectrum
     x = rng.normal(size=(n, spectrum.n_features)) * np.sqrt(spectrum.eigenvalues)
-    chance = expit(measured.signal * (x @ spectrum.teacher))
-    return Pool(x, np.where(rng.random(n) < chance, 1, -1))
+    probability = expit(measured.signal * (x @ spectrum.teacher))
+    return Pool(x, np.where(rng.random(n) < probability, 1, -1))
 
 
 def compute(config: dict[str, Any]) -> dict[str, Any]:

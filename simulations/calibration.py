@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from _cells import Job, Progress, keep_grid, problem_of, run_jobs, theory_job, trials_job
-from nfl_pruning.cli.scripts import run_alone
+from nfl_pruning.experiments.scripts import run_alone
 from nfl_pruning.records import RecordStore
 from nfl_pruning.rules import RULES
 

@@ -12,7 +12,7 @@ from scipy.special import ndtr, ndtri
 
 from _cells import ALIGNMENT, SIGNAL, Job, Progress, problem_of, run_jobs
 from nfl_pruning import LINKS, Context, select
-from nfl_pruning.cli.scripts import run_alone
+from nfl_pruning.experiments.scripts import run_alone
 from nfl_pruning.problem import Problem
 from nfl_pruning.records import RecordStore
 from nfl_pruning.rules import RULES
@@ -36,8 +36,8 @@ FINE = np.linspace(-9, 9, 3601)  # the trapezoidal rule on it is exact to roundi
 def data_density(t: np.ndarray) -> np.ndarray:
     """Density of t = y z for all samples: either z = t and y = 1, or z = -t and y = -1."""
     link = LINKS["logistic"]
-    chance = np.asarray(link(SIGNAL * t)) + 1 - np.asarray(link(-SIGNAL * t))
-    return chance * np.exp(-0.5 * t**2) / np.sqrt(2 * np.pi)
+    probability = np.asarray(link(SIGNAL * t)) + 1 - np.asarray(link(-SIGNAL * t))
+    return probability * np.exp(-0.5 * t**2) / np.sqrt(2 * np.pi)
 
 
 def first_share(problem: Problem, share: float, t: np.ndarray) -> np.ndarray:
@@ -73,9 +73,9 @@ def density(problem: Problem) -> dict[str, Any]:
     for stratum in selection.strata(KEEP_FRACTION):
         share += stratum.share
         within = first_share(problem, share, GRID)
-        chance = stratum.keep_probability * (within - before)
-        kept += chance
-        weighted += chance * stratum.weight
+        probability = stratum.keep_probability * (within - before)
+        kept += probability
+        weighted += probability * stratum.weight
         total += stratum.share * stratum.keep_probability * stratum.weight
         before = within
     everything = data_density(GRID)

@@ -9,7 +9,7 @@ from scipy.optimize import linprog
 
 from _cells import Job, Progress, keep_grid, problem_of, run_jobs
 from nfl_pruning import Problem, existence_threshold
-from nfl_pruning.cli.scripts import run_alone
+from nfl_pruning.experiments.scripts import run_alone
 from nfl_pruning.montecarlo import training_set
 from nfl_pruning.records import RecordStore
 from nfl_pruning.rules import RULES

@@ -11,9 +11,9 @@ from typing import Any
 
 from _cells import Job, Progress, run_jobs
 from _networks import DIGITS, FASHION, compute, loaded, split_of
-from nfl_pruning.cli.scripts import run_alone
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.experiments.scripts import run_alone
 from nfl_pruning.records import RecordStore
-from nfl_pruning.validation import InvalidArgumentError
 
 NAME = "learning_curve"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from _cells import Job, Progress, keep_grid, problem_of, run_jobs, theory_job
-from nfl_pruning.cli.scripts import run_alone
+from nfl_pruning.experiments.scripts import run_alone
 from nfl_pruning.montecarlo import simulate
 from nfl_pruning.problem import Problem
 from nfl_pruning.records import RecordStore

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from _cells import ALIGNMENT, RIDGE, Job, Progress, problem_of, run_jobs
-from nfl_pruning.cli.scripts import run_alone
+from nfl_pruning.experiments.scripts import run_alone
 from nfl_pruning.records import RecordStore
 from nfl_pruning.rules import RULES
 from nfl_pruning.theory.sweep import sweep

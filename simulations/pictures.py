@@ -10,13 +10,13 @@ import numpy as np
 
 from _cells import Job, Progress, run_jobs
 from _networks import DIGITS, FASHION, arms, loaded, split_of
-from nfl_pruning.cli.scripts import run_alone
-from nfl_pruning.networks.experiment import probe_scores, repeat_keys
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.experiments.scripts import run_alone
+from nfl_pruning.networks.comparison.experiment import probe_scores, repeat_keys
 from nfl_pruning.networks.models import make_model
 from nfl_pruning.networks.training import Training
 from nfl_pruning.records import RecordStore
 from nfl_pruning.scores import SCORES
-from nfl_pruning.validation import InvalidArgumentError
 
 NAME = "pictures"
 

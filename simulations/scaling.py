@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from _cells import Progress, problem_of
-from nfl_pruning.cli.scripts import run_alone
+from nfl_pruning.experiments.scripts import run_alone
 from nfl_pruning.montecarlo import estimate_cost, simulate
 from nfl_pruning.problem import Problem
 from nfl_pruning.records import RecordStore

@@ -17,7 +17,7 @@ from nfl_pruning import (
     simulate,
     solve,
 )
-from nfl_pruning.cli.scripts import run_alone
+from nfl_pruning.experiments.scripts import run_alone
 from nfl_pruning.probes import PilotProbe
 from nfl_pruning.records import RecordStore
 from nfl_pruning.rules import RULES

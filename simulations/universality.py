@@ -8,7 +8,7 @@ import numpy as np
 
 from _cells import Job, Progress, problem_of, run_jobs
 from nfl_pruning import Problem, simulate, solve
-from nfl_pruning.cli.scripts import run_alone
+from nfl_pruning.experiments.scripts import run_alone
 from nfl_pruning.records import RecordStore
 from nfl_pruning.rules import RULES
 

@@ -6,21 +6,22 @@ other rules for nodes, its own proximal points, its own keep law.
 """
 
 # scipy's stubs are looser than its results.
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import scipy.optimize
 from scipy.integrate import quad
-from scipy.optimize import brentq, root
+from scipy.optimize import root
 from scipy.special import expit, ndtri
 from scipy.stats import norm
 
+brentq: Any = scipy.optimize.brentq  # its stub knows neither a float's tolerance nor its result
 REACH = 7.0  # the normal law beyond holds 3e-12
 KeepLaw = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
@@ -149,7 +150,8 @@ def label_chance(problem: BruteForce, u: float) -> float:
     inside = [c for c in cuts if abs(c) < REACH] or None
 
     def integrand(g: float) -> float:
-        return float(problem.link(problem.signal * (problem.rho * u + perp * g))) * norm.pdf(g)
+        link = float(problem.link(problem.signal * (problem.rho * u + perp * g)))
+        return link * float(norm.pdf(g))
 
     return quad(integrand, -REACH, REACH, points=inside, epsabs=1e-12, limit=200)[0]
 

@@ -5,7 +5,7 @@ import tempfile
 
 import pytest
 
-from nfl_pruning.cli.cache import quick_compilation
+from nfl_pruning.experiments.compilation import quick_compilation
 
 
 def pytest_configure(config):

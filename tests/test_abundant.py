@@ -12,9 +12,9 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from nfl_pruning import FixedProbe, Problem, power_law, solve
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.scores import Score
-from nfl_pruning.validation import InvalidArgumentError
 
 RHO, PERP, SIGNAL = 0.8, 0.6, 2.0
 BASE = Problem(keep_fraction=0.6, probe=FixedProbe(0.8)).replace(signal=SIGNAL)

@@ -10,7 +10,7 @@ import pytest
 
 from nfl_pruning import SCORES, InvalidArgumentError, Score
 from nfl_pruning.adversary.certify import certify
-from nfl_pruning.adversary.find import FOUND, NONE_EXISTS, NONE_FOUND, find, load_score
+from nfl_pruning.adversary.find import FOUND, NONE_EXISTS, NONE_FOUND, find_adversary, load_score
 from nfl_pruning.adversary.laws import EXPLICIT, RANGES, Law
 from nfl_pruning.adversary.population import Nodes, law_nodes, minimiser, risk
 from nfl_pruning.adversary.ranking import provably_constant, ranker
@@ -107,8 +107,8 @@ def test_gradients_of_the_softened_gap_are_those_of_differences():
     import jax
 
     with jax.enable_x64(True):
-        raw = jnp.asarray(to_raw(EXPLICIT["two-regimes"]))
-        gap = jax.jit(lambda raw: soft_gap(raw, SCORES["entropy"], 0.4, 1.0))  # pyright: ignore
+        raw, share = jnp.asarray(to_raw(EXPLICIT["two-regimes"])), jnp.asarray(0.4)
+        gap = jax.jit(lambda raw: soft_gap(raw, SCORES["entropy"], share, jnp.ones(())))
         slope = np.asarray(jax.jit(jax.grad(gap))(raw))
         for i in (0, 1, 2, 7):  # balance, separation, angle, a label probability
             step = jnp.zeros_like(raw).at[i].set(1e-4)
@@ -117,7 +117,7 @@ def test_gradients_of_the_softened_gap_are_those_of_differences():
 
 
 def test_a_constant_is_random_pruning_provably(user):
-    found = find(f"{user}:constant", 0.3)
+    found = find_adversary(f"{user}:constant", 0.3)
     assert found.outcome == NONE_EXISTS and found.bound == 0
     assert not provably_constant(load_score(f"{user}:hashed"))
     assert not provably_constant(SCORES["el2n"])
@@ -130,7 +130,7 @@ def test_a_constant_is_random_pruning_provably(user):
 )  # fmt: skip
 def test_a_score_that_is_none_is_told_so(user, name, word):
     with pytest.raises(InvalidArgumentError, match=f"{name}.*{word}"):
-        find(f"{user}:{name}", 0.5)
+        find_adversary(f"{user}:{name}", 0.5)
 
 
 def test_a_module_that_breaks_is_told_so(tmp_path, monkeypatch):
@@ -141,13 +141,13 @@ def test_a_module_that_breaks_is_told_so(tmp_path, monkeypatch):
 
 
 def test_a_hash_is_not_refuted_and_gets_a_bound(user):
-    found = find(f"{user}:hashed", 0.5, effort=2)
+    found = find_adversary(f"{user}:hashed", 0.5, effort=2)
     assert found.outcome == NONE_FOUND
     assert found.bound is not None and 0 < found.bound < 0.01
 
 
 def test_the_norm_alone_fails_on_a_law(user):
-    found = find(f"{user}:norm", 0.5, effort=2)
+    found = find_adversary(f"{user}:norm", 0.5, effort=2)
     assert found.outcome == FOUND
     assert found.certificate is not None and found.simulated is not None
     assert found.certificate.gap > 0.05 > 10 * found.certificate.error
@@ -160,7 +160,7 @@ def test_the_norm_alone_fails_on_a_law(user):
 @pytest.mark.parametrize("fraction", [0.1, 0.3, 0.5, 0.8])
 @pytest.mark.parametrize("name", [name for name in SCORES if name != "random"])
 def test_every_registered_score_fails_on_some_law(name, fraction, keep):
-    assert find(name, fraction, keep=keep).outcome == FOUND
+    assert find_adversary(name, fraction, keep=keep).outcome == FOUND
 
 
 def test_the_command_line(capsys, user, tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from generated import ROOT
-from nfl_pruning.cli.scripts import load
+from nfl_pruning.experiments.scripts import load
 
 agreement = load(ROOT / "simulations" / "benchmarks" / "agreement.py")
 

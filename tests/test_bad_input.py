@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -19,7 +19,7 @@ from nfl_pruning import (
     select,
     simulate,
 )
-from nfl_pruning.adversary.find import find
+from nfl_pruning.adversary.find import find_adversary
 from nfl_pruning.data import load_dataset
 from nfl_pruning.inputs import parse_spectrum
 from nfl_pruning.pruning import prune
@@ -155,8 +155,8 @@ BAD: list[Any] = [
     (lambda: make_selection("exact", exploit=2), "exploit"),
     (lambda: make_selection("soft:x"), "soft"),
     (lambda: simulate(Problem(), n_features=0, n_trials=1), "n_features"),
-    (lambda: simulate(Problem(), n_features=10, n_trials=1.5), "n_trials"),  # pyright: ignore
-    (lambda: find("el2n", 0.3, seed=2**32), "seed"),
+    (lambda: simulate(Problem(), n_features=10, n_trials=cast(Any, 1.5)), "n_trials"),
+    (lambda: find_adversary("el2n", 0.3, seed=2**32), "seed"),
     (lambda: prune(DIGITS, seed=2**32), "seed"),
     (lambda: STATEMENTS["grand-el2n"].check(seed=2**32), "seed"),
     (lambda: simulate(Problem(), n_features=10, n_trials=1, seed=2**63), "seed"),

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.selections.balanced import class_quotas, select_by_class
-from nfl_pruning.validation import InvalidArgumentError
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from nfl_pruning import Problem, Status, solve
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.selections import SoftCalibration
 from nfl_pruning.theory.optimal.best_numbers import GRIDS, _objective, _promise, best_numbers
-from nfl_pruning.validation import InvalidArgumentError
 from shell import shell
 
 PROBLEM = Problem(samples_per_feature=6, keep_fraction=0.3).replace(

@@ -31,12 +31,12 @@ def script(name):
 
 def test_draw_covers_every_stratum_and_keeps_its_streams_apart():
     certificate = script("certificate")
-    compiled, singly, draw = (
+    compiled, general, draw = (
         script("_problems").COMPILED,
         script("_problems").SINGLY,
         certificate.draw,
     )
-    slow = draw(len(singly), 0, 1.0)
+    slow = draw(len(general), 0, 1.0)
     losses = Counter((p.student.loss.name, p.student.ridge == 0) for p in slow)
     assert (
         losses[("hinge", False)] == losses[("hinge", True)] == losses[("max-margin", False)] == 72
@@ -60,19 +60,22 @@ IN_SAMPLE = pytest.param("in-sample:0.05", marks=pytest.mark.slow)
 @pytest.mark.parametrize("probe", ["fixed:0.7", IN_SAMPLE])
 @pytest.mark.parametrize("protocol", ["power:1.2", "power:-0.8", "window:0.25", "exact"])
 def test_plain_rules_keep_the_fraction(protocol, probe):
-    plain = script("_plain")
+    plain = script("reference_probe")
     problem = small(protocol, probe)
     found = plain.probe_of(problem)
-    rule = script("_plain_rules").rule_of(problem, found)
+    rule = script("reference_rules").rule_of(problem, found)
     u, weight = plain.gauss(np.unique([*np.linspace(-8.3, 8.3, 200), *rule.cuts]))
     chance = 2 * plain.smoothed(2.0, np.sqrt(1 - found.rho**2), 8.3)[0](found.rho * u)
     assert np.sum(weight * chance * rule.keep(u)) == pytest.approx(0.4, abs=1e-10)
 
 
 def test_plain_existence_is_the_published_threshold():
-    problem, probe = small("random").replace(keep_fraction=1.0), script("_plain").Probe(0.5)
-    rule = script("_plain_rules").rule_of(problem, probe)
-    value = script("_plain_exists").needed(problem, probe, rule)
+    problem, probe = (
+        small("random").replace(keep_fraction=1.0),
+        script("reference_probe").Probe(0.5),
+    )
+    rule = script("reference_rules").rule_of(problem, probe)
+    value = script("reference_existence").needed(problem, probe, rule)
     assert value == pytest.approx(0.3449301284, abs=2e-10)
 
 

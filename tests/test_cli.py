@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from nfl_pruning import LINKS, LOSSES, SCORES, SELECTIONS, Problem, Status, register_score, solve
-from nfl_pruning.cli import cache
 from nfl_pruning.cli.main import COMMANDS, main
+from nfl_pruning.experiments import compilation as cache
 from nfl_pruning.statements import STATEMENTS
 from shell import shell
 

@@ -1,19 +1,22 @@
 """What a comparison is against, by which measure, and what names its records."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from nfl_pruning.cli.compare_data import DataRead, record_key
 from nfl_pruning.cli.main import main
-from nfl_pruning.cli.verdict_table import turned
 from nfl_pruning.data import make_dataset
-from nfl_pruning.networks.arms import Arm
+from nfl_pruning.networks.comparison.arms import Arm
+from nfl_pruning.networks.comparison.compare import record_key
+from nfl_pruning.networks.comparison.plan import ComparisonPlan
+from nfl_pruning.networks.comparison.result import turned
+from nfl_pruning.networks.comparison.verdicts import Verdict
 from nfl_pruning.networks.measuring import _by_class
-from nfl_pruning.networks.verdicts import Verdict
+from nfl_pruning.networks.training import Training
 from nfl_pruning.records import config_hash
 
 RNG = np.random.default_rng(0)
@@ -73,39 +76,47 @@ def test_every_input_of_a_record_is_in_its_name(monkeypatch):
     image = make_dataset("d", X.reshape(100, 2, 2), Y)
     moved = X.copy()
     moved[3, 1] += 1e-9
-    said = {"model": "mlp", "seed": 0, "repeats": 3, "score": "el2n", "epochs": "3", "n_train": "5"}
-    base = DataRead(image, None, {}, ())
+    plan = ComparisonPlan(seed=0, repeats=3, training=Training(epochs=4))
+    base: dict[str, Any] = {"dataset": image}
     reads = [
         base,
-        replace(base, dataset=make_dataset("d", X, Y)),
-        replace(base, dataset=make_dataset("d", X.reshape(100, 4, 1), Y)),
-        replace(base, dataset=make_dataset("d", moved.reshape(100, 2, 2), Y)),
-        replace(base, dataset=make_dataset("d", X.reshape(100, 2, 2), Y[::-1])),
-        replace(base, dataset=replace(image, classes=("a", "b", "c"))),
-        replace(base, dataset=replace(image, x=image.x.astype(np.float32))),
-        replace(base, test=image),
-        replace(base, test=make_dataset("d", X, Y)),
-        replace(base, scores={"given": np.arange(100.0)}),
-        replace(base, scores={"given": np.arange(100.0)[::-1]}),
+        {"dataset": make_dataset("d", X, Y)},
+        {"dataset": make_dataset("d", X.reshape(100, 4, 1), Y)},
+        {"dataset": make_dataset("d", moved.reshape(100, 2, 2), Y)},
+        {"dataset": make_dataset("d", X.reshape(100, 2, 2), Y[::-1])},
+        {"dataset": replace(image, classes=("a", "b", "c"))},
+        {"dataset": replace(image, x=image.x.astype(np.float32))},
+        base | {"test": image},
+        base | {"test": make_dataset("d", X, Y)},
+        base | {"scores": {"given": np.arange(100.0)}},
+        base | {"scores": {"given": np.arange(100.0)[::-1]}},
     ]
-    keys = [config_hash(record_key(said, read)) for read in reads]
-    keys += [config_hash(record_key(said | {name: "x"}, base)) for name in said]
+    other = {
+        "seed": 1, "scores": ("grand",), "given": True, "selections": ("exact",),
+        "keep": ("easiest",), "keep_fractions": (0.2,), "exploit": 0.4, "balance": "equal",
+        "repeats": 4, "epoch": 1, "n_train": 50, "label_noise": 0.1, "imbalance": 2.0,
+        "validation": 0.2, "model": "logistic", "training": Training(epochs=5),
+    }  # fmt: skip
+    assert other.keys() == {field.name for field in fields(plan)} - {"gradient"}
+    plans = [replace(plan, **{name: value}) for name, value in other.items()]
+    grand = replace(plan, scores=("grand",))
+    plans.append(replace(grand, gradient="logits"))
+    keys = [config_hash(record_key(plan, **read)) for read in reads]
+    keys += [config_hash(record_key(one, **base)) for one in plans]
     for name in ("software", "settings_of_jax", "source_hash"):
         monkeypatch.setattr(f"nfl_pruning.records.{name}", lambda: {"other": 1})
-        keys.append(config_hash(record_key(said, base)))
+        keys.append(config_hash(record_key(plan, **base)))
         monkeypatch.undo()
-    keys.append(config_hash(record_key(said, base) | {"repeat": 1}))
-    assert len(set(keys)) == len(keys) == 11 + len(said) + 4
-    assert config_hash(record_key(said, replace(base, dataset=replace(image, name="e")))) == keys[0]
+    keys.append(config_hash(record_key(plan, **base) | {"repeat": 1}))
+    assert len(set(keys)) == len(keys) == 11 + len(plans) + 4
+    assert config_hash(record_key(plan, dataset=replace(image, name="e"))) == keys[0]
 
 
 def test_codes_in_another_order_are_other_data():
     data = make_dataset("d", X, Y)
     turned_codes = replace(data, y=2 - data.y, classes=data.classes[::-1])
     assert turned_codes.hash == data.hash  # the same rows with the same names
-    keys = {
-        config_hash(record_key({}, DataRead(one, None, {}, ()))) for one in (data, turned_codes)
-    }
+    keys = {config_hash(record_key(ComparisonPlan(seed=0), one)) for one in (data, turned_codes)}
     assert len(keys) == 2
 
 

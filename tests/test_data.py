@@ -14,7 +14,7 @@ from nfl_pruning.data import load_dataset, make_dataset
 from nfl_pruning.data.cifar import FILES
 from nfl_pruning.data.files import load_contract, load_scores
 from nfl_pruning.data.idx import read_idx
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
 
 X = np.array([[0.5, 1.0], [2.0, -3.0], [4.0, 0.0], [1.0, 1.0]])
 
@@ -148,7 +148,7 @@ def test_a_damaged_archive_is_refused(tmp_path):
     (tmp_path / FILES["cifar-10"]["archive"]).write_bytes(b"not an archive")
     refused(lambda: load_dataset("cifar-10", data_dir=tmp_path), "no tar archive")
     refused(lambda: load_dataset("cifar-100", data_dir=tmp_path), "packed or unpacked")
-    refused(lambda: load_dataset("cifar-100"), "--data-dir")
+    refused(lambda: load_dataset("cifar-100"), "data_dir")
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "other", "cut-gzip", "missing"])
@@ -163,7 +163,7 @@ def test_damaged_idx_is_refused(tmp_path, damage):
 
 def test_absent_data_say_how_to_get_them(tmp_path):
     refused(lambda: load_dataset("fashion-mnist", data_dir=tmp_path), "dataset-fashion-mnist")
-    refused(lambda: load_dataset("mnist"), "--data-dir")
+    refused(lambda: load_dataset("mnist"), "data_dir")
     refused(lambda: load_dataset("fashion-mnist", data_dir=tmp_path / "no"), "folder")
     refused(lambda: load_dataset("fashionmnist"), "'fashionmnist'", "nearest: fashion-mnist")
     refused(lambda: load_dataset(tmp_path / "none.csv"), "no file")

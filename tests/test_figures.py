@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from generated import ROOT
-from nfl_pruning.cli.scripts import experiments, load
+from nfl_pruning.experiments.scripts import experiments, load
 from nfl_pruning.records import RecordStore
 
 EXPERIMENTS = {found.name: found for found in experiments(ROOT)}

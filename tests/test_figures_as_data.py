@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from nfl_pruning.cli.main import main
-from nfl_pruning.record_tables import folder_name, parse_changes, rows_of_records
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.experiments.record_tables import folder_name, parse_changes, rows_of_records
 
 SIMULATION = '''"""Toy: twice a signal."""
 from _helper import SIGNAL

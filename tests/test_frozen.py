@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.networks.frozen import fit_logistic, make_pool, measure_task
-from nfl_pruning.validation import InvalidArgumentError
 
 
 def gaussian_task(n=20000, seed=0):

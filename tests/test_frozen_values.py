@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nfl_pruning.cli.scripts import load
+from nfl_pruning.experiments.scripts import load
 
 frozen = load(Path(__file__).parents[1] / "simulations" / "benchmarks" / "frozen.py")
 FILE = Path(__file__).with_name("frozen.json")

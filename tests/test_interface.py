@@ -26,12 +26,14 @@ from nfl_pruning import (
 )
 
 NAMES = {
-    "Context", "FixedProbe", "InvalidArgumentError", "LINKS", "LOSSES", "Problem", "SCORES",
-    "SELECTIONS", "Score", "Spectrum", "Status", "Student", "Teacher", "existence_threshold",
-    "limit_function",
-    "limit_values", "make_selection", "optimal_rule", "power_law", "register_score",
-    "register_selection", "select", "simulate", "solve", "sweep", "Solution", "HeavyTails",
-    "Isotropic", "best_numbers", "load_dataset", "prune",
+    "Comparison", "ComparisonPlan", "Context", "Dataset", "Finding", "FixedProbe", "HeavyTails",
+    "InvalidArgumentError", "Isotropic", "LINKS", "LOSSES", "NetworkScores", "Problem", "Pruned",
+    "SCORES", "SELECTIONS", "Score", "ScoringPlan", "Solution", "Spectrum", "Status", "Student",
+    "Teacher", "TrainedNetworks", "Training", "UnsupportedProblemError", "Verification",
+    "best_numbers", "compare", "existence_threshold", "find_adversary", "limit_function",
+    "limit_values", "load_dataset", "make_dataset", "make_selection", "optimal_rule", "power_law",
+    "prune", "register_score", "register_selection", "score", "select", "simulate", "solve",
+    "sweep", "train", "verify",
 }  # fmt: skip
 
 
@@ -65,7 +67,7 @@ def test_names_scores_and_selections():
 @pytest.mark.parametrize(
     ("function", "positional", "keyword"),
     [
-        (solve, ["problem"], ["limit", "n_features", "radius"]),
+        (solve, ["problem"], ["limit", "n_features", "radius", "tolerance"]),
         (
             simulate,
             ["problem"],
@@ -97,16 +99,16 @@ def test_signatures(function, positional, keyword):
 
 
 def test_problem_is_an_immutable_value():
-    problem = Problem(keep_fraction=0.3, probe="fixed:0.8")  # pyright: ignore[reportArgumentType]
+    problem = Problem(keep_fraction=0.3, probe="fixed:0.8")
     assert [field.name for field in dataclasses.fields(Problem)] == [
         "samples_per_feature", "keep_fraction", "score", "keep", "selection", "teacher", "probe",
-        "student", "inputs",
+        "student", "inputs", "balance",
     ]  # fmt: skip
     assert problem == Problem(keep_fraction=0.3).replace(probe="fixed:0.8")
     assert len({problem, Problem(keep_fraction=0.3).replace(probe="fixed:0.8")}) == 1
     assert problem.replace(signal=2, ridge=0.5).student.ridge == 0.5
     with pytest.raises(dataclasses.FrozenInstanceError):
-        problem.keep_fraction = 0.5  # pyright: ignore[reportAttributeAccessIssue]
+        setattr(problem, dataclasses.fields(Problem)[1].name, 0.5)
     with pytest.raises(InvalidArgumentError):
         problem.replace(keep_fraction=1.5)
 
@@ -116,7 +118,7 @@ def test_importing_everything_has_no_side_effects(tmp_path):
 import json, os, sys
 import nfl_pruning
 light = not {"jax", "numpy", "scipy"} & set(sys.modules)
-import jax, numpy, scipy
+import flax.linen, jax, numpy, optax, scipy, sklearn
 before = dict(os.environ)  # these set variables of their own
 for name in nfl_pruning.__all__:
     getattr(nfl_pruning, name)
@@ -151,9 +153,10 @@ def test_imports_point_one_way():
     """numerics, records <- scores, selections <- problem <- theory, montecarlo <- ... <- cli."""
     root = Path(nfl_pruning.__file__).parent
     rank = {
-        "validation": 0, "registry": 1, "numerics": 1, "records": 1, "notation": 1, "links": 2,
+        "validation": 0, "registry": 1, "numerics": 1, "records": 1, "glossary": 1, "links": 2,
         "losses": 2, "probes": 2, "scores": 2, "selections": 3, "problem": 4, "theory": 5,
-        "montecarlo": 6, "data": 6, "adversary": 7, "statements": 7, "report": 8, "cli": 9,
+        "montecarlo": 6, "data": 6, "networks": 6, "experiments": 6, "errors": 0,
+        "adversary": 7, "statements": 7, "report": 8, "cli": 9,
     }  # fmt: skip
     wrong = []
     for path in root.rglob("*.py"):

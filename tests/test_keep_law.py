@@ -1,15 +1,14 @@
 """The limiting keep law of any score, against quantiles found by hand and by sampling."""
 
 # Texts stand for objects and numbers may be None here; a test fails where that is wrong.
-# pyright: reportArgumentType=false, reportOptionalOperand=false, reportOperatorIssue=false
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.optimize import brentq
 from scipy.stats import norm
 
+from brute_force import brentq
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores import SCORES, Score

@@ -1,8 +1,6 @@
 """What a selection keeps: right however narrow or steep it is, and never certified where wrong."""
 
 # Texts stand for objects and numbers may be None here; a test fails where that is wrong.
-# pyright: reportArgumentType=false, reportOptionalOperand=false, reportOperatorIssue=false
-# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
@@ -14,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import norm
 
+from brute_force import brentq
 from nfl_pruning import Problem, Status, existence_threshold, solve
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.scores import Score
 from nfl_pruning.selections import Power
 from nfl_pruning.theory.existence import separability
@@ -34,7 +33,6 @@ from nfl_pruning.theory.probe_limit import selection_law
 from nfl_pruning.theory.selection_law import keep_law, ordering
 from nfl_pruning.theory.selection_law.kept_mass import kept_mass
 from nfl_pruning.theory.selection_law.level_sets import GRID
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 
 STEEP = Problem(samples_per_feature=100, selection=Power(10.0), keep_fraction=0.3).replace(
     signal=20, ridge=0.01, probe="fixed:0.8"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, ndtr
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.links import LINKS, parse_link
-from nfl_pruning.validation import InvalidArgumentError
 
 MARGINS = np.linspace(-30, 30, 1201) + 1e-3
 

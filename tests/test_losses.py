@@ -1,16 +1,14 @@
 """Proximal points solve their equation at any step, and pulls lose no digits."""
 
 # scipy's stubs are looser than its results.
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.optimize import brentq
 from scipy.special import expit
 
+from brute_force import brentq
 from nfl_pruning.losses import INTERPOLATION, LOSSES, MAX_MARGIN
 
 SMOOTH = sorted(name for name, loss in LOSSES.items() if loss.smooth)
@@ -84,7 +82,7 @@ def test_pulls_have_corners_where_they_say(name):
         v = jnp.arange(-6, 4, h)
         pull = loss.prox_residual(v, jnp.full_like(v, 2.5))
     bend = np.abs(np.diff(np.asarray(pull), 2)) / h
-    corners = {round(float(k), 6) for k in loss.kinks(np.asarray(2.5))}
+    corners = {round(float(k), 6) for k in loss.kinks(jnp.asarray(2.5))}
     found = {round(float(v[i + 1]), 3) for i in np.flatnonzero(bend > 0.1)}
     assert {round(c, 3) for c in corners} <= found
     assert all(min(abs(f - c) for c in corners) < 3 * h for f in found)

@@ -1,4 +1,4 @@
-"""The map, the notation table and the pairs of scripts agree with the code."""
+"""The map, the glossary and the pairs of scripts agree with the code."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import ast
 import pytest
 
 from generated import (
+    GLOSSARY,
     MAP,
-    NOTATION,
     README,
     ROOT,
     STATEMENTS_PAGE,
-    notation_page,
+    glossary_page,
     statements_page,
     with_map,
 )
 from nfl_pruning import SCORES, SELECTIONS
-from nfl_pruning.cli.scripts import PRESETS, experiments
-from nfl_pruning.notation import NOTATION as SYMBOLS
+from nfl_pruning.experiments.scripts import PRESETS, experiments
+from nfl_pruning.glossary import NOTATION as SYMBOLS
 
 EXPERIMENTS = experiments(ROOT)
-HINT = "run: python tests/generated.py"
+HINT = "run: python docs/generate/generated.py"
 
 
 def test_the_map_is_fresh():
@@ -40,8 +40,8 @@ def test_a_stale_map_would_be_noticed():
     assert with_map(stale) == with_map(readme) != stale
 
 
-def test_the_notation_page_is_fresh():
-    assert NOTATION.read_text(encoding="utf-8") == notation_page(), HINT
+def test_the_glossary_page_is_fresh():
+    assert GLOSSARY.read_text(encoding="utf-8") == glossary_page(), HINT
 
 
 def test_the_page_of_statements_is_fresh():
@@ -80,8 +80,11 @@ def test_scripts_come_in_pairs(found):
             assert not any(name.startswith("matplotlib") for name in imported)
         else:
             package = {name for name in imported if name.startswith("nfl_pruning")}
-            reading = {"nfl_pruning.records", "nfl_pruning.networks.repeat"}  # of repeats' records
-            assert package <= reading | {"nfl_pruning.cli.scripts"}
+            reading = {
+                "nfl_pruning.records",
+                "nfl_pruning.networks.comparison.repeat",
+            }  # of repeats' records
+            assert package <= reading | {"nfl_pruning.experiments.scripts"}
     assert found.summary.endswith(".")
 
 

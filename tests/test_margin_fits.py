@@ -1,12 +1,11 @@
 """Hinge and hard-margin fits: against scikit-learn, their own optimality, and the limit."""
 
 # Texts stand for objects and numbers may be None here; a test fails where that is wrong.
-# pyright: reportArgumentType=false, reportOptionalOperand=false, reportOperatorIssue=false
-# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
 
 import math
 from collections import Counter
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +24,7 @@ from nfl_pruning import (
     simulate,
     solve,
 )
+from nfl_pruning.links import parse_link
 from nfl_pruning.montecarlo import training_set
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.theory.observables import best_loss, observables
@@ -191,7 +191,7 @@ def test_agrees_with_the_limit_and_not_with_a_shifted_threshold(name):
 @pytest.mark.slow
 def test_the_hinge_loss_of_a_fit_and_the_least_there_is():
     """Against adaptive quadrature in the student's margin and a scalar search over norms."""
-    teacher = Teacher("flip:0.1:logistic", 3.0)
+    teacher = Teacher(parse_link("flip:0.1:logistic"), 3.0)
 
     def risk(size, cosine):
         def integrand(w, u):
@@ -219,6 +219,8 @@ def test_the_hinge_loss_of_a_fit_and_the_least_there_is():
             total += np.sum((b - a) / 2 * weight * loss * norm.pdf(w))
         return total
 
-    least = minimize_scalar(on_the_axis, bounds=(0.2, 5), method="bounded", options={"xatol": 1e-9})
+    least: Any = minimize_scalar(
+        on_the_axis, bounds=(0.2, 5), method="bounded", options={"xatol": 1e-9}
+    )
     assert abs(best_loss(teacher, LOSSES["hinge"]) - least.fun) < 1e-10
     assert abs(found["test_loss"] - found["excess_risk"] - least.fun) < 1e-10

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.montecarlo import OBSERVABLES, paired, simulate, training_set
 from nfl_pruning.montecarlo.normals import normal_rows, threefry
 from nfl_pruning.probes import FixedProbe
@@ -14,7 +15,6 @@ from nfl_pruning.scores import SCORES, Score
 from nfl_pruning.selections import make_selection
 from nfl_pruning.selections.base import Stratum
 from nfl_pruning.selections.threshold import Threshold
-from nfl_pruning.validation import InvalidArgumentError
 
 BASE = Problem(samples_per_feature=6, keep_fraction=0.3, probe=FixedProbe(0.8)).replace(
     signal=2.0, ridge=0.05 / 6

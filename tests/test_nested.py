@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from nfl_pruning.data import make_dataset
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.pruning import prune
 from nfl_pruning.resize import load_pruned, resize
 from nfl_pruning.selections import make_selection, select
 from nfl_pruning.selections.nested import nested_order
-from nfl_pruning.validation import InvalidArgumentError
 
 RNG = np.random.default_rng(0)
 N = 60

@@ -128,16 +128,16 @@ def test_finite_parameters_with_an_infinite_loss_have_diverged(table):
 
 def test_train_sees_the_inputs_that_score_saw(table, tmp_path, monkeypatch):
     """Rows far away in --test-data do not move the inputs of the training rows."""
-    from nfl_pruning.networks import splits
+    from nfl_pruning.networks import standardising
 
     seen = []
-    plain = splits.network_inputs
+    plain = standardising.network_inputs
 
     def watched(x, **how):
         seen.append(plain(x, **how))
         return seen[-1]
 
-    monkeypatch.setattr(splits, "network_inputs", watched)
+    monkeypatch.setattr(standardising, "network_inputs", watched)
     far = tmp_path / "far.npz"
     np.savez(far, x=np.full((30, 4), 50.0), y=np.array(["ant", "bee", "cat"])[np.arange(30) % 3])
     assert run("score", table, *SMALL).exit_code == 0

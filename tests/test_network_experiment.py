@@ -6,19 +6,15 @@ import numpy as np
 import pytest
 
 from nfl_pruning.data import make_dataset
-from nfl_pruning.networks.experiment import (
-    make_arm,
-    measure,
-    probe_scores,
-    refit,
-    repeat_keys,
-)
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.networks.comparison.arms import make_arm
+from nfl_pruning.networks.comparison.experiment import probe_scores, refit, repeat_keys
+from nfl_pruning.networks.comparison.splits import make_split, noisy_labels
+from nfl_pruning.networks.measuring import measure
 from nfl_pruning.networks.models import make_model
 from nfl_pruning.networks.scoring import logits_of
-from nfl_pruning.networks.splits import make_split, noisy_labels
-from nfl_pruning.networks.training import Training, make_samples, train
+from nfl_pruning.networks.training import Training, make_samples, train_replicas
 from nfl_pruning.scores import SCORES
-from nfl_pruning.validation import InvalidArgumentError
 
 
 def table(n=60, d=5, classes=3, seed=0):
@@ -109,7 +105,7 @@ class TestExperiment:
         rest = {"model": model, "training": training}
         found = refit(root, split.only(0), {}, arms=arms, keep_fraction=1.0, **rest)["random"]
         samples = make_samples(split.x, split.train_rows[:1], split.train_labels[:1])
-        train(repeat_keys(root, np.array([0]))["refit"], samples, on_epoch=watch, **rest)
+        train_replicas(repeat_keys(root, np.array([0]))["refit"], samples, on_epoch=watch, **rest)
         best = max(range(1, 5), key=lambda epoch: accuracy[epoch][0])  # the first of the best
         assert found.epoch[0] == best
         assert (found.accuracy[0], found.loss[0]) == pytest.approx(accuracy[best][1], rel=1e-4)

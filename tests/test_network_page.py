@@ -3,11 +3,11 @@
 import numpy as np
 
 import network_page
-from nfl_pruning.networks.repeat import gathered
+from nfl_pruning.networks.comparison.repeat import gathered
 
 
 def test_the_page_is_fresh():
-    hint = "run: python tests/network_page.py"
+    hint = "run: python docs/generate/network_page.py"
     assert network_page.PAGE.read_text(encoding="utf-8") == network_page.page(), hint
     readme = network_page.README.read_text(encoding="utf-8")
     assert network_page.MARKS.search(readme)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student_t
 
-from nfl_pruning.cli.scripts import load
+from nfl_pruning.experiments.scripts import load
 from nfl_pruning.records import RecordStore
 
 ROOT = Path(__file__).parent.parent

@@ -6,12 +6,12 @@ import numpy as np
 import optax
 import pytest
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.networks.gradients import chunk_gain, chunk_gap, gradient_gain, unit_error
 from nfl_pruning.networks.models import CNN, MLP, MODELS, Logistic, ResNet, make_model
 from nfl_pruning.networks.scoring import Look, Recorder, look_at, train_and_score
 from nfl_pruning.networks.training import Training, make_samples
 from nfl_pruning.scores import SCORES, Context
-from nfl_pruning.validation import InvalidArgumentError
 
 SMALL = {
     "logistic": Logistic(4),

@@ -11,7 +11,9 @@ import pytest
 from scipy import stats
 
 from nfl_pruning.data import make_dataset
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.networks.augmentation import make_augment
+from nfl_pruning.networks.comparison.verdicts import holm, paired, verdicts
 from nfl_pruning.networks.convolution import convolve, max_pool
 from nfl_pruning.networks.models import CNN, ResNet, make_model
 from nfl_pruning.networks.scoring import logits_of
@@ -21,10 +23,8 @@ from nfl_pruning.networks.training import (
     make_samples,
     rate,
     replica,
-    train,
+    train_replicas,
 )
-from nfl_pruning.networks.verdicts import holm, paired, verdicts
-from nfl_pruning.validation import InvalidArgumentError
 
 
 def table(n=60, d=5, classes=3, seed=0):
@@ -35,7 +35,7 @@ def table(n=60, d=5, classes=3, seed=0):
 
 def trained(model, samples, training, n_keys=2, **more):
     keys = jax.random.split(jax.random.key(0), n_keys)
-    return train(keys, samples, model=model, training=training, **more)
+    return train_replicas(keys, samples, model=model, training=training, **more)
 
 
 def first_leaf(params):
@@ -86,9 +86,9 @@ class TestTraining:
         samples = make_samples(jnp.asarray(data.x, jnp.float32), rows, data.y[rows])
         model, training = make_model("mlp", 3, (5,)), Training(epochs=2, batch_size=8)
         keys = jax.random.split(jax.random.key(0), 2)
-        both = train(keys, samples, model=model, training=training)
+        both = train_replicas(keys, samples, model=model, training=training)
         alone = make_samples(samples.x, rows[1:], data.y[rows[1:]])
-        one = train(keys[1:], alone, model=model, training=training)
+        one = train_replicas(keys[1:], alone, model=model, training=training)
         for a, b in zip(jax.tree.leaves(both.params), jax.tree.leaves(one.params), strict=True):
             np.testing.assert_allclose(a[1], b[0], rtol=2e-4, atol=1e-5)
 

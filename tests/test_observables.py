@@ -1,8 +1,8 @@
 """Population risks against plain quadrature and Monte Carlo."""
 
 # scipy's stubs are looser than its results.
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,7 +85,7 @@ def test_against_a_tensor_grid_in_teacher_and_noise(text):
             )
 
         slope = found["calibration_slope"][column]
-        best = minimize_scalar(logistic, bracket=(slope - 0.5, slope + 0.4), tol=1e-10)
+        best: Any = minimize_scalar(logistic, bracket=(slope - 0.5, slope + 0.4), tol=1e-10)
         assert abs(best.x - slope) < 1e-6
 
 
@@ -131,7 +131,9 @@ def test_best_loss_is_the_least_over_norms_of_either_sign(text, loss):
         if text == "sign" and loss == "logistic":
             assert found == 0.0  # the teacher separates: the infimum lies at an infinite norm
             continue
-        least = minimize_scalar(risk, bounds=(-12, 12), method="bounded", options={"xatol": 1e-10})
+        least: Any = minimize_scalar(
+            risk, bounds=(-12, 12), method="bounded", options={"xatol": 1e-10}
+        )
         assert abs(found - least.fun) < 1e-9
         # and no direction off the teacher's axis does better
         values = observables(
@@ -144,7 +146,9 @@ def test_best_loss_is_the_least_over_norms_of_either_sign(text, loss):
 
 
 def test_known_values():
-    none = observables(Teacher(), LOSSES["logistic"], cosine=[0.3, 1.0], norm=[0.0, 1.0])
+    none = observables(
+        Teacher(), LOSSES["logistic"], cosine=np.array([0.3, 1.0]), norm=np.array([0.0, 1.0])
+    )
     np.testing.assert_allclose(none["test_loss"][0], np.log(2), rtol=1e-14)
     assert np.isnan(none["calibration_slope"][0])
     np.testing.assert_allclose(none["calibration_slope"][1], 1.0, atol=1e-9)  # the truth

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from nfl_pruning import archive, validation
 from nfl_pruning.cli.main import main
 from nfl_pruning.data import load_dataset
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.pruning import prune
-from nfl_pruning.validation import InvalidArgumentError
 
 QUICK = {
     "prune": ("--protocol", "random"),

@@ -22,7 +22,7 @@ def test_code_prints_what_the_page_says(path):
         pytest.skip("pandas is not installed here.")
     shown = [output for _, output in examples(text)]
     assert any(shown), f"{path.name} shows nothing that could be stale"
-    assert outputs(text) == shown, "run: python tests/generated.py"
+    assert outputs(text) == shown, "run: python docs/generate/generated.py"
 
 
 LINK = re.compile(r"\]\(([^)#\s]+?)(#[^)\s]*)?\)")

@@ -1,18 +1,17 @@
 """A problem refuses what it cannot mean, in a sentence, and describes itself."""
 
 # Texts stand for objects and numbers may be None here; a test fails where that is wrong.
-# pyright: reportArgumentType=false, reportOptionalOperand=false, reportOperatorIssue=false
 
 import pickle
 
 import pytest
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.links import parse_link
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.probes import FixedProbe, parse_probe
 from nfl_pruning.problem import Problem, Student, Teacher
 from nfl_pruning.selections import make_selection
-from nfl_pruning.validation import InvalidArgumentError
 
 NAN, INF = float("nan"), float("inf")
 

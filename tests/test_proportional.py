@@ -1,12 +1,10 @@
 """The proportional limit: published and tabulated values, and a second, plain method."""
 
 # Texts stand for objects and numbers may be None here; a test fails where that is wrong.
-# pyright: reportArgumentType=false, reportOptionalOperand=false, reportOperatorIssue=false
-# pyright: reportCallIssue=false, reportAttributeAccessIssue=false
-# pyright: reportOptionalMemberAccess=false
 
 import math
 from dataclasses import replace as dataclass_replace
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -165,7 +163,7 @@ def test_simulated_cases():
 # --- a second method -------------------------------------------------------------------------
 
 
-def plain(problem, keep, cuts, *, link=expit, jumps=(), **fineness):
+def plain(problem, keep, cuts, *, link: Any = expit, jumps=(), **fineness):
     pull = brute_force.squared_pull if problem.student.loss.name == "squared" else None
     return brute_force.BruteForce(
         link=link,
@@ -369,7 +367,10 @@ def test_protocols_meet_at_their_ends():
 
 def test_a_need_that_the_limit_lacks_is_unsupported_in_a_sentence():
     score = Score(
-        "deep", lambda z, y, c: c.features.sum(-1), label_aware=False, needs=frozenset({"features"})
+        "deep",
+        lambda z, y, c: jnp.asarray(c.features).sum(-1),
+        label_aware=False,
+        needs=frozenset({"features"}),
     )
     solution = solve(BASE.replace(score=score))
     assert solution.status.value == "unsupported"

@@ -14,12 +14,12 @@ from sklearn.cluster import KMeans
 
 from nfl_pruning.cli.main import main
 from nfl_pruning.data import load_dataset, make_dataset
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.multinomial import fit_multinomial, fit_scaling, stratified_rows
 from nfl_pruning.probing import DataProbe, parse_data_probe, probe_outputs, score_dataset
 from nfl_pruning.pruning import HARD_RULES, prune
 from nfl_pruning.scores import SCORES, Score, register_score
 from nfl_pruning.selections import SELECTIONS
-from nfl_pruning.validation import InvalidArgumentError
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """Published numbers: other people's tables, and equations that share nothing with the package."""
 
 # Numbers may be None here; a test fails where that is wrong.
-# pyright: reportOptionalOperand=false, reportArgumentType=false, reportOperatorIssue=false
-# pyright: reportCallIssue=false
 
 import numpy as np
 import pytest

@@ -1,8 +1,6 @@
 """Panels end on jumps and resolve layers; the rules integrate what they claim to."""
 
 # scipy's stubs are looser than its results.
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
-# pyright: reportAttributeAccessIssue=false
 
 import jax
 import jax.numpy as jnp

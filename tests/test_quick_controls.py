@@ -1,10 +1,9 @@
 """Small faults that long runs alone would meet are noticed: estimates, targets, offsets, noise."""
 
-# pyright: reportArgumentType=false, reportOptionalOperand=false, reportOperatorIssue=false
-
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +51,7 @@ def test_the_estimate_is_the_change_between_the_last_two_meshes(monkeypatch, shi
     monkeypatch.setattr(certify, "newton", newton)
     monkeypatch.setattr(certify, "digits_of", lambda system, x: Digits(0.5, float(x[0]), 0.3))
     monkeypatch.setattr(certify, "mesh_defect", lambda *arguments: 0.0)
-    found = certify.certified_root(SimpleNamespace(law=SimpleNamespace(defect=0.0)))
+    found = certify.certified_root(cast(Any, SimpleNamespace(law=SimpleNamespace(defect=0.0))))
     last = len(seen)
     assert last + 1 == meshes and found.flaw == ""
     expected = abs(norms[last] / norms[last - 1] - 1) + ROUNDING
@@ -92,8 +91,9 @@ def test_the_compiled_estimate_is_the_change_to_the_coarser_quadrature():
 def test_only_small_estimates_are_good_in_a_sweep(monkeypatch, error, residual, good):
     taken = known(BASE)
     assert taken is not None
-    limit = Limit(0.5, 2.0, 0.3, 0.6, 0.8, error, residual, 0.0)
-    rows = np.array([[float(part)] for part in (*limit, *Unknowns(0.1, 0.2, 0.3, 0.4, 0.0))])
+    numbers = (0.5, 2.0, 0.3, 0.6, 0.8, error, residual, 0.0, 0.1, 0.2, 0.3, 0.4, 0.0)
+    assert len(numbers) == len(Limit._fields) + len(Unknowns._fields)
+    rows = np.array([[number] for number in numbers])
     monkeypatch.setattr(batch, "_run", lambda asked, part: rows)
     columns = type(taken.setting)(*(np.asarray(part)[None] for part in taken.setting))
     assert batch.run_batch(taken.kind, taken.rule, columns).good[0] == good

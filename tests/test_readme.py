@@ -18,7 +18,7 @@ COMMANDS = [line for line in TEXT.splitlines() if line.startswith("nfl-pruning "
 def test_the_examples_print_what_is_shown():
     shown = [output for _, output in examples(TEXT)]
     assert len(shown) >= 2
-    assert outputs(TEXT) == shown, "run: python tests/generated.py"
+    assert outputs(TEXT) == shown, "run: python docs/generate/generated.py"
 
 
 def test_the_first_example_is_short():

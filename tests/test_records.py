@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.records import RecordStore, config_hash, plain, to_json
-from nfl_pruning.validation import InvalidArgumentError
 
 CONFIG = {"rule": "hardest", "keep_fraction": 0.3, "n_features": 400}
 

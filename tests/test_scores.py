@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp, softmax
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.scores import NEEDS, SCORES, Context, Score, binary_logits, register_score
-from nfl_pruning.validation import InvalidArgumentError
 
 NAMES = sorted(SCORES)
 RANKED = [name for name in NAMES if name != "random"]

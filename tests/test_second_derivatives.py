@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from nfl_pruning import Problem, solve
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.numerics.root import implicit
 from nfl_pruning.theory.derivatives.limit_function import limit_function, no_slope_at
 from nfl_pruning.theory.derivatives.limit_values import limit_values
-from nfl_pruning.validation import InvalidArgumentError
 
 README = Problem(samples_per_feature=6, keep_fraction=0.3).replace(
     probe="fixed:0.8", signal=2, ridge=0.05 / 6

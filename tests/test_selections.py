@@ -1,7 +1,6 @@
 """What stays, how many, with which weights, and that chance is fair."""
 
 # Texts stand for objects and numbers may be None here; a test fails where that is wrong.
-# pyright: reportArgumentType=false, reportOptionalOperand=false, reportOperatorIssue=false
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import (
     SELECTIONS,
@@ -26,7 +26,6 @@ from nfl_pruning.selections import (
 from nfl_pruning.selections.base import Selection
 from nfl_pruning.selections.finite import propensity_weights, rank_weights, realised_counts
 from nfl_pruning.theory.solve import solve
-from nfl_pruning.validation import InvalidArgumentError
 
 KEY = jax.random.key(7)
 RANK_PROTOCOLS = ("threshold", "random", "exact", "soft:0.5")
@@ -37,7 +36,12 @@ def scores(n, seed=0):
 
 
 def test_every_protocol_is_covered_here():
-    found = {name.split(":")[0] for name in RANK_PROTOCOLS} | {"power", "window", "coverage"}
+    found = {name.split(":")[0] for name in RANK_PROTOCOLS} | {
+        "power",
+        "window",
+        "coverage",
+        "verifier",
+    }
     assert found == set(SELECTIONS)
 
 

@@ -67,4 +67,4 @@ def test_derivatives_and_complements(link):
         for of in range(2):  # the heat equation
             assert np.abs(change(of, 0, 1) - noise * here[of + 2]).max() < 1e-9
         other = smoothed(both, -1, -m, noise)[0]  # margins of label -1 are folded
-        assert np.abs(here.chance + other - 1).max() < 1e-13
+        assert np.abs(here.probability + other - 1).max() < 1e-13

@@ -17,13 +17,12 @@ from nfl_pruning import (
     simulate,
     solve,
 )
+from nfl_pruning.errors import InvalidArgumentError, UnsupportedProblemError
 from nfl_pruning.inputs import Spectrum, parse_spectrum, power_law
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.theory.derivatives.limit_values import VALUES, limit_values
 from nfl_pruning.theory.probe_limit import selection_law
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.spectrum import genuine, spectrum_system
-from nfl_pruning.validation import InvalidArgumentError
 
 BASE = Problem(samples_per_feature=3, keep_fraction=0.4, probe=FixedProbe(0.8)).replace(
     signal=2.0, ridge=0.02

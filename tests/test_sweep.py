@@ -8,11 +8,11 @@ import pytest
 import xarray
 
 from nfl_pruning import Problem, Status, make_selection, solve
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.theory.derivatives.limit_function import limit_function
 from nfl_pruning.theory.integrators.conditioned import batch
 from nfl_pruning.theory.observables import zero_one_error
 from nfl_pruning.theory.sweep import solve_list, solve_many, sweep
-from nfl_pruning.validation import InvalidArgumentError
 
 BASE = Problem(samples_per_feature=6, keep_fraction=0.3).replace(
     probe="fixed:0.8", signal=2, ridge=0.05 / 6
@@ -103,7 +103,7 @@ def test_cells_side_by_side_as_on_an_accelerator(problem, axes, passes, monkeypa
     compiled = batch._compiled
 
     def recording(asked, size):
-        programs.append((asked.patient, size))
+        programs.append((asked.follow_path, size))
         return compiled(asked, size)
 
     monkeypatch.setattr(batch, "_compiled", recording)

@@ -67,7 +67,7 @@ def test_a_process_that_is_killed_ends_in_a_sentence(capsys, tmp_path, monkeypat
     def kill(*arguments):
         raise BrokenProcessPool
 
-    monkeypatch.setattr("nfl_pruning.cli.processes.ProcessPoolExecutor.submit", kill)
+    monkeypatch.setattr("nfl_pruning.experiments.processes.ProcessPoolExecutor.submit", kill)
     names = "truncated-minimiser,grand-el2n"
     ran = shell(capsys, "verify", "--only", names, "--jobs", "2", "--out", str(tmp_path))
     assert ran.code == 2 and "--jobs 1 for less memory" in ran.err

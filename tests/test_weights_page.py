@@ -10,8 +10,8 @@ import pytest
 
 from nfl_pruning.adapters import NORMALISATIONS, kept_weights
 from nfl_pruning.data import make_dataset
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.pruning import prune
-from nfl_pruning.validation import InvalidArgumentError
 
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "weights.md"
 START, *PARTS = PAGE.read_text().split("\n## ")

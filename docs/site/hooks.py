@@ -163,7 +163,7 @@ def _commands() -> dict[str, str]:
 
 
 def _gallery(files: Any, config: Any) -> str:
-    from nfl_pruning.cli.scripts import experiments
+    from nfl_pruning.experiments.scripts import experiments
 
     pictures = ROOT / "figures" / "output"
     lines = GALLERY_START.splitlines()

@@ -14,9 +14,10 @@ from nfl_pruning.adapters.tables import add_columns, added_columns, result_colum
 from nfl_pruning.archive import check_no_input, real_place
 from nfl_pruning.data.arrow_files import library, read_table
 from nfl_pruning.data.tables import open_text, rows_of
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.pruned import Pruned
 from nfl_pruning.records import to_json, write_atomically
-from nfl_pruning.validation import InvalidArgumentError, check_writable
+from nfl_pruning.validation import check_writable
 
 WRITTEN = (".csv", ".parquet", ".arrow")
 TABLES = (".csv", ".csv.gz", ".parquet", ".arrow", ".feather")

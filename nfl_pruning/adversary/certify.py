@@ -13,11 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 
 from nfl_pruning.adversary.laws import LABELS, Law, panel_nodes, slices
 from nfl_pruning.adversary.population import RADIUS, Nodes, law_nodes, minimiser, risk
 from nfl_pruning.adversary.ranking import Rank, ranker
+from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.scores.base import Score
 
 SLICES = (97, 193)
@@ -98,10 +98,10 @@ class KeptSet:
             share = np.where(priority > high, 1.0, np.where(priority > low, fraction, 0.0))
             x = np.stack([x1, np.broadcast_to(self.x2[:, None], x1.shape)], -1).reshape(-1, 2)
             mass = np.zeros((2, len(x)))
-            chance = self.law.probability(x)
-            chance = chance if label > 0 else 1 - chance
+            probability = self.law.probability(x)
+            probability = probability if label > 0 else 1 - probability
             mass[number] = (
-                (share * w1 * self.weight[:, None]).ravel() * self.law.density(x) * chance
+                (share * w1 * self.weight[:, None]).ravel() * self.law.density(x) * probability
             )
             keep = mass[number] > 1e-18
             xs.append(x[keep])
@@ -114,8 +114,10 @@ class KeptSet:
         x = np.stack([x1, x2], -1)
         step = np.gradient(self.grid)
         density = self.law.density(x) * step * self.weight[0]
-        chance = self.law.probability(x)
-        mass = np.concatenate([(density * chance).ravel(), (density * (1 - chance)).ravel()])
+        probability = self.law.probability(x)
+        mass = np.concatenate(
+            [(density * probability).ravel(), (density * (1 - probability)).ravel()]
+        )
         values = np.concatenate([self.values[y].ravel() for y in LABELS])
         order = np.argsort(-values)
         kept = np.cumsum(mass[order]) / mass.sum()
@@ -139,7 +141,7 @@ class KeptSet:
                 break
         if self.resolved:
             try:
-                level = float(brentq(excess, low, high, xtol=1e-12, rtol=1e-12))  # pyright: ignore
+                level = bracketed_root(excess, low, high, xtol=1e-12, rtol=1e-12)
             except ValueError:
                 self.resolved = False
         found = self.nodes(level, level, 0.0)

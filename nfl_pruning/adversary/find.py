@@ -14,9 +14,10 @@ from nfl_pruning.adversary.laws import Law
 from nfl_pruning.adversary.ranking import check_score, provably_constant, traceable
 from nfl_pruning.adversary.search import search
 from nfl_pruning.adversary.simulate import SimulatedGap, simulate_gap
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number, check_seed
+from nfl_pruning.validation import check_choice, check_number, check_seed
 
 FOUND, NONE_FOUND, NONE_EXISTS = "found", "none-found", "none-exists"
 LEAST_GAP = 1e-3  # excess loss, in nats, below which a gap does not matter
@@ -69,7 +70,7 @@ class Finding:
         return f"{text} They differ by more than their errors: {why}."
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for ``--json``."""
+        """Plain values for JSON."""
         known = {
             "outcome": self.outcome, "sentence": self.sentence, "score": self.score,
             "keep": self.keep, "keep_fraction": self.keep_fraction, "bound": self.bound,
@@ -120,7 +121,7 @@ def load_score(text: str) -> Score:
 
 
 @with_own_settings
-def find(
+def find_adversary(
     score: Score | str, keep_fraction: float, *, keep: str = "hardest", seed: int = 0,
     effort: int = 6,
 ) -> Finding:  # fmt: skip
@@ -204,10 +205,3 @@ def _none_found(
         **about, certificate=best, simulated=shown, bound=float(max(bound, 0)),
         tried=len(certificates),
     )  # fmt: skip
-
-
-def explicit_law(name: str) -> Law:
-    """A named member of the family."""
-    from nfl_pruning.adversary.laws import EXPLICIT
-
-    return EXPLICIT[check_choice("law", name, EXPLICIT)]

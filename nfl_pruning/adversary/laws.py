@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.numerics.quadrature import gauss_legendre
-from nfl_pruning.validation import InvalidArgumentError
 
 REACH = 9.0  # everything beyond has mass below 1e-8 for every member
 LABELS = np.array([1.0, -1.0])

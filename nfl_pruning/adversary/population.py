@@ -31,9 +31,9 @@ def law_nodes(law: Law, n_slices: int) -> Nodes:
     x1, w1 = panel_nodes(edges[None])
     x = np.stack(np.broadcast_arrays(x1, x2[:, None]), -1).reshape(-1, 2)
     mass = (weight[:, None] * w1).ravel() * law.density(x)
-    chance = law.probability(x)
+    probability = law.probability(x)
     keep = mass > 1e-18
-    return Nodes(x[keep], (mass * np.stack([chance, 1 - chance]))[:, keep])
+    return Nodes(x[keep], (mass * np.stack([probability, 1 - probability]))[:, keep])
 
 
 def risk(theta: np.ndarray, nodes: Nodes) -> float:
@@ -50,9 +50,9 @@ def _newton(nodes: Nodes, ridge: float, start: np.ndarray, far: float) -> np.nda
         margin = design @ theta
         p, q = expit(margin), expit(-margin)
         gradient = design.T @ (down * p - up * q) + ridge * theta
-        bend = (design.T * ((up + down) * p * q)) @ design + ridge * np.eye(3)
+        curvature = (design.T * ((up + down) * p * q)) @ design + ridge * np.eye(3)
         try:
-            move = -np.linalg.solve(bend, gradient)
+            move = -np.linalg.solve(curvature, gradient)
         except np.linalg.LinAlgError:
             return None
         decrement = float(np.sqrt(max(-gradient @ move, 0.0) / max(nodes.mass.sum(), 1e-300)))

@@ -22,8 +22,8 @@ import numpy as np
 from jax import Array
 
 from nfl_pruning.adversary.laws import Law
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.scores.base import Context, Score, binary_logits
-from nfl_pruning.validation import InvalidArgumentError
 
 CHUNK = 8192
 TIMES = 10

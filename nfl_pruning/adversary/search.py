@@ -9,16 +9,19 @@ keeps fits finite. What the search finds is certified with the hard threshold af
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import Array
 
 from nfl_pruning.adversary.laws import EXPLICIT, RANGES, REACH, Law
 from nfl_pruning.adversary.ranking import rank_key, traceable
 from nfl_pruning.numerics.quadrature import gauss_legendre
 from nfl_pruning.scores.base import Score
+from nfl_pruning.settings import float64
 
 NAMES = tuple(RANGES)
 LOW, HIGH = np.array(list(RANGES.values())).T
@@ -62,9 +65,9 @@ def _nodes(raw: Array) -> tuple[Array, Array, Array]:
     density = jnp.exp(-0.5 * (z**2).sum(-1)) @ (weight / (2 * jnp.pi * widths.prod(1)))
     levels = jnp.stack([value[n] for n in ("far_left", "left", "right", "far_right")])
     places = jax.lax.stop_gradient(jnp.stack([-step, jnp.zeros(()), step]))
-    chance = levels[jnp.searchsorted(places, jax.lax.stop_gradient(x[:, 0]))]
+    probability = levels[jnp.searchsorted(places, jax.lax.stop_gradient(x[:, 0]))]
     mass = area * density
-    return x, jnp.stack([mass * chance, mass * (1 - chance)]), centres
+    return x, jnp.stack([mass * probability, mass * (1 - probability)]), centres
 
 
 def _fit(design: Array, mass: Array) -> Array:
@@ -74,21 +77,21 @@ def _fit(design: Array, mass: Array) -> Array:
     def move(theta: Array, mass: Array, design: Array) -> tuple[Array, Array]:
         p = jax.nn.sigmoid(design @ theta)
         gradient = design.T @ (mass[1] * p - mass[0] * (1 - p)) + RIDGE * theta
-        bend = (design.T * (mass.sum(0) * p * (1 - p))) @ design + RIDGE * jnp.eye(3)
-        return gradient, bend
+        curvature = (design.T * (mass.sum(0) * p * (1 - p))) @ design + RIDGE * jnp.eye(3)
+        return gradient, curvature
 
     fixed = jax.lax.stop_gradient((mass, design))
 
     def step(_, theta: Array) -> Array:
-        gradient, bend = move(theta, *fixed)
-        change = jnp.linalg.solve(bend, gradient)
+        gradient, curvature = move(theta, *fixed)
+        change = jnp.linalg.solve(curvature, gradient)
         decrement = jnp.sqrt(jnp.maximum(gradient @ change, 0))
         return theta - change / (1 + jnp.where(decrement < 0.1, 0, 2 * decrement))
 
     theta = jax.lax.stop_gradient(jax.lax.fori_loop(0, 40, step, jnp.zeros(3)))
     gradient, _ = move(theta, mass, design)
-    bend = jax.lax.stop_gradient(move(theta, mass, design)[1])
-    return theta - jnp.linalg.solve(bend, gradient)
+    curvature = jax.lax.stop_gradient(move(theta, mass, design)[1])
+    return theta - jnp.linalg.solve(curvature, gradient)
 
 
 def _soft_share(priority: Array, mass: Array, fraction: Array) -> Array:
@@ -132,25 +135,22 @@ def soft_gap(raw: Array, score: Score, fraction: Array, sign: Array) -> Array:
 @partial(jax.jit, static_argnums=1)
 def _ascend(starts: Array, score: Score, fraction: Array, sign: Array) -> tuple[Array, Array]:
     """Adam from every start, in turn; the best point of each path and its gap."""
+    adam = optax.scale_by_adam(b1=0.9, b2=0.95)
 
     def climb(start: Array) -> tuple[Array, Array]:
-        def step(state, number):
-            raw, first, second, best, at = state
+        def step(state, _):
+            raw, moments, best, at = state
             gap, slope = jax.value_and_grad(soft_gap)(raw, score, fraction, sign)
             usable = jnp.isfinite(gap) & jnp.all(jnp.isfinite(slope))
             better = usable & (gap > best)
             best, at = jnp.where(better, gap, best), jnp.where(better, raw, at)
-            slope = jnp.where(usable, slope, 0.0)
-            first = 0.9 * first + 0.1 * slope
-            second = 0.95 * second + 0.05 * slope**2
-            scale = (1 - 0.9**number, 1 - 0.95**number)
-            move = first / scale[0] / (jnp.sqrt(second / scale[1]) + 1e-8)
-            return (jnp.clip(raw + LEARNING_RATE * move, -5, 5), first, second, best, at), None
+            move, moments = adam.update(jnp.where(usable, slope, 0.0), moments)
+            raw = jnp.clip(raw + LEARNING_RATE * cast(Array, move), -5, 5)
+            return (raw, moments, best, at), None
 
-        zero = jnp.zeros_like(start)
-        state = (start, zero, zero, jnp.asarray(-jnp.inf), start)
-        end, _ = jax.lax.scan(step, state, jnp.arange(1, STEPS + 1))
-        return end[3], end[4]
+        state = (start, adam.init(start), jnp.asarray(-jnp.inf), start)
+        (_, _, gap, at), _ = jax.lax.scan(step, state, length=STEPS)
+        return gap, at
 
     return jax.lax.map(climb, starts)
 
@@ -162,6 +162,7 @@ def start_points(seed: int, count: int) -> np.ndarray:
     return np.concatenate([[to_raw(law) for law in EXPLICIT.values()], drawn])[:count]
 
 
+@float64
 def search(
     score: Score, keep_fraction: float, *, keep: str, seed: int = 0, starts: int = 6
 ) -> list[Law]:
@@ -169,9 +170,8 @@ def search(
     begin = start_points(seed, starts)
     if not traceable(score):
         return [to_law(raw) for raw in begin]
-    with jax.enable_x64(True):
-        sign = jnp.asarray(1.0 if keep == "hardest" else -1.0)
-        gaps, ends = _ascend(jnp.asarray(begin), score, jnp.asarray(keep_fraction), sign)
+    sign = jnp.asarray(1.0 if keep == "hardest" else -1.0)
+    gaps, ends = _ascend(jnp.asarray(begin), score, jnp.asarray(keep_fraction), sign)
     gaps, ends = np.asarray(gaps), np.asarray(ends)
     order = np.argsort(-np.where(np.isfinite(gaps), gaps, -np.inf))
     return [to_law(ends[i]) for i in order]

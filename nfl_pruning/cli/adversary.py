@@ -44,8 +44,9 @@ def command(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Search, certify, simulate; print the outcome."""
-    from nfl_pruning.adversary.find import find, load_score
-    from nfl_pruning.validation import InvalidArgumentError, check_writable
+    from nfl_pruning.adversary.find import find_adversary, load_score
+    from nfl_pruning.errors import InvalidArgumentError
+    from nfl_pruning.validation import check_writable
 
     number, starts = seed_of(seed), whole("effort", effort, 1)
     if out is not None and (out.suffix not in (".png", ".pdf") or not out.parent.is_dir()):
@@ -56,7 +57,7 @@ def command(
         check_writable("out", out.parent)
     sys.path.insert(0, str(Path.cwd()))  # where the user's module lies
     chosen, written = load_score(score), None
-    found = find(chosen, real(keep_fraction), keep=keep, seed=number, effort=starts)
+    found = find_adversary(chosen, real(keep_fraction), keep=keep, seed=number, effort=starts)
     if out is not None and found.certificate is not None:
         from nfl_pruning.report.adversary import draw_finding
 

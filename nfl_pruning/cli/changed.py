@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from nfl_pruning.cli.scripts import Experiment, load
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.experiments.scripts import Experiment
 
 _OPTIONS = (
     click.option(
@@ -39,7 +38,7 @@ def check_figure_options(
     table: str | None, settings: Sequence[str], experiments: Sequence[Experiment]
 ) -> dict[str, float]:
     """The numbers to change, once the options fit each other."""
-    from nfl_pruning.record_tables import check_csv, parse_changes
+    from nfl_pruning.experiments.record_tables import check_csv, parse_changes
 
     if (table is not None or settings) and len(experiments) != 1:
         option = "table" if table is not None else "set"
@@ -51,32 +50,16 @@ def check_figure_options(
     return parse_changes(settings)
 
 
-def reproduce_changed(
-    experiment: Experiment, preset: str, changes: Mapping[str, float], *, fresh: bool = False
-) -> tuple[list[Path], float]:
-    """Run an experiment with other numbers and draw it; returns the files and the seconds."""
-    from nfl_pruning.cli.output import steps
-    from nfl_pruning.record_tables import changed, folder_name
-    from nfl_pruning.records import RecordStore
-
-    start, name = time.monotonic(), folder_name(experiment.name, changes)
-    store = RecordStore(experiment.records(preset).with_name(name))
-    if fresh:
-        store.forget_others([])
-    script = load(experiment.simulation)
-    with changed(script, changes), steps(name) as progress:
-        script.run(preset, store, progress)
-    out = experiment.root / "figures" / "output" / name
-    out.mkdir(parents=True, exist_ok=True)
-    written = [Path(path) for path in load(experiment.figure).draw(store, out)]
-    return written, time.monotonic() - start
-
-
 def write_table(
     table: str, experiment: Experiment, preset: str, changes: Mapping[str, float]
 ) -> Path:
     """Write the records of an experiment as a table."""
-    from nfl_pruning.record_tables import check_csv, folder_name, rows_of_records, write_rows
+    from nfl_pruning.experiments.record_tables import (
+        check_csv,
+        folder_name,
+        rows_of_records,
+        write_rows,
+    )
     from nfl_pruning.records import RecordStore
 
     store = RecordStore(experiment.records(preset).with_name(folder_name(experiment.name, changes)))

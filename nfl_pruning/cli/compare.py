@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from nfl_pruning.cli.compare_data import Comparison, gather, read_data, record_key
-from nfl_pruning.cli.compare_plan import plan_from, settings_of
 from nfl_pruning.cli.data_options import (
+    WITH_TEST_PART,
     column_options,
     columns_from,
     describe_columns,
@@ -17,9 +17,13 @@ from nfl_pruning.cli.data_options import (
     say,
     sentence_on_features,
 )
-from nfl_pruning.cli.network_options import network_options
-from nfl_pruning.cli.options import json_option, seed_of, whole
+from nfl_pruning.cli.network_options import check_gradient, network_options, training_from
+from nfl_pruning.cli.options import entries, json_option, real, seed_of, whole
 from nfl_pruning.cli.verdict_table import draw, report_losses, report_settings, show
+
+if TYPE_CHECKING:
+    from nfl_pruning.networks.comparison.plan import ComparisonPlan
+    from nfl_pruning.networks.comparison.result import Comparison
 
 INPUTS = ("data", "scores_file", "test_data")
 
@@ -129,7 +133,8 @@ def command(as_json: bool, plot: str | None, **options: Any) -> None:
 
 def _check_plot(plot: str, inputs: list[str]) -> None:
     from nfl_pruning.archive import check_no_input, real_place
-    from nfl_pruning.validation import InvalidArgumentError, check_writable
+    from nfl_pruning.errors import InvalidArgumentError
+    from nfl_pruning.validation import check_writable
 
     path = Path(plot)
     if path.suffix not in (".png", ".pdf"):
@@ -145,69 +150,76 @@ def _run(
     *,
     data: str,
     data_dir: str | None,
-    epoch: str | None,
-    repeats: str,
-    seed: str,
-    n_train: str | None,
     records: str | None,
     fresh: bool,
-    model: str,
     scores_file: str | None,
     test_data: str | None,
     **options: Any,
 ) -> Comparison:
-    """Compute or recall every repeat."""
-    import jax
+    """Check everything that needs no data first, then compute or recall every repeat."""
+    from nfl_pruning.data import load_dataset, load_test_data
+    from nfl_pruning.data.scores_file import read_scores
+    from nfl_pruning.experiments.progress import shown
+    from nfl_pruning.networks.comparison.compare import compare
 
-    from nfl_pruning.cli.output import progress
-    from nfl_pruning.networks.augmentation import make_augment
-    from nfl_pruning.networks.experiment import check_counts
-    from nfl_pruning.networks.models import make_model
-    from nfl_pruning.networks.repeat import run_repeat
-    from nfl_pruning.networks.splits import make_split
-    from nfl_pruning.records import RecordStore
+    columns, plan = columns_from(options), _plan(options, given=scores_file is not None)
+    folder = _folder(records)
+    dataset = load_dataset(data, data_dir=data_dir, columns=columns)
+    test = given = None
+    if test_data is not None:
+        test = load_test_data(test_data, dataset, columns)
+    elif data in WITH_TEST_PART:
+        test = load_dataset(data, data_dir=data_dir, part="test")
+    if scores_file is not None:
+        given = read_scores(Path(scores_file), dataset)
+    with shown("repeats") as progress:
+        found = compare(
+            dataset,
+            plan,
+            test=test,
+            given=None if given is None else given.values,
+            folder=folder,
+            fresh=fresh,
+            progress=progress,
+        )
+    notes = found.notes if given is None else (*found.notes, *given.notes)
+    return replace(found, about=found.about | describe_columns(dataset, columns), notes=notes)
 
-    columns = columns_from(options)
-    if options["score"] is None and scores_file is None:
-        options["score"] = "el2n"
-    said = options | {"model": model, "n_train": n_train, "epoch": epoch}
-    count, start_seed = whole("repeats", repeats, 2), seed_of(seed)
-    plan = plan_from(epoch, options, given=scores_file is not None)
-    store = RecordStore(_folder(records))
-    read = read_data((data, data_dir, columns), scores_file=scores_file, test_data=test_data)
-    root_split, root = jax.random.split(jax.random.key(start_seed))
-    size = None if n_train is None else whole("n_train", n_train, 1)
-    how = {"repeats": count, "n_train": size, **plan.pop("split")}
-    split = make_split(root_split, read.dataset, read.test, **how)
-    for fraction in plan["fractions"]:
-        check_counts(plan["arms"], fraction, split.train_labels)
-    network = make_model(model, split.n_classes, split.shape)
-    make_augment(plan["training"].augmentation, split.shape)
-    config = record_key(said | {"seed": start_seed, "repeats": count}, read)
-    results, reused = [], 0
-    with progress(count, "repeats") as advance:
-        for number in range(count):
-            own = config | {"repeat": number}
-            found = None if fresh else store.get(own)
-            reused += found is not None
-            if found is None:
-                part = split.only(number)
-                found = run_repeat(root, part, model=network, given=read.scores, **plan)
-                store.put(own, found)
-            results.append(found)
-            advance()
-    about = settings_of(plan) | {"model": model, "seed": start_seed, "repeats": count}
-    about |= {
-        "balance": options["balance"],
-        **read.about,
-        **describe_columns(read.dataset, columns),
-    }
-    return gather(results, about, reused=reused, notes=read.notes, tested=split.test_rows.size)
+
+def _plan(options: dict[str, Any], *, given: bool) -> ComparisonPlan:
+    """What the options ask for, checked."""
+    from nfl_pruning.networks.comparison.plan import ComparisonPlan
+    from nfl_pruning.scores import SCORES
+
+    said, epoch, n_train = options["score"], options["epoch"], options["n_train"]
+    training = training_from(options, options["budget"])
+    if said is None and not given:
+        said = "el2n"
+    scores = [] if said is None else [SCORES[name] for name in entries("score", said)]
+    return ComparisonPlan(
+        seed=seed_of(options["seed"]),
+        scores=scores,
+        given=given,
+        selections=entries("protocol", options["protocol"]),
+        keep=entries("keep", options["keep"]),
+        keep_fractions=[real(part) for part in entries("keep_fraction", options["keep_fraction"])],
+        exploit=real(options["exploit"]),
+        balance=options["balance"],
+        repeats=whole("repeats", options["repeats"], 2),
+        epoch=None if epoch is None else whole("epoch", epoch),
+        gradient=check_gradient(options["gradient"], scores),
+        n_train=None if n_train is None else whole("n_train", n_train, 1),
+        label_noise=real(options["label_noise"]),
+        imbalance=real(options["imbalance"]),
+        validation=real(options["validation"]),
+        model=options["model"],
+        training=training,
+    )
 
 
 def _folder(records: str | None) -> Path:
     """Where finished repeats are kept."""
-    from nfl_pruning.cli.cache import cache_folder
+    from nfl_pruning.experiments.compilation import cache_folder
     from nfl_pruning.validation import check_folder
 
     return check_folder(

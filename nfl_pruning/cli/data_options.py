@@ -24,6 +24,7 @@ _OPTIONS = (
     ),
     click.option("--drop", metavar="NAME,...", help="Columns of a .csv that are not read."),
 )
+WITH_TEST_PART = ("fashion-mnist", "mnist", "cifar-10", "cifar-100")
 NAMES = ("label_column", "id_column", "drop")
 
 
@@ -52,11 +53,8 @@ def input_files(*names: str | None) -> list[str]:
 
 
 def describe_columns(dataset: Dataset, columns: Columns) -> dict[str, Any]:
-    """What was read, as plain values."""
-    names = dataset.features
-    return {
-        "features": None if names is None else list(names),
-        "feature_shape": list(dataset.shape),
+    """What was read, and which columns of a file were asked for, as plain values."""
+    return dataset.describe_features() | {
         "label_column": columns.label,
         "id_column": columns.ids,
         "dropped": list(columns.drop),

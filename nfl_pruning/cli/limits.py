@@ -78,7 +78,8 @@ def limit_of(options: dict[str, Any]) -> Asked:
     Raises:
         InvalidArgumentError: they contradict each other, or one is out of range.
     """
-    from nfl_pruning.validation import InvalidArgumentError, check_number
+    from nfl_pruning.errors import InvalidArgumentError
+    from nfl_pruning.validation import check_number
 
     chosen = {name: options.pop(name) for name in NAMES}
     owners = {"n_features": "abundant", "radius": "abundant", "outside": "spectrum"}
@@ -109,8 +110,9 @@ def spectrum_of(text: str | None, outside: str | None) -> Spectrum | None:
     """
     from dataclasses import replace
 
+    from nfl_pruning.errors import InvalidArgumentError
     from nfl_pruning.inputs import parse_spectrum
-    from nfl_pruning.validation import InvalidArgumentError, check_number
+    from nfl_pruning.validation import check_number
 
     if text is None:
         if outside is not None:

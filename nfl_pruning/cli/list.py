@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from nfl_pruning.cli.options import json_option
-from nfl_pruning.cli.scripts import experiments
+from nfl_pruning.experiments.scripts import experiments
 
 HELP = """List scores, protocols, links, losses, data sets, statements and figures by name.
 

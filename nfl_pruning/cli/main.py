@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 import click
 
 from nfl_pruning import __version__
-from nfl_pruning.cli.cache import use_compilation_cache
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError, LostProcessError, OutputExistsError
+from nfl_pruning.experiments.compilation import use_compilation_cache
 
 COMMANDS = {
     "solve": "nfl_pruning.cli.solve",
@@ -100,14 +100,21 @@ class Application(click.Group):
             raise click.UsageError(f"no command {args[0]!r}{_nearest(args[0], list(COMMANDS))}")
         return super().resolve_command(ctx, args)
 
-    def main(self, args: Any = None, prog_name: str | None = None, **settings: Any) -> NoReturn:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def main(  # pyright: ignore[reportIncompatibleMethodOverride] (it never returns)
+        self, args: Any = None, prog_name: str | None = None, **settings: Any
+    ) -> NoReturn:
         """Run, then leave with 0 for success, 2 for bad input, 130 when interrupted."""
         bear_any_text()
         try:
             settings["standalone_mode"] = False
             outcome = super().main(args, prog_name or "nfl-pruning", **settings)
+        except OutputExistsError as error:
+            fail(f"{str(error).partition('; force')[0]}; pass --force to replace it")
         except InvalidArgumentError as error:
             fail(str(error))
+        except LostProcessError as error:
+            again = "run the command again, with --jobs 1 for less memory"
+            fail(f"{str(error).rstrip('.')}: {again}")
         except click.ClickException as error:
             fail(_sentence(error))
         except (click.Abort, KeyboardInterrupt):

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nfl_pruning.cli.options import real, seed_option, whole
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_choice
 
 if TYPE_CHECKING:
     from nfl_pruning.networks.training import Training
-
-WITH_TEST_PART = ("fashion-mnist", "mnist", "cifar-10", "cifar-100")
 
 _OPTIONS = (
     ("--model", "mlp", "logistic, mlp, cnn or resnet."),

@@ -61,6 +61,19 @@ seed_option = click.option(
 )
 
 
+def jobs_option(pieces: str) -> Callable[..., Any]:
+    """``--jobs``: how many of the pieces are worked on at a time; None: see ``usual_jobs``."""
+    from nfl_pruning.experiments.processes import MOST_JOBS
+
+    return click.option(
+        "--jobs",
+        type=click.IntRange(1),
+        metavar="N",
+        help=f"{pieces} at a time, each in a process.  [default: one a core, at most {MOST_JOBS}; "
+        "on a GPU or TPU one]",
+    )
+
+
 def seed_of(text: str) -> int:
     """The seed, or a sentence."""
     from nfl_pruning.validation import check_seed
@@ -106,7 +119,7 @@ def real(text: str) -> Any:
 
 def entries(option: str, text: str) -> list[str]:
     """The entries of a comma list, of which there must be one at least, each once."""
-    from nfl_pruning.validation import InvalidArgumentError
+    from nfl_pruning.errors import InvalidArgumentError
 
     found = [part.strip() for part in text.split(",") if part.strip()]
     if not found or len(set(found)) < len(found):
@@ -128,7 +141,7 @@ def refuse_given(names: Iterable[str], owner: str) -> None:
     Raises:
         InvalidArgumentError: one of them was given.
     """
-    from nfl_pruning.validation import InvalidArgumentError
+    from nfl_pruning.errors import InvalidArgumentError
 
     context = click.get_current_context()
     for name in names:
@@ -169,7 +182,7 @@ def problems(options: dict[str, Any]) -> list[tuple[dict[str, Any], Problem]]:
     Raises:
         InvalidArgumentError: a value is out of range, or no protocol has the exploits listed.
     """
-    from nfl_pruning.validation import InvalidArgumentError
+    from nfl_pruning.errors import InvalidArgumentError
 
     found = [(point, build(options | point)) for point in grid(options, SWEEPS)]
     if "," in options["exploit"] and not any("exploit" in p.selection.uses for _, p in found):

@@ -38,6 +38,8 @@ def show(verdicts: dict[str, list[Any]], measures: dict[str, dict[float, dict[st
         note=NOTE,
     )
     _show_by_class(verdicts, measures)
+    from nfl_pruning.networks.comparison.result import turned
+
     for sentence in turned(verdicts):
         click.echo(f"Note: {sentence}")
 
@@ -69,22 +71,6 @@ def _show_by_class(
         left=("rule",),
         note="Balanced: the mean over classes of the share classified right.",
     )
-
-
-def turned(verdicts: dict[str, list[Any]]) -> list[str]:
-    """Sentences on rules that beat random by one measure and lose to it by another."""
-    texts: dict[tuple[str, float], dict[str, str]] = {}
-    for name, found in verdicts.items():
-        for verdict in found:
-            own = texts.setdefault((verdict.rule, verdict.keep_fraction), {})
-            own[name.replace("_", " ").replace("worst class", "worst-class")] = verdict.text
-    return [
-        f"The answer turns with the measure for {rule} at {format_number(fraction)}: "
-        + ", ".join(f"it {text} by {name}" for name, text in own.items() if text != "undecided")
-        + "."
-        for (rule, fraction), own in texts.items()
-        if {"beats random", "loses to random"} <= set(own.values())
-    ]
 
 
 def report_settings(about: dict[str, Any]) -> None:

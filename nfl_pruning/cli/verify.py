@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from nfl_pruning.cli.cache import quick_compilation
-from nfl_pruning.cli.options import chosen, json_option, seed_of, seed_option
-from nfl_pruning.cli.processes import in_processes, jobs_option, usual_jobs
-from nfl_pruning.cli.scripts import PRESETS
+from nfl_pruning.cli.options import chosen, jobs_option, json_option, seed_of, seed_option
+from nfl_pruning.experiments.compilation import quick_compilation
+from nfl_pruning.experiments.processes import usual_jobs
+from nfl_pruning.experiments.scripts import PRESETS
 
 if TYPE_CHECKING:
-    from nfl_pruning.records import RecordStore
-    from nfl_pruning.report.page import Entry
-    from nfl_pruning.statements import Statement
+    from nfl_pruning.statements.verification import Verification
 
 HELP = """Check the statements about data pruning, each with a control that must fail.
 
@@ -59,140 +56,40 @@ def command(
     statements = chosen(only, STATEMENTS)
     check_folder("out", out)
     from nfl_pruning.records import RecordStore
+    from nfl_pruning.report.page import write_report
+    from nfl_pruning.statements.verification import unchecked, verify
 
-    store = RecordStore(out / "records")
-    entries = _entries(statements, preset, number, store, fresh=fresh, jobs=jobs)
-    report = write_report(entries, out, preset, number)
-    good = all(entry.as_expected for entry in entries)
-    if as_json:
-        found = {
-            "preset": preset, "seed": number, "as_expected": good, "report": report,
-            "statements": [as_object(entry) for entry in entries],
-        }  # fmt: skip
-        from nfl_pruning.cli.output import print_json
-
-        print_json(found, indent=2)
-    else:
-        _print(entries, report)
-    return 0 if good else 1
-
-
-def _entries(
-    statements: list[Statement], preset: str, seed: int, store: RecordStore, *,
-    fresh: bool, jobs: int | None,
-) -> list[Entry]:  # fmt: skip
-    """The evidence of all statements, in their order."""
-    missing = [s for s in statements if fresh or store.get(_config(s, preset, seed)) is None]
+    records = out / "records"
+    missing = fresh or unchecked(statements, preset, number, RecordStore(records))
     if missing and preset == "quick":  # most of which is compilation
         quick_compilation()
-    jobs = min(len(missing), jobs or usual_jobs())
-    if jobs > 1:
-        _check_in_processes(missing, preset, seed, store.folder, jobs)
-        missing = []
-    entries = []
-    for position, statement in enumerate(statements, start=1):
-        if statement in missing:
-            _say(f"{position} of {len(statements)}: {statement.title}")
-        entries.append(check(statement, preset, seed, store, fresh=statement in missing))
-    return entries
-
-
-def check(
-    statement: Statement, preset: str, seed: int, store: RecordStore, *, fresh: bool
-) -> Entry:
-    """The evidence of one statement, from its record where the same code made one."""
-    from nfl_pruning.programs import release_programs
-    from nfl_pruning.report.page import Entry
-    from nfl_pruning.statements.base import measured_from
-
-    config = _config(statement, preset, seed)
-    found = None if fresh else store.get(config)
-    if found is None:
-        evidence = statement.check(preset, seed)
-        store.put(config, evidence.to_dict())
-        release_programs()
-    else:
-        measured = measured_from(found["measured"])
-        evidence = statement.judge(measured, preset, seed, seconds=found["seconds"])
-    controls = tuple(
-        statement.judge(evidence.measured, preset, seed, shift).verdict for shift in (1, -1)
+    found = verify(
+        [statement.identifier for statement in statements],
+        preset=preset,
+        seed=number,
+        records=records,
+        fresh=fresh,
+        jobs=(jobs or usual_jobs()) if missing else 1,
+        tell=_say,
     )
-    return Entry(statement, evidence, controls)  # pyright: ignore[reportArgumentType]
+    report = write_report(found, out)
+    if as_json:
+        from nfl_pruning.cli.output import print_json
 
-
-def _config(statement: Statement, preset: str, seed: int) -> dict[str, Any]:
-    """What the record of a check is kept by."""
-    from nfl_pruning.records import source_hash
-
-    return {
-        "kind": "statement", "statement": statement.identifier, "preset": preset, "seed": seed,
-        "source": source_hash(),
-    }  # fmt: skip
-
-
-def _check_in_processes(
-    statements: list[Statement], preset: str, seed: int, folder: Path, jobs: int
-) -> None:
-    """Fill the records, several checks at a time; each check's numbers are as in one process."""
-    _say(f"{len(statements)} checks, {jobs} at a time")
-    titles = {statement.identifier: statement.title for statement in statements}
-    tasks = {name: (name, preset, seed, folder) for name in titles}
-    for done, (name, _) in enumerate(in_processes(_fill_record, tasks, jobs), start=1):
-        _say(f"{done} of {len(statements)} checked: {titles[name]}")
-
-
-def _fill_record(identifier: str, preset: str, seed: int, folder: Path) -> None:
-    """One check in a process of its own."""
-    from nfl_pruning.records import RecordStore
-    from nfl_pruning.statements import STATEMENTS
-
-    check(STATEMENTS[identifier], preset, seed, RecordStore(folder), fresh=True)
-
-
-def write_report(entries: list[Entry], out: Path, preset: str, seed: int) -> Path:
-    """Write the page; returns its path."""
-    from nfl_pruning import __version__
-    from nfl_pruning.records import write_atomically
-    from nfl_pruning.report.page import page
-
-    about = {
-        "preset": preset,
-        "seed": seed,
-        "nfl-pruning": __version__,
-        "written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-    }
-    text = page(entries, about)
-    out.mkdir(parents=True, exist_ok=True)
-    return write_atomically(out / "report.html", lambda file: file.write(text.encode()))
-
-
-def as_object(entry: Entry) -> dict[str, Any]:
-    """One statement for ``--json``."""
-    statement, evidence = entry.statement, entry.evidence
-    measured = evidence.to_dict()["measured"]
-    return {
-        "statement": statement.identifier,
-        "title": statement.title,
-        "verdict": evidence.verdict,
-        "reason": evidence.reason,
-        "expected": statement.expected,
-        "as_expected": entry.as_expected,
-        "control_refuted": entry.control_refuted,
-        "chance_undecided": evidence.chance_undecided,
-        "seconds": evidence.seconds,
-        "quantities": measured["quantities"],
-        "remarks": measured["remarks"],
-    }
+        print_json(found.to_dict() | {"report": report}, indent=2)
+    else:
+        _print(found, report)
+    return 0 if found.as_expected else 1
 
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _print(entries: list[Entry], report: Path) -> None:
+def _print(found: Verification, report: Path) -> None:
     from nfl_pruning.cli.output import print_table
 
-    rows = []
+    entries, rows = found.checked, []
     for entry in entries:
         quantities = entry.evidence.measured.quantities
         statistical = [abs(q.z_score) for q in quantities if q.dof is not None

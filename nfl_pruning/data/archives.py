@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from nfl_pruning.validation import InvalidArgumentError, check_file
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_file
 
 DAMAGED = (  # what numpy and zipfile raise on files that are cut, forged or of another kind
     OSError,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
 
 MOST_DENSE = 2**32  # bytes that sparse features may take once they are dense
 

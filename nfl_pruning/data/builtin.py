@@ -9,8 +9,9 @@ import numpy as np
 
 from nfl_pruning.data.dataset import Dataset, make_dataset
 from nfl_pruning.data.idx import read_idx
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.registry import Registry
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.validation import check_choice
 
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # Debian: dataset-fashion-mnist
 FASHION_MNIST_CLASSES = (
@@ -40,7 +41,7 @@ def fashion_mnist(folder: Path | None = None, part: str = "train") -> Dataset:
     ``part`` is ``"train"`` (60,000 images, what is pruned) or ``"test"`` (10,000).
     """
     how = (
-        "install Debian's package dataset-fashion-mnist, or name with --data-dir a folder that "
+        "install Debian's package dataset-fashion-mnist, or name as data_dir a folder that "
         "holds its four IDX files"
     )
     return idx_pair(
@@ -51,7 +52,7 @@ def fashion_mnist(folder: Path | None = None, part: str = "train") -> Dataset:
 @DATASETS.decorator("mnist")
 def mnist(folder: Path | None = None, part: str = "train") -> Dataset:
     """70,000 images of 28 x 28 pixels, handwritten digits; parts as for Fashion-MNIST."""
-    how = "name with --data-dir a folder that holds its four IDX files"
+    how = "name as data_dir a folder that holds its four IDX files"
     if folder is None:
         raise InvalidArgumentError(f"mnist does not come with this package; {how}.")
     return idx_pair("mnist", folder, part, how)

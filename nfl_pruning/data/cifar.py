@@ -11,7 +11,8 @@ import numpy as np
 
 from nfl_pruning.data.builtin import DATASETS
 from nfl_pruning.data.dataset import Dataset, make_dataset
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_choice
 
 PIXELS = 3 * 32 * 32
 FILES = {
@@ -36,13 +37,13 @@ FILES = {
 
 @DATASETS.decorator("cifar-10")
 def cifar_10(folder: Path | None = None, part: str = "train") -> Dataset:
-    """60,000 colour images of 32 x 32 pixels in 10 classes; the binary version, by --data-dir."""
+    """60,000 colour images of 32 x 32 pixels in 10 classes; by ``data_dir``."""
     return load_cifar("cifar-10", folder, part)
 
 
 @DATASETS.decorator("cifar-100")
 def cifar_100(folder: Path | None = None, part: str = "train") -> Dataset:
-    """60,000 colour images of 32 x 32 pixels in 100 classes; the binary version, by --data-dir."""
+    """60,000 colour images of 32 x 32 pixels in 100 classes; by ``data_dir``."""
     return load_cifar("cifar-100", folder, part)
 
 
@@ -58,7 +59,7 @@ def load_cifar(name: str, folder: Path | None, part: str) -> Dataset:
         InvalidArgumentError: files are missing, truncated or of another kind.
     """
     layout = FILES[name]
-    how = f"name with --data-dir a folder that holds {layout['archive']}, packed or unpacked"
+    how = f"name as data_dir a folder that holds {layout['archive']}, packed or unpacked"
     if folder is None:
         raise InvalidArgumentError(f"{name} does not come with this package; {how}.")
     part = "train" if part == "all" else check_choice("part", part, ("train", "test"))

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
 
 NO_IDS = "none"
 ID_NAMES = re.compile(r"(row[ _.-]?)?(id|ids|idx|index|uuid|guid|number)|unnamed: ?\d+", re.I)
@@ -110,7 +110,7 @@ def _label(header: Sequence[str], columns: Columns, where: str) -> list[int]:
         return [_known(name, header, "label", where) for name in columns.label]
     wanted = "label" if columns.label is None else columns.label
     if header.count(wanted) != 1 or len(header) < 2:
-        how = "" if columns.label is not None else "; name another with --label-column"
+        how = "" if columns.label is not None else "; label_column names another"
         raise InvalidArgumentError(
             f"{where} must start with a header that has one column {wanted!r} and at least one "
             f"column of features; its {len(header)} columns are {listed(header)}{how}."
@@ -210,7 +210,7 @@ def suspects(names: Sequence[str] | None, x: np.ndarray) -> list[str]:
             found.append(place)
     return [
         f"Column {called[place]} looks like an id or an index, and is read as a feature; "
-        "--id-column or --drop takes it out."
+        "id_column or drop takes it out."
         for place in found
     ]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from nfl_pruning.data.arrays import as_array
 from nfl_pruning.data.labels import from_one_hot, plain_labels
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
 
 ROWS_PER_CHUNK = 4096
 LARGEST_LABEL = 2.0**53  # beyond it floats skip whole numbers
@@ -103,6 +103,13 @@ class Dataset:
 
             return f"line {line_of(self.source, row)}"
         return f"row {row}"
+
+    def describe_features(self) -> dict[str, Any]:
+        """What was read of each sample, as plain values."""
+        return {
+            "features": None if self.features is None else list(self.features),
+            "feature_shape": list(self.shape),
+        }
 
     def class_counts(self) -> np.ndarray:
         """Samples of each class, shape (C,)."""

@@ -15,7 +15,7 @@ from nfl_pruning.data.parts import with_parts
 from nfl_pruning.data.scores_file import load_contract as load_contract
 from nfl_pruning.data.scores_file import load_scores as load_scores
 from nfl_pruning.data.tables import load_csv as load_csv
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
 
 
 def load_npz(path: Path, columns: Columns | None = None) -> Dataset:

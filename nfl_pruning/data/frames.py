@@ -14,7 +14,7 @@ from nfl_pruning.data.columns import Columns, Roles, assign, suspects, take_ids
 from nfl_pruning.data.dataset import Dataset, make_dataset
 from nfl_pruning.data.labels import from_one_hot
 from nfl_pruning.data.parts import with_parts
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nfl_pruning.validation import InvalidArgumentError, is_number
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import is_number
 
 
 def from_one_hot(values: np.ndarray, where: str, names: Sequence[str] | None = None) -> np.ndarray:

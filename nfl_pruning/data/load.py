@@ -20,7 +20,8 @@ from nfl_pruning.data.files import load_csv, load_npz
 from nfl_pruning.data.frames import Frame, as_frame, from_frame
 from nfl_pruning.data.npy import load_npy, read_vector
 from nfl_pruning.data.parts import with_parts
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_choice
 
 READERS = {
     ".npz": load_npz,

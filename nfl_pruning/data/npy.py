@@ -12,7 +12,8 @@ from nfl_pruning.data.archives import DAMAGED
 from nfl_pruning.data.columns import Columns
 from nfl_pruning.data.dataset import Dataset, make_dataset
 from nfl_pruning.data.frames import Frame, from_frame
-from nfl_pruning.validation import InvalidArgumentError, check_file
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_file
 
 
 def map_npy(path: Path) -> np.ndarray:

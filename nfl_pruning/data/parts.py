@@ -10,7 +10,7 @@ import numpy as np
 from nfl_pruning.data.arrays import as_array, as_vector, plain_ids
 from nfl_pruning.data.columns import listed
 from nfl_pruning.data.dataset import Dataset
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
 
 TRAINING = ("train", "training", "fit")
 

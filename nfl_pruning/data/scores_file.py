@@ -13,7 +13,8 @@ import numpy as np
 from nfl_pruning.data.archives import check_hash, read_npz
 from nfl_pruning.data.columns import ID_NAMES, listed
 from nfl_pruning.data.dataset import Dataset
-from nfl_pruning.validation import InvalidArgumentError, check_file, is_number
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_file, is_number
 
 SCORE_NAMES = ("scores", "score")
 

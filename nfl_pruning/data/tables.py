@@ -17,7 +17,8 @@ from nfl_pruning.data.columns import Columns, Roles, assign, suspects, take_ids
 from nfl_pruning.data.dataset import Dataset, make_dataset
 from nfl_pruning.data.labels import from_one_hot, whole_texts
 from nfl_pruning.data.parts import with_parts
-from nfl_pruning.validation import InvalidArgumentError, check_file
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_file
 
 UNREADABLE = (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error)
 

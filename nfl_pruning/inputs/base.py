@@ -6,8 +6,9 @@ import abc
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.registry import Registry
-from nfl_pruning.validation import InvalidArgumentError, format_number
+from nfl_pruning.validation import format_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,8 @@ def parse_inputs(text: str | Inputs) -> Inputs:
     """A law of the inputs from its text.
 
     ``gaussian``, ``heavy-tails[:DEGREES]``, ``mixture[:SEPARATION[:DIRECTION]]``,
-    ``power:EXPONENT:TEACHER_EXPONENT:N_FEATURES[:OUTSIDE]``, or the path of a spectrum's file.
+    ``power:EXPONENT:TEACHER_EXPONENT:N_FEATURES[:OUTSIDE]``, the path of a spectrum's file, or
+    ``components:FILE.json`` for a :class:`nfl_pruning.inputs.Mixture`.
     """
     if isinstance(text, Inputs):
         return text
@@ -44,6 +46,10 @@ def parse_inputs(text: str | Inputs) -> Inputs:
         from nfl_pruning.inputs.spectrum import parse_spectrum
 
         return parse_spectrum(text)
+    if name == "components":
+        from nfl_pruning.inputs.mixture import read_mixture
+
+        return read_mixture(text)
     law: type[Any] = INPUTS[name]
     try:
         return law(*(part if part.isalpha() else float(part) for part in parts))

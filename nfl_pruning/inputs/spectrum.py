@@ -15,14 +15,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs.base import Inputs
-from nfl_pruning.validation import (
-    InvalidArgumentError,
-    check_integer,
-    check_number,
-    format_number,
-    is_number,
-)
+from nfl_pruning.validation import check_integer, check_number, format_number, is_number
 
 FORM = "power:EXPONENT:TEACHER_EXPONENT:N_FEATURES[:OUTSIDE]"
 

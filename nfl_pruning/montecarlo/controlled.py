@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.losses import Loss
 from nfl_pruning.montecarlo.controls import ROW_CONTROLS
 from nfl_pruning.montecarlo.engine import make_job
@@ -21,7 +22,7 @@ from nfl_pruning.montecarlo.sampling import trial_keys
 from nfl_pruning.montecarlo.trials import choose_rows, collect
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import InvalidArgumentError, check_integer
+from nfl_pruning.validation import check_integer
 
 BATCH = 256
 TRIALS_PER_CONTROL = 4  # fewer leave the regression's coefficients to chance

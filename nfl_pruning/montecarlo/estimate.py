@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.montecarlo.controls import ROW_CONTROLS
 from nfl_pruning.montecarlo.trials import FAILURES, Table
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.observables import observables
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.validation import check_choice
 
 OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "calibration_slope")
 DERIVED = OBSERVABLES[2:]
 DERIVED_AT_ONCE = 2048
 LARGER_IS_BETTER = {"cosine": True, "test_error": False, "test_loss": False, "excess_risk": False}
+LARGER_IS_BETTER |= {"worst_class_error": False, "calibration_error": False}
 
 
 class Trials(Mapping[str, np.ndarray]):
@@ -75,6 +77,7 @@ class Simulation:
             variates of ``ROW_CONTROLS``. Observables are exact population values of the
             fitted student; they are NaN where a fit failed.
         failures: for each failed trial its number and the reason's name.
+        observables: names of what ``to_dict`` tells.
     """
 
     problem: Problem
@@ -83,6 +86,7 @@ class Simulation:
     seed: int
     trials: Mapping[str, np.ndarray] = field(repr=False)
     failures: dict[int, str]
+    observables: tuple[str, ...] = OBSERVABLES
 
     @property
     def law(self) -> str:
@@ -130,7 +134,7 @@ class Simulation:
         def known(value: float) -> float | None:
             return value if math.isfinite(value) else None
 
-        names = [name for name in OBSERVABLES if name in self.trials]
+        names = [name for name in self.observables if name in self.trials]
         table = {name: known(self.mean(name)) for name in names}
         errors = {name: known(self.standard_error(name)) for name in names}
         return {

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jax import Array
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs.isotropic import UnitCovariance
 from nfl_pruning.links import Link
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
@@ -15,7 +16,6 @@ from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.selections import PropensitySelection, RankSelection
 from nfl_pruning.selections.finite import Counts, realised_counts
-from nfl_pruning.validation import InvalidArgumentError
 
 SUPPLIED = frozenset({"input_norm"})  # of the things that a score may need
 
@@ -68,12 +68,22 @@ class Parameters(NamedTuple):
     ridge: Array
 
 
+def refuse_mixture_parts(problem: Problem) -> None:
+    """Raise where a problem has what trials of mixtures alone have."""
+    if part := problem.only_for_mixtures:
+        raise InvalidArgumentError(
+            f"{part} is simulated for inputs of components alone; got inputs "
+            f"{problem.inputs.label!r}."
+        )
+
+
 def make_plan(problem: Problem, n_features: int) -> Plan:
     """Shapes and functions for a problem at a finite number of features.
 
     Raises:
         InvalidArgumentError: nothing would be kept, or the score needs what is not simulated.
     """
+    refuse_mixture_parts(problem)
     missing = sorted(problem.ranking_score.needs - SUPPLIED)
     if missing:
         raise InvalidArgumentError(
@@ -141,5 +151,6 @@ def make_numbers(problem: Problem) -> tuple[float, ...]:
     if isinstance(probe, FixedProbe):
         about_probe = (probe.alignment, problem.probe_norm, 0.0)
     else:
+        assert isinstance(probe, (PilotProbe, InSampleProbe))  # make_plan refuses others
         about_probe = (0.0, 0.0, probe.ridge)
     return (problem.teacher.scale, *about_probe, problem.keep_fraction, problem.student.ridge)

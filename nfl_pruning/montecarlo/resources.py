@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 import jax
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.montecarlo.plan import Plan
 from nfl_pruning.montecarlo.trials import Layout, block_shape
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.validation import check_choice
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}

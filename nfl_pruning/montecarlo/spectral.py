@@ -15,12 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Spectrum
 from nfl_pruning.links import Link
 from nfl_pruning.losses import LOSSES, Loss
 from nfl_pruning.montecarlo.estimate import FAILURES, Simulation, Trials
 from nfl_pruning.montecarlo.outcome import CONVERGED, UNCONVERGED
-from nfl_pruning.probes import FixedProbe, PilotProbe
+from nfl_pruning.montecarlo.plan import refuse_mixture_parts
+from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import Context, Score, binary_logits
 from nfl_pruning.selections import PropensitySelection, RankSelection
@@ -31,7 +33,7 @@ from nfl_pruning.selections.finite import (
     realised_counts,
 )
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import InvalidArgumentError, check_integer, check_seed
+from nfl_pruning.validation import check_integer, check_seed
 
 TOLERANCE = 1e-11  # of the gradient's norm, relative to that at 0
 MOST_STEPS = 60
@@ -137,6 +139,7 @@ def _probe_norm(problem: Problem) -> float:
 
 def _shapes(problem: Problem, spectrum: Spectrum) -> tuple[Shapes, float]:
     """Shapes and functions of a trial, and the ridge of a fitted probe (1 where there is none)."""
+    refuse_mixture_parts(problem)
     if problem.student.ridge == 0 or not problem.student.loss.smooth:
         raise InvalidArgumentError(
             "a spectrum is simulated for smooth losses and ridge > 0; got loss "
@@ -163,7 +166,7 @@ def _shapes(problem: Problem, spectrum: Spectrum) -> tuple[Shapes, float]:
     if isinstance(probe, PilotProbe):
         kind = "pilot"
         pilot = max(int(np.floor(probe.samples_per_feature * spectrum.n_features + 0.5)), 1)
-    if not isinstance(probe, FixedProbe):
+    if isinstance(probe, (PilotProbe, InSampleProbe)):
         ridge = probe.ridge
     shapes = Shapes(
         n, pilot, problem.teacher.link, problem.ranking_score, counts, selection, problem.keep,

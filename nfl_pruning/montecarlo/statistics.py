@@ -8,19 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.montecarlo.estimate import LARGER_IS_BETTER, OBSERVABLES, Simulation, paired
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+from nfl_pruning.validation import check_choice, check_number
 
 Until = tuple[str, float]
 FIRST_LOOK, GROWTH = 32, 1.5
 
 
-def check_until(until: Until | None) -> Until | None:
+def check_until(until: Until | None, names: Sequence[str] = OBSERVABLES) -> Until | None:
     """A stopping rule (observable, standard error) with its parts checked."""
     if until is None:
         return None
     name, error = until
-    check_choice("observable", name, OBSERVABLES)
+    check_choice("observable", name, names)
     return name, check_number("until standard error", error, "(0, inf)")
 
 

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_choice
 
 AUGMENTATIONS = ("none", "flip-crop")
 

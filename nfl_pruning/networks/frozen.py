@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, log_expit
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Spectrum
-from nfl_pruning.validation import InvalidArgumentError
 
 SMALLEST = 1e-4  # directions of less variance than this share of the largest are left out
 

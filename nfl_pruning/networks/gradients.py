@@ -13,6 +13,7 @@ samples that the network is sure of; in float32 the plain gradient of those woul
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -22,11 +23,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.networks.convolution import patches
+from nfl_pruning.scores.base import Score
 from nfl_pruning.scores.log_odds import class_log_odds
-from nfl_pruning.validation import InvalidArgumentError, check_choice
+from nfl_pruning.validation import check_choice
 
 SCOPES = ("full", "last-layer", "logits")
+
+
+def check_scope(gradient: str, scores: Sequence[Score]) -> str:
+    """The gradient that GraNd means; one may be chosen where GraNd is among the scores."""
+    check_choice("gradient", gradient, SCOPES)
+    if gradient != SCOPES[0] and all(score.name != "grand" for score in scores):
+        raise InvalidArgumentError(f"gradient is for the score grand alone; got {gradient!r}.")
+    return gradient
 
 
 def unit_error(logits: Array, labels: Array) -> Array:

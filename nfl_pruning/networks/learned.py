@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from nfl_pruning.networks.measuring import measure_rows
-from nfl_pruning.networks.training import Training, make_samples, train
+from nfl_pruning.networks.training import Training, make_samples, train_replicas
 from nfl_pruning.plausible import largest_share
 from nfl_pruning.settings import with_own_settings
 
@@ -48,7 +48,7 @@ def check_learning(
     key_split, key_train = jax.random.split(key)
     order = np.asarray(jax.random.permutation(key_split, len(y)))
     tested, trained = order[None, :held], order[None, held:]
-    state = train(
+    state = train_replicas(
         key_train[None],
         make_samples(x, trained, y[trained]),
         model=model,

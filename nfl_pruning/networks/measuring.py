@@ -9,8 +9,8 @@ import numpy as np
 from jax import Array
 from scipy.special import logsumexp
 
+from nfl_pruning.networks.comparison.splits import Split
 from nfl_pruning.networks.scoring import logits_of
-from nfl_pruning.networks.splits import Split
 from nfl_pruning.networks.training import is_finite
 from nfl_pruning.settings import with_own_settings
 

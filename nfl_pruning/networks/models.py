@@ -14,9 +14,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.networks.convolution import convolve, max_pool
 from nfl_pruning.registry import Registry
-from nfl_pruning.validation import InvalidArgumentError
 
 Shape = tuple[int, ...]
 

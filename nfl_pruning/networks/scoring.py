@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.networks.gradients import chunk_gain, chunk_gap
 from nfl_pruning.networks.models import is_dense
 from nfl_pruning.networks.training import (
@@ -25,13 +26,13 @@ from nfl_pruning.networks.training import (
     Training,
     is_finite,
     replica,
-    train,
+    train_replicas,
 )
 from nfl_pruning.probing import prototypes
 from nfl_pruning.scores.base import Score
 from nfl_pruning.scores.evaluate import evaluate
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import InvalidArgumentError, check_integer
+from nfl_pruning.validation import check_integer
 
 CHUNK, DENSE_CHUNK = 4096, 16384  # rows at most; dense layers gain from large products
 GRADIENT_BYTES = 256 * 2**20  # bound on the memory that a chunk of gradients may take
@@ -280,7 +281,7 @@ def train_and_score(
             on_epoch(epoch, state)
 
     last = max(max(wanted) for wanted in epochs.values())
-    state = train(
+    state = train_replicas(
         keys,
         samples,
         model=model,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -71,6 +71,10 @@ class Training:
         steps, full_steps = n_kept // batch, max(n_all // self.batch_size, 1)
         wanted = self.epochs if self.budget == "epochs" else -(-self.epochs * full_steps // steps)
         return Plan(batch, steps, wanted)
+
+
+USUAL = Training(epochs=20, batch_size=64)
+"""What networks on a user's own data get unless told otherwise."""
 
 
 class Plan(NamedTuple):
@@ -188,7 +192,7 @@ class Recipe(NamedTuple):
         return jax.lax.scan(take, state, drawn)[0]
 
 
-AXES: Any = Samples(None, 0, 0, 0)  # pyright: ignore[reportArgumentType] (axes of vmap)
+AXES = Samples(*cast(Any, (None, 0, 0, 0)))  # of vmap
 
 
 @lru_cache(maxsize=64)
@@ -214,7 +218,7 @@ def _batches(keys: Array, epoch: Array, samples: Samples, plan: Plan) -> Samples
 
 
 @with_own_settings
-def train(
+def train_replicas(
     keys: Array,
     samples: Samples,
     *,

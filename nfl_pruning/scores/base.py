@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.registry import Registry
 from nfl_pruning.scores.checks import (
     check_context,
@@ -25,7 +26,6 @@ from nfl_pruning.scores.checks import (
     check_result,
 )
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import InvalidArgumentError
 
 NEEDS = (
     "input_norm",
@@ -35,6 +35,8 @@ NEEDS = (
     "gap_gradient",
     "prototypes",
     "inputs",
+    "component",
+    "label_is_right",
 )
 
 
@@ -54,6 +56,10 @@ class Context:
             (..., classes).
         prototypes: cluster centres in feature space, shape (centres, width).
         inputs: the inputs themselves, shape (..., d).
+        component: number of the mixture's component that a sample came from, shape (...,): what
+            only an oracle knows.
+        label_is_right: whether the label is its component's likeliest class, shape (...,); of an
+            oracle too.
     """
 
     input_norm: ArrayLike | None = None
@@ -63,6 +69,8 @@ class Context:
     gap_gradient: ArrayLike | None = None
     prototypes: ArrayLike | None = None
     inputs: ArrayLike | None = None
+    component: ArrayLike | None = None
+    label_is_right: ArrayLike | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
 
 Shape = tuple[int, ...]
 
@@ -112,7 +112,7 @@ def check_context(context: Any, needs: frozenset[str], logits: Any) -> None:
     """The entries of a context that a score reads fit its logits."""
     shape, classes = logits.shape[:-1], logits.shape[-1]
     given = {name: as_numbers(name, getattr(context, name)) for name in sorted(needs)}
-    for name in ("input_norm", "gradient_norm"):
+    for name in ("input_norm", "gradient_norm", "component", "label_is_right"):
         if name in given and not _broadcasts(given[name].shape, shape):
             _refuse(name, f"{shape}, one number a sample", given[name].shape)
     if "trajectory" in given:

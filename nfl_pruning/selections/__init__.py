@@ -17,6 +17,7 @@ from nfl_pruning.selections.piecewise import Piecewise
 from nfl_pruning.selections.power import Power
 from nfl_pruning.selections.random import Random
 from nfl_pruning.selections.threshold import Threshold
+from nfl_pruning.selections.verifier import Verifier
 from nfl_pruning.selections.window import Window
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Stratum",
     "Threshold",
     "ValueSelection",
+    "Verifier",
     "Window",
     "make_selection",
     "register_selection",

@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.keys import check_key
 from nfl_pruning.scores.checks import as_numbers
 from nfl_pruning.selections.base import RankSelection, Selection, make_selection
@@ -19,7 +20,7 @@ from nfl_pruning.selections.finite import (
     realised_counts,
 )
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+from nfl_pruning.validation import check_choice, check_number
 
 BALANCES = ("none", "proportional", "equal")
 

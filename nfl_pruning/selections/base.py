@@ -16,10 +16,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from jax import Array
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.numerics.arrays import choose
 from nfl_pruning.registry import Registry
 from nfl_pruning.scores.base import Score
-from nfl_pruning.validation import InvalidArgumentError, format_number
+from nfl_pruning.validation import format_number
 
 
 @dataclass(frozen=True)

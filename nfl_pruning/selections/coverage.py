@@ -6,8 +6,9 @@ import jax
 import numpy as np
 from jax import Array
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.selections.base import ValueSelection, register_selection
-from nfl_pruning.validation import InvalidArgumentError, check_number
+from nfl_pruning.validation import check_number
 
 STRATA = 50
 

@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.keys import check_key
 from nfl_pruning.scores.checks import as_numbers, is_at_hand
 from nfl_pruning.selections.base import (
@@ -22,7 +23,7 @@ from nfl_pruning.selections.base import (
 )
 from nfl_pruning.selections.order import ordered_integers, random_integers, take_largest
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+from nfl_pruning.validation import check_choice, check_number
 
 
 class Counts(NamedTuple):

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.selections.base import RankSelection, Stratum
-from nfl_pruning.validation import InvalidArgumentError, check_number, format_number
+from nfl_pruning.validation import check_number, format_number
 
 
 @dataclass(frozen=True)

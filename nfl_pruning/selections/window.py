@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.numerics.arrays import choose
 from nfl_pruning.selections.base import RankSelection, Stratum, register_selection
-from nfl_pruning.validation import InvalidArgumentError, check_number
+from nfl_pruning.validation import check_number
 
 
 @register_selection("window")

@@ -176,11 +176,11 @@ class Evidence:
 
     @property
     def chance_undecided(self) -> float:
-        """Bound on the chance that another seed leaves the verdict inconclusive."""
+        """Bound on the probability that another seed leaves the verdict inconclusive."""
         return min(1.0, sum(q.chance_undecided() for q in self.measured.quantities))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for records and ``--json``."""
+        """Plain values, for records and JSON."""
         values = asdict(self)
         for quantity, plain in zip(
             self.measured.quantities, values["measured"]["quantities"], strict=True

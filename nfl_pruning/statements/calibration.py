@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.selections import make_selection
+from nfl_pruning.selections import RankSelection, make_selection
 from nfl_pruning.selections.finite import realised_counts
 from nfl_pruning.statements import fitting, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
@@ -53,7 +53,7 @@ def soft_problem(fraction: float, exponent: float) -> Problem:
 def _problem(score: str, keep: str, fraction: float, exploit: float, exponent: float) -> Problem:
     soft = f"soft:{exponent}" if exponent < 1 else "exact"
     base = Problem(
-        keep_fraction=fraction, score=score, keep=keep, probe="fixed:0.7",  # pyright: ignore
+        keep_fraction=fraction, score=score, keep=keep, probe="fixed:0.7",
         selection=make_selection(soft, exploit=exploit),
     )  # fmt: skip
     return base.replace(signal=SIGNAL)
@@ -71,7 +71,8 @@ def limits(problem: Problem) -> tuple[float, float, np.ndarray]:
     threshold drops out, and all fits tend to the best parameter.
     """
     look_rule = rule_of(problem)
-    first, rest = problem.selection.strata(problem.keep_fraction)  # pyright: ignore
+    assert isinstance(problem.selection, RankSelection)
+    first, rest = problem.selection.strata(problem.keep_fraction)
     share, e, w = first.share, rest.keep_probability, rest.weight
     cut = cut_of(problem, look_rule, share)
     plane = Plane(problem, (cut, -cut))
@@ -95,7 +96,7 @@ def limits(problem: Problem) -> tuple[float, float, np.ndarray]:
     influence = grad * np.where(inside, 1.0, w * e) - moved
     spread = cov(influence, plane.mass)
     spread = spread + (1 - share) * w**2 * e * (1 - e) * cov(grad, plane.mass * ~inside)
-    bend = np.linalg.inv(plane.derivatives(theta, np.where(inside, 1.0, w * e))[2])
+    inverse = np.linalg.inv(plane.derivatives(theta, np.where(inside, 1.0, w * e))[2])
     everything = np.ones_like(plane.mass)
     here, _, hessian = plane.derivatives(theta, everything)
     rho = getattr(problem.probe, "alignment")  # noqa: B009
@@ -103,7 +104,7 @@ def limits(problem: Problem) -> tuple[float, float, np.ndarray]:
     gap = here - plane.derivatives(best, everything)[0]
     student = np.array([rho * theta[0] + np.sqrt(1 - rho**2) * theta[1],
                         np.sqrt(1 - rho**2) * theta[0] - rho * theta[1]])  # fmt: skip
-    return gap, float(0.5 * np.trace(hessian @ bend @ spread @ bend)), student
+    return gap, float(0.5 * np.trace(hessian @ inverse @ spread @ inverse)), student
 
 
 def excess(problem: Problem, data: sampling.DataSets) -> np.ndarray:
@@ -126,7 +127,8 @@ def data_sets(preset: str, seed: int, problem: Problem) -> list[sampling.DataSet
 def enumerated(look: str) -> float:
     """Largest error of the mean weighted risk over *all* subsets of 9 samples, an identity."""
     problem = problem_of(look).replace(keep_fraction=5 / 9)
-    first, rest = realised_counts(problem.selection.strata(5 / 9), 9)  # pyright: ignore
+    assert isinstance(problem.selection, RankSelection)
+    first, rest = realised_counts(problem.selection.strata(5 / 9), 9)
     losses = np.exp(np.arange(9) / 3.0)  # any numbers will do; in priority order
     sums = [
         first.weight * losses[: first.kept].sum() + rest.weight * losses[list(chosen)].sum()

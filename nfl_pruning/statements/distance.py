@@ -9,25 +9,25 @@ absolute deviations, which De Moivre summed.
 
 from __future__ import annotations
 
-import jax
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import ndtr
 from scipy.stats import binom
 
+from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.problem import Problem
+from nfl_pruning.settings import float64
 from nfl_pruning.statements.planar import rule_of
 
 GRID = np.linspace(-6.0, 6.0, 1201)
 STEP = GRID[1] - GRID[0]
 
 
+@float64
 def data_density(problem: Problem) -> np.ndarray:
     """Density of t on ``GRID`` for all samples."""
-    with jax.enable_x64(True):
-        link = problem.teacher.link
-        up = np.asarray(link(problem.teacher.scale * GRID))
-        down = np.asarray(link(-problem.teacher.scale * GRID))
+    link = problem.teacher.link
+    up = np.asarray(link(problem.teacher.scale * GRID))
+    down = np.asarray(link(-problem.teacher.scale * GRID))
     return (up + 1 - down) * np.exp(-0.5 * GRID**2) / np.sqrt(2 * np.pi)
 
 
@@ -42,8 +42,8 @@ def kept_share(problem: Problem) -> np.ndarray:
         return upper if rule.aware else upper - ndtr((-cut - rho * GRID) / np.sqrt(1 - rho**2))
 
     start = -8.0 if rule.aware else 0.0
-    cut = brentq(lambda c: float(density @ below(c)) - small, start, 8.0, xtol=1e-13)
-    inside = below(float(cut))  # pyright: ignore[reportArgumentType]
+    cut = bracketed_root(lambda c: float(density @ below(c)) - small, start, 8.0, xtol=1e-13)
+    inside = below(cut)
     return inside if rule.hardest else 1 - inside
 
 

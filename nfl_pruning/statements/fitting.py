@@ -38,8 +38,8 @@ def _fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray, start: np.ndarray | 
         miss = 1 / (1 + np.exp(np.clip((signed @ theta[..., None])[..., 0], -700, 700)))
         pull = weights * miss
         slope = (across @ pull[..., None])[..., 0]
-        bend = (across * (pull * (1 - miss))[:, None]) @ signed
-        move = _solve(bend, slope)
+        curvature = (across * (pull * (1 - miss))[:, None]) @ signed
+        move = _solve(curvature, slope)
         decrement = np.sqrt(np.maximum(np.sum(move * slope, -1, keepdims=True), 0))
         theta += move / (1 + np.where(decrement < 0.05, 0, 2 * decrement))
         if np.abs(move).max() < 1e-9:

@@ -44,7 +44,7 @@ def draw(rng: np.random.Generator, n: int, n_features: int, norm: float) -> list
     positive = rng.random(n) < 1 / (1 + np.exp(-SIGNAL * u))
     size = np.sqrt((u**2 + rng.chisquare(n_features - 1, n)) / n_features)
     logits = np.asarray(np.stack([np.zeros(n), norm * u], -1))
-    scores = (Problem(score=name).score for name in ("el2n", "grand"))  # pyright: ignore
+    scores = (Problem(score=name).score for name in ("el2n", "grand"))
     return [evaluate(s, logits, positive.astype(int), {"input_norm": size})[0] for s in scores]
 
 

@@ -40,7 +40,7 @@ TRIALS = {"quick": (60, 240), "paper": (200, 800)}  # features, trials
 
 def problem_of(rule: str, alignment: float, samples: float, fraction: float) -> Problem:
     """A cell of the map."""
-    base = Problem(samples_per_feature=samples, keep_fraction=fraction, probe=f"fixed:{alignment}")  # pyright: ignore
+    base = Problem(samples_per_feature=samples, keep_fraction=fraction, probe=f"fixed:{alignment}")
     return base.replace(signal=SIGNAL, ridge=RIDGE, **RULES[rule])
 
 

@@ -36,7 +36,7 @@ def blended(share: float) -> Link:
 def problem_of(keep: str, share: float = 0.0, fraction: float = KEEP_FRACTION) -> Problem:
     """Entropy pruning with a probe along the best parameter."""
     teacher = Teacher(blended(share), SIGNALS[keep])
-    return Problem(keep_fraction=fraction, score="entropy", keep=keep, teacher=teacher)  # pyright: ignore
+    return Problem(keep_fraction=fraction, score="entropy", keep=keep, teacher=teacher)
 
 
 @seedless

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nfl_pruning.adversary.certify import Certificate, certify
-from nfl_pruning.adversary.find import FOUND, find
+from nfl_pruning.adversary.find import FOUND, find_adversary
 from nfl_pruning.adversary.laws import EXPLICIT
 from nfl_pruning.adversary.simulate import simulate_gap
 from nfl_pruning.scores import SCORES
@@ -71,7 +71,7 @@ def _searched(seed: int) -> list[Quantity]:
     found = []
     for name in (name for name in SCORES if name != "random"):
         for fraction in FRACTIONS:
-            got = find(name, fraction, seed=seed)
+            got = find_adversary(name, fraction, seed=seed)
             assert got.certificate is not None
             text = f"gap of {name}, keep hardest {fraction:g}, law searched"
             quantity = _positive(text, got.certificate)
@@ -124,6 +124,6 @@ STATEMENT = Statement(
     ),
     source="Ayed and Hayou 2023 (No Free Lunch); laws and certificates are ours.",
     why="The truncated law differs from the data law, and a misspecified (or label-tilted) fit "
-    "depends on which samples it sees. Any score of one's own: nfl-pruning adversary.",
+    "depends on which samples it sees. Any score of one's own: find_adversary.",
     measure=measure,
 )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import brentq
 from sklearn.svm import SVC
 
 from nfl_pruning.montecarlo.engine import training_set
+from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.summary import mean_and_error, seedless
@@ -23,8 +23,8 @@ KEPT = (2.0, 4.0, 6.0, 8.0, 10.0)  # kept samples per feature along the schedule
 def problem_of(keep: str, alignment: float, samples: float, fraction: float) -> Problem:
     """Noiseless teacher, label-agnostic pruning, max-margin student (a vanishing ridge)."""
     base = Problem(
-        samples, fraction, "margin", "hardest" if keep == "random" else keep,  # pyright: ignore
-        "random" if keep == "random" else "threshold", probe=f"fixed:{alignment}",  # pyright: ignore
+        samples, fraction, "margin", "hardest" if keep == "random" else keep,
+        "random" if keep == "random" else "threshold", probe=f"fixed:{alignment}",
     )  # fmt: skip
     return base.replace(link="sign", ridge=0.0)
 
@@ -59,7 +59,7 @@ def crossover() -> float:
         samples = float(np.exp(log_samples))
         return error_of("hardest", 1.0, samples, 0.3) - error_of("easiest", 1.0, samples, 0.3)
 
-    return float(np.exp(brentq(lead, np.log(1.0), np.log(20.0), xtol=1e-3)))  # pyright: ignore
+    return float(np.exp(bracketed_root(lead, np.log(1.0), np.log(20.0), xtol=1e-3)))
 
 
 def schedule(alignment: float, kept: tuple[float, ...]) -> list[float]:

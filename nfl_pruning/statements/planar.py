@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import ndtri
 
+from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.numerics.quadrature import gauss_legendre
 from nfl_pruning.problem import Problem
+from nfl_pruning.settings import float64
 
 REACH = 8.5
 LABELS = np.array([1.0, -1.0])
@@ -52,6 +52,7 @@ class Plane:
         mass: normal weight times P(y | z), shape (2, nodes), first y = 1.
     """
 
+    @float64
     def __init__(self, problem: Problem, cuts: tuple[float, ...] = (), panels: int = 48) -> None:
         rho = getattr(problem.probe, "alignment")  # noqa: B009
         steps = np.asarray(problem.teacher.link.steps.locations) / problem.teacher.scale
@@ -67,9 +68,8 @@ class Plane:
         self.u, self.across = np.repeat(u, len(_ACROSS)), np.tile(_ACROSS, len(u))
         normal = np.outer(weight * _normal(u), step * _normal(_ACROSS)).ravel()
         self.z = rho * self.u + np.sqrt(1 - rho**2) * self.across
-        with jax.enable_x64(True):
-            chance = np.asarray(problem.teacher.link(problem.teacher.scale * self.z), float)
-        self.mass = normal * np.stack([chance, 1 - chance])
+        probability = np.asarray(problem.teacher.link(problem.teacher.scale * self.z), float)
+        self.mass = normal * np.stack([probability, 1 - probability])
 
     def inside(self, rule: Rule, cut: float) -> np.ndarray:
         """Whether (u, y) comes before the cut in the priority order, shape (2, nodes)."""
@@ -85,8 +85,8 @@ class Plane:
         x = np.stack([self.u, self.across])
         risk = float(np.sum(mass * np.logaddexp(0, -t)))
         gradient = -x @ np.sum(LABELS[:, None] * mass * miss, 0)
-        bend = np.sum(mass * miss * (1 - miss), 0)
-        return risk, gradient, (x * bend) @ x.T
+        curvature = np.sum(mass * miss * (1 - miss), 0)
+        return risk, gradient, (x * curvature) @ x.T
 
     def minimiser(self, weight: np.ndarray) -> np.ndarray:
         """The parameter (along, across the probe) of least weighted risk; raises if unbounded."""
@@ -125,4 +125,4 @@ def cut_of(problem: Problem, rule: Rule, share: float) -> float:
         kept = fine.mass[fine.inside(Rule(rule.aware, hardest=True), cut)]
         return float(kept.sum() / fine.mass.sum()) - small
 
-    return float(brentq(excess, start - 0.3, start + 0.3, xtol=1e-12))  # pyright: ignore
+    return bracketed_root(excess, start - 0.3, start + 0.3, xtol=1e-12)

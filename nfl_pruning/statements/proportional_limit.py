@@ -28,7 +28,7 @@ def random_problem(index: int, seed: int) -> Problem:
     draw = np.random.default_rng([seed, 11, index])
     score, keep, protocol = RULES[index % len(RULES)]
     base = Problem(
-        samples_per_feature=4.0, keep_fraction=0.5, score=score, keep=keep,  # pyright: ignore
+        samples_per_feature=4.0, keep_fraction=0.5, score=score, keep=keep,
         selection=make_selection(protocol, exploit=0.5),
         probe=FixedProbe(float(draw.uniform(0.2, 1))),
     )  # fmt: skip
@@ -39,7 +39,7 @@ def random_problem(index: int, seed: int) -> Problem:
 
 def bias_problem() -> Problem:
     """A problem whose finite-size bias is large beside its spread and beside the next order."""
-    base = Problem(4.0, 0.5, "entropy", "hardest", probe=FixedProbe(0.8))  # pyright: ignore
+    base = Problem(4.0, 0.5, "entropy", "hardest", probe=FixedProbe(0.8))
     return base.replace(signal=4.0, ridge=0.05)
 
 

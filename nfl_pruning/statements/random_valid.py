@@ -29,7 +29,7 @@ def limits() -> tuple[float, float]:
     Hessian of the risk: the loss then exceeds the best by d / (2 m), and the error by half its
     curvature in the angle times the angle's variance.
     """
-    problem = Problem(selection="random").replace(signal=SIGNAL)  # pyright: ignore
+    problem = Problem(selection="random").replace(signal=SIGNAL)
     plane = Plane(problem)
     _, _, hessian = plane.derivatives(np.array([SIGNAL, 0.0]), np.ones_like(plane.mass))
     angle = np.array([0.0, 1e-2])
@@ -41,7 +41,7 @@ def limits() -> tuple[float, float]:
 
 def measure(preset: str, seed: int) -> Measured:
     """Distances to the data law, and excess risks, at several sizes and keep fractions."""
-    base = Problem(selection="random").replace(signal=SIGNAL)  # pyright: ignore
+    base = Problem(selection="random").replace(signal=SIGNAL)
     cdf = distance.law_cdf(distance.data_density(base))
     risk_limit, error_limit = limits()
     found, quantities, truth = [], [], np.array([SIGNAL, 0.0])

@@ -20,6 +20,7 @@ from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import Context, Score, binary_logits
 from nfl_pruning.selections import RankSelection
 from nfl_pruning.selections.finite import Counts, band_weights, realised_counts
+from nfl_pruning.settings import float64
 
 BATCH = 40  # data sets a compiled call; numbers of repeats are multiples of it
 CHUNK = 40_000  # numbers that a link takes at once
@@ -52,16 +53,16 @@ def draw(key: Array, problem: Problem, sizes: tuple[int, int, int]) -> DataSets:
     keys = split_keys(key)
     words = np.asarray(jax.random.key_data(keys.inputs)).tolist()
     x = np.random.default_rng(words).standard_normal((repeats, n, d))
-    chance = _chances(problem.teacher.link, problem.teacher.scale * x[..., 0])
-    y = np.where(_uniforms(jax.random.split(keys.labels, repeats), n) < chance, 1.0, -1.0)
+    probability = _chances(problem.teacher.link, problem.teacher.scale * x[..., 0])
+    y = np.where(_uniforms(jax.random.split(keys.labels, repeats), n) < probability, 1.0, -1.0)
     return DataSets(x, y, jax.random.split(keys.select, repeats))
 
 
+@float64
 def _chances(link: Link, t: np.ndarray) -> np.ndarray:
     """P(y = 1) at teacher margins of any shape, in pieces of one size for one compiled program."""
     flat = np.pad(t.ravel(), (0, -t.size % CHUNK)).reshape(-1, CHUNK)
-    with jax.enable_x64(True):
-        found = [np.asarray(_chance(link, jnp.asarray(part))) for part in flat]
+    found = [np.asarray(_chance(link, jnp.asarray(part))) for part in flat]
     return np.concatenate(found)[: t.size].reshape(t.shape)
 
 
@@ -86,6 +87,7 @@ def fixed_margins(problem: Problem, x: np.ndarray) -> np.ndarray:
     return problem.probe_norm * (rho * x[..., 0] + np.sqrt(1 - rho**2) * x[..., 1])
 
 
+@float64
 def prune(problem: Problem, data: DataSets, margins: np.ndarray) -> np.ndarray:
     """Weights of the problem's selection from given margins, 0 if dropped, (repeats, n)."""
     assert isinstance(problem.selection, RankSelection)
@@ -93,24 +95,23 @@ def prune(problem: Problem, data: DataSets, margins: np.ndarray) -> np.ndarray:
     needed = bool(problem.ranking_score.needs)
     norm = np.sqrt((data.x**2).sum(-1) / d) if needed else np.ones_like(margins)
     found = []
-    with jax.enable_x64(True):
-        for start in range(0, len(margins), BATCH):
-            arrays = (a[start : start + BATCH] for a in (margins, data.y, norm))
-            arrays = (jnp.asarray(a, float) for a in arrays)
-            found.append(np.asarray(_rank_keys(problem.ranking_score, *arrays)))
+    for start in range(0, len(margins), BATCH):
+        arrays = (a[start : start + BATCH] for a in (margins, data.y, norm))
+        arrays = (jnp.asarray(a, float) for a in arrays)
+        found.append(np.asarray(_rank_keys(problem.ranking_score, *arrays)))
     ranks = np.concatenate(found)
     return choose(problem.selection, problem.keep_fraction, problem.keep, data.keys, ranks)
 
 
+@float64
 def choose(
     selection: RankSelection, keep_fraction: float, keep: str, keys: Array, ranks: np.ndarray
 ) -> np.ndarray:
     """Weights of a selection from rank keys, 0 if dropped, (repeats, n)."""
     counts, found = realised_counts(selection.strata(keep_fraction), ranks.shape[1]), []
-    with jax.enable_x64(True):
-        for start in range(0, len(ranks), BATCH):
-            part = slice(start, start + BATCH)
-            found.append(np.asarray(_choose(keep, counts, keys[part], jnp.asarray(ranks[part]))))
+    for start in range(0, len(ranks), BATCH):
+        part = slice(start, start + BATCH)
+        found.append(np.asarray(_choose(keep, counts, keys[part], jnp.asarray(ranks[part]))))
     return np.concatenate(found)
 
 

@@ -22,7 +22,7 @@ RULES = {
 
 def problem_of(look: str) -> Problem:
     """The pruning problem of a rule, by its name in figures."""
-    base = Problem(probe="fixed:0.8", keep_fraction=KEEP_FRACTION)  # pyright: ignore
+    base = Problem(probe="fixed:0.8", keep_fraction=KEEP_FRACTION)
     return base.replace(signal=2.0, **RULES[look])
 
 

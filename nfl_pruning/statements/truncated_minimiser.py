@@ -25,7 +25,7 @@ CASES = {
 def problem_of(case: str) -> Problem:
     """The limiting problem of a case: a fitted probe tends to the teacher."""
     probe, score, keep, fraction = CASES[case]
-    base = Problem(probe=probe, score=score, keep=keep, keep_fraction=fraction)  # pyright: ignore
+    base = Problem(probe=probe, score=score, keep=keep, keep_fraction=fraction)
     return base.replace(signal=SIGNAL)
 
 

@@ -13,6 +13,7 @@ from jax import Array
 
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import Context, binary_logits
+from nfl_pruning.selections import RankSelection
 from nfl_pruning.selections.finite import band_weights, realised_counts
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.summary import mean_and_error
@@ -55,7 +56,8 @@ def network(weights: list[tuple[Array, Array]], x: Array) -> Array:
 @partial(jax.jit, static_argnums=(1, 2))
 def train(key: Array, problem: Problem, steps: int) -> Array:
     """One pass over fresh pruned batches; the logits on the grid (second input 0)."""
-    counts = realised_counts(problem.selection.strata(problem.keep_fraction), BATCH)  # pyright: ignore
+    assert isinstance(problem.selection, RankSelection)
+    counts = realised_counts(problem.selection.strata(problem.keep_fraction), BATCH)
     key_start, key_data = jax.random.split(key)
     weights = start(key_start)
     optimiser = optax.adam(optax.cosine_decay_schedule(1e-2, steps))
@@ -94,7 +96,7 @@ def measure(preset: str, seed: int) -> Measured:
         after = np.where(limit.kept, limit.after, 0.5)
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 700 + number), count)
         logits = np.asarray(jax.lax.map(lambda key, p=problem: train(key, p, steps), keys), float)
-        chance = 1 / (1 + np.exp(-logits))
+        probability = 1 / (1 + np.exp(-logits))
         turned = ((logits > 0) != (limit.before > 0.5)) @ mass
         flipped = float(mass @ limit.flipped)
         value, dof = mean_and_error(turned), count - 1
@@ -103,12 +105,12 @@ def measure(preset: str, seed: int) -> Measured:
             quantities.append(Quantity(text, flipped, *value, 0.2, dof))
         else:  # a network's boundary is never exactly in place: some mass flips, but little
             quantities.append(Quantity(text, 0.1, *value, 0.01, dof, "below"))
-        off = mean_and_error(np.abs(chance - after) @ mass)
+        off = mean_and_error(np.abs(probability - after) @ mass)
         bound = 0.2 if flipped > 0 else 0.05  # past the cut P_r jumps from 0 to 1
         text = f"mean |P_net - P_r|, {case}"
         quantities.append(Quantity(text, bound, *off, 0.01, dof, "below"))
         shown = slice(20, 221, 8)
-        values = chance[:, shown]
+        values = probability[:, shown]
         plots.append(
             Plot(f"P(y = 1 | z) after pruning: {case}", "input along the teacher, z",
                  "probability",

@@ -10,9 +10,10 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.numbers import all_numbers, lacking, numbers_of, with_numbers
-from nfl_pruning.validation import InvalidArgumentError, check_number
+from nfl_pruning.validation import check_number
 
 NAMES = ("score", "keep", "selection", "probe", "loss", "link")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import SELECTIONS
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 
 INSIDE = {
     "alignment": ("probe", "alignment"),

@@ -26,6 +26,7 @@ from nfl_pruning.numerics.quadrature import (
     panel_nodes,
 )
 from nfl_pruning.problem import Teacher
+from nfl_pruning.settings import float64
 from nfl_pruning.theory.state import across_share
 
 TINY_WIDTH = 1e-9  # stands for an exact step in mesh grading and divisions
@@ -159,19 +160,20 @@ def best_loss(teacher: Teacher, loss: Loss) -> float:
     return float(best_losses(teacher.link, loss, np.array(teacher.scale)))
 
 
+@float64
 def best_losses(link: Link, loss: Loss, scale: ArrayLike) -> np.ndarray:
     """:func:`best_loss` for teachers of one link, by their margin per unit of z; any shape."""
     different, place = np.unique(np.asarray(scale, float), return_inverse=True)
     length = 1 << (len(different) - 1).bit_length()  # few lengths, for each compiles a program
-    with jax.enable_x64(True):
-        scale = jnp.asarray(np.pad(different, (0, length - len(different)), mode="edge"))
-        best = _best_norm(link, loss, scale, jnp.ones_like(scale))
-        finite = jnp.isfinite(best)
-        size = jnp.where(finite, jnp.abs(best), 1.0)
-        value = _expected_loss(link, loss, scale, jnp.where(best < 0, -1.0, 1.0), size)
-        return np.asarray(jnp.where(finite, value, 0.0))[place]
+    scale = jnp.asarray(np.pad(different, (0, length - len(different)), mode="edge"))
+    best = _best_norm(link, loss, scale, jnp.ones_like(scale))
+    finite = jnp.isfinite(best)
+    size = jnp.where(finite, jnp.abs(best), 1.0)
+    value = _expected_loss(link, loss, scale, jnp.where(best < 0, -1.0, 1.0), size)
+    return np.asarray(jnp.where(finite, value, 0.0))[place]
 
 
+@float64
 def observables(
     teacher: Teacher, loss: Loss, *, cosine: ArrayLike, norm: ArrayLike
 ) -> dict[str, np.ndarray]:
@@ -194,15 +196,14 @@ def observables(
     """
     cosine, norm = np.broadcast_arrays(np.asarray(cosine, float), np.asarray(norm, float))
     cosine = np.clip(cosine, -1.0, 1.0)
-    with jax.enable_x64(True):
-        known = np.isfinite(cosine) & np.isfinite(norm)
-        c, b = jnp.where(known, cosine, 0.0), jnp.where(known, norm, 1.0)
-        if loss.hard:
-            loss_value, least = np.full(cosine.shape, np.nan), np.nan
-        else:
-            signal = jnp.full_like(c, teacher.scale)
-            loss_value = np.where(known, _expected_loss(teacher.link, loss, signal, c, b), np.nan)
-            least = best_loss(teacher, loss)
+    known = np.isfinite(cosine) & np.isfinite(norm)
+    c, b = jnp.where(known, cosine, 0.0), jnp.where(known, norm, 1.0)
+    if loss.hard:
+        loss_value, least = np.full(cosine.shape, np.nan), np.nan
+    else:
+        signal = jnp.full_like(c, teacher.scale)
+        loss_value = np.where(known, _expected_loss(teacher.link, loss, signal, c, b), np.nan)
+        least = best_loss(teacher, loss)
     return {
         "test_error": zero_one_error(teacher, cosine),
         "test_loss": loss_value,
@@ -211,11 +212,11 @@ def observables(
     }
 
 
+@float64
 def calibration_slopes(teacher: Teacher, *, cosine: np.ndarray, norm: np.ndarray) -> np.ndarray:
     """The factors on margins of given cosine and norm that minimise the logistic test loss."""
     known = np.isfinite(cosine) & np.isfinite(norm)
-    with jax.enable_x64(True):
-        c = jnp.where(known, cosine, 0.0)
-        scale = np.where(known, best_norm(teacher, LOSSES["logistic"], c), np.nan)
+    c = jnp.where(known, cosine, 0.0)
+    scale = np.where(known, best_norm(teacher, LOSSES["logistic"], c), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(norm > 0, scale / norm, np.nan)

@@ -9,6 +9,7 @@ from functools import lru_cache
 import jax
 import numpy as np
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs import Isotropic
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
@@ -18,7 +19,7 @@ from nfl_pruning.theory.integrators.panels.certify import certified_root
 from nfl_pruning.theory.integrators.panels.newton import System
 from nfl_pruning.theory.probe_fit import ProbeFit
 from nfl_pruning.theory.selection_law.keep_law import KeepLaw, keep_law
-from nfl_pruning.theory.selection_law.ordering import Margin, UnsupportedProblemError
+from nfl_pruning.theory.selection_law.ordering import Margin, refuse_mixture_parts
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def probe_limit(problem: Problem) -> ProbeLimit:
     Raises:
         UnsupportedProblemError: the fit behind it was not found, or inputs are not isotropic.
     """
+    refuse_mixture_parts(problem)
     if not isinstance(problem.inputs, Isotropic):
         raise UnsupportedProblemError(
             f"This is for standard normal inputs; got {problem.inputs.label!r}."

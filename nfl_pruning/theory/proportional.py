@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.existence.separability import separability_threshold
@@ -16,7 +17,6 @@ from nfl_pruning.theory.integrators.panels.newton import System
 from nfl_pruning.theory.observables import observables
 from nfl_pruning.theory.probe_limit import ProbeLimit, probe_limit
 from nfl_pruning.theory.selection_law.keep_law import keep_law
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.solution import Solution, verdict
 from nfl_pruning.theory.state import State
 

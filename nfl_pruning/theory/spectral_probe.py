@@ -8,9 +8,10 @@ from functools import lru_cache
 import jax.numpy as jnp
 import numpy as np
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs import Spectrum
 from nfl_pruning.losses import LOSSES
-from nfl_pruning.probes import FixedProbe, InSampleProbe
+from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
 from nfl_pruning.problem import Problem, Teacher
 from nfl_pruning.selections import Random, RankSelection
 from nfl_pruning.theory.closing import Closing, FreshClosing, StackedClosing, response
@@ -18,7 +19,7 @@ from nfl_pruning.theory.integrators.panels.certify import certified_root
 from nfl_pruning.theory.integrators.panels.newton import System
 from nfl_pruning.theory.probe_fit import ProbeFit
 from nfl_pruning.theory.selection_law.keep_law import keep_law
-from nfl_pruning.theory.selection_law.ordering import Margin, UnsupportedProblemError
+from nfl_pruning.theory.selection_law.ordering import Margin, refuse_mixture_parts
 
 PERFECT = 1e-12
 
@@ -36,12 +37,14 @@ class SpectralProbe:
 
 def probe_of(problem: Problem, spectrum: Spectrum) -> SpectralProbe:
     """The limit of a problem's probe, and how it and the teacher lie in the eigenbasis."""
+    refuse_mixture_parts(problem)
     probe, teacher = problem.probe, spectrum.teacher
     if isinstance(problem.selection, Random) or keeps_all(problem):  # the probe does not matter
         return SpectralProbe(1.0, _times(1.0), teacher_alone(spectrum))
     if isinstance(probe, FixedProbe):
         return _fixed(problem, probe, spectrum)
     in_sample = isinstance(probe, InSampleProbe)
+    assert in_sample or isinstance(probe, PilotProbe)
     size = problem.samples_per_feature if in_sample else probe.samples_per_feature
     fit = _fit(problem.teacher, spectrum, size, probe.ridge)
     alignment, sigma = fit.fit.alignment, fit.fit.sigma

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs import Spectrum
 from nfl_pruning.losses import Loss
 from nfl_pruning.numerics.status import Status
@@ -24,7 +25,6 @@ from nfl_pruning.theory.proportional import (
     ridge_free_threshold,
 )
 from nfl_pruning.theory.selection_law.keep_law import keep_law
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.solution import Solution, verdict
 from nfl_pruning.theory.spectral_probe import probe_of
 from nfl_pruning.theory.state import State

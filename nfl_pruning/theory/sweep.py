@@ -51,13 +51,13 @@ class Batch:
         values: name -> float64 array, NaN where the status has no estimate: cosine, norm,
             test_error, test_loss, excess_risk, error_estimate, residual; and the unknowns a_u, a_p,
             tau, kappa, chi (NaN but for in-sample probes) and probe_alignment.
-        singly: number of the problem -> what ``solve`` said, for those that it solved.
+        solved_alone: number of the problem -> what ``solve`` said, for those that it solved.
     """
 
     problems: Sequence[Problem]
     status: np.ndarray
     values: dict[str, np.ndarray]
-    singly: dict[int, Solution] = field(default_factory=dict, repr=False)
+    solved_alone: dict[int, Solution] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.values[name]
@@ -105,7 +105,7 @@ def sweep(
     named = grid.axes if single else {"rule": tuple(problem)} | grid.axes
     shape = tuple(len(values) for values in named.values())
     found = solve_many(grid, progress=progress)
-    alone = np.isin(np.arange(len(grid)), list(found.singly))
+    alone = np.isin(np.arange(len(grid)), list(found.solved_alone))
     columns = {
         **found.values,
         "status": np.array([status.value for status in found.status]),
@@ -150,12 +150,12 @@ def solve_many(
         least = best_losses(kind.link, kind.loss, settings.signal[good])
         values["excess_risk"][places] = values["test_loss"][places] - least
         status[places] = Status.CERTIFIED
-    singly, left = {}, np.flatnonzero(slow).tolist()
+    solved_alone, left = {}, np.flatnonzero(slow).tolist()
     for i, solution in zip(left, solve_each(problems[i] for i in left), strict=True):
-        singly[i] = solution
+        solved_alone[i] = solution
         _put_solution(values, status, i, solution)
         advance(1)
-    return Batch(problems, status, values, singly)
+    return Batch(problems, status, values, solved_alone)
 
 
 def _groups(
@@ -206,8 +206,8 @@ def solve_list(
     found = solve_many(problems, progress=progress)
     solutions = []
     for i, problem in enumerate(problems):
-        if i in found.singly:
-            solutions.append(found.singly[i])
+        if i in found.solved_alone:
+            solutions.append(found.solved_alone[i])
             continue
         numbers: dict[str, Any] = {name: float(found[name][i]) for name in OBSERVED}
         slope = calibration_slopes(

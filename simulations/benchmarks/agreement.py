@@ -28,8 +28,8 @@ import numpy as np
 from scipy import stats
 
 from nfl_pruning import SCORES, FixedProbe, Problem, Status, Teacher, make_selection, simulate
-from nfl_pruning.cli.cache import use_compilation_cache
-from nfl_pruning.cli.output import progress
+from nfl_pruning.experiments.compilation import use_compilation_cache
+from nfl_pruning.experiments.progress import progress
 from nfl_pruning.links import parse_link
 from nfl_pruning.programs import release_programs
 from nfl_pruning.records import RecordStore, provenance, to_json

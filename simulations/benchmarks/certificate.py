@@ -42,7 +42,7 @@ class Part:
         places: numbers of the problems in the draw.
         status: values of :class:`Status`.
         numbers: name -> one a problem, NaN where there is none.
-        singly: how many ``solve`` took one by one.
+        solved_alone: how many ``solve`` took one by one.
         seconds: compilation included.
     """
 
@@ -50,7 +50,7 @@ class Part:
     places: np.ndarray
     status: np.ndarray
     numbers: dict[str, np.ndarray]
-    singly: int
+    solved_alone: int
     seconds: float
 
     @property
@@ -94,11 +94,11 @@ def solved(name: str, places: list[int], problems: list[Problem]) -> Part:
     found = solve_many([problems[i] for i in places], progress=_teller(name))
     numbers = {key: found[key] for key in (*OBSERVED, *STATE)}
     numbers["nu"] = np.full(len(places), np.nan)
-    for i, single in found.singly.items():
+    for i, single in found.solved_alone.items():
         numbers["nu"][i] = single.state.get("nu", np.nan)
     status = np.array([status.value for status in found.status])
     seconds = time.perf_counter() - begin
-    return Part(name, np.array(places), status, numbers, len(found.singly), seconds)
+    return Part(name, np.array(places), status, numbers, len(found.solved_alone), seconds)
 
 
 def recalled(result: dict[str, Any]) -> Part:
@@ -115,7 +115,7 @@ def joined(parts: list[Part]) -> Part:
         np.concatenate([part.places for part in parts]),
         np.concatenate([part.status for part in parts]),
         {n: np.concatenate([part.numbers[n] for part in parts]) for n in parts[0].numbers},
-        sum(part.singly for part in parts),
+        sum(part.solved_alone for part in parts),
         sum(part.seconds for part in parts),
     )
 
@@ -139,7 +139,7 @@ def report(problems: list[Problem], parts: list[Part], *, recheck: int) -> dict[
         "a fit exists": int(exists.sum()),
         "certified to 1e-7": int(good.sum()),
         "share certified": float(good.sum() / exists.sum()),
-        "solved one by one": found.singly,
+        "solved one by one": found.solved_alone,
         "largest error estimate of a certified one": max(error[certified].tolist(), default=None),
         "kinds": {part.name: part.counts() for part in parts},
         "chosen at random": _picked(found, choose(certified)),

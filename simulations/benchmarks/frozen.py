@@ -7,7 +7,8 @@ and the optimal rule. Run on the code that is to be kept::
     python simulations/benchmarks/frozen.py --out tests/frozen.json
 
 ``tests/test_frozen_values.py`` solves them again. With ``--plain`` a quarter of the isotropic ones
-is also solved by plain numpy and scipy (``_plain.py`` beside this file), which are kept with them.
+is also solved by plain numpy and scipy (``reference_probe.py`` beside this file), whose values are
+kept with them.
 """
 
 from __future__ import annotations

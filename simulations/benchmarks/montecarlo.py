@@ -39,7 +39,7 @@ class Peer:
     """Two processes that wait for requests."""
 
     def __init__(self) -> None:
-        script = Path(__file__).parent / "_peer.py"
+        script = Path(__file__).parent / "reference_numpy.py"
         self.processes = [
             subprocess.Popen(
                 [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,

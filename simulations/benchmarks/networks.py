@@ -28,11 +28,11 @@ import numpy as np
 from nfl_pruning.data import load_dataset
 from nfl_pruning.networks.models import make_model
 from nfl_pruning.networks.scoring import Look, look_at
-from nfl_pruning.networks.splits import network_inputs
-from nfl_pruning.networks.training import Training, make_samples, replica, train
+from nfl_pruning.networks.standardising import network_inputs
+from nfl_pruning.networks.training import Training, make_samples, replica, train_replicas
 from nfl_pruning.scores import SCORES
 
-PEER = Path(__file__).parent / "_torch_peer.py"
+PEER = Path(__file__).parent / "reference_torch.py"
 BATCH, FEATURES = 128, 784
 
 
@@ -115,7 +115,7 @@ def jobs(x: jax.Array, y: np.ndarray, nets: dict[str, Any]) -> list[Job]:
         training = Training(epochs=1, batch_size=BATCH)
 
         def run() -> None:
-            state = train(
+            state = train_replicas(
                 jax.random.split(jax.random.key(0), 1),
                 samples,
                 model=models[net],
@@ -151,7 +151,7 @@ def ten_seeds(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
         jax.block_until_ready(state)
         times.append(time.perf_counter())
 
-    train(keys, samples, model=model, training=training, on_epoch=watch)
+    train_replicas(keys, samples, model=model, training=training, on_epoch=watch)
     seconds = times[-1] - times[0]
     steps = len(y) // BATCH * BATCH
     flops = 10 * 10 * steps * (4 * FEATURES * 128 + 6 * (128 * 128 + 128 * 10))
@@ -209,7 +209,7 @@ def main(torch_python: str | None, samples: int, turns: int, long: bool, out: st
     few, labels = jnp.asarray(x[:samples]), y[:samples]
     nets = {}
     for name in ("mlp", "cnn"):
-        state = train(
+        state = train_replicas(
             jax.random.split(jax.random.key(1), 1),
             make_samples(few, np.arange(2000)[None], labels[None, :2000]),
             model=make_model(name, 10, (28, 28)),

@@ -1,4 +1,4 @@
-"""Problems of the certificate solved again by plain means, of which ``_plain.py`` tells.
+"""Problems of the certificate solved again by plain means, of which ``reference_probe.py`` tells.
 
 The root finder starts away from the answer that is checked: by 2 per cent, for losses with corners
 at most 2 per cent of the margins' noise. Run after
@@ -17,11 +17,11 @@ from typing import Any
 
 import click
 import numpy as np
-from _plain import Probe, probe_of
-from _plain_exists import needed
-from _plain_fit import NODES, Task, grid_of, observed, student
-from _plain_rules import rule_of
 from certificate import CERTIFIED, draw
+from reference_existence import needed
+from reference_fit import NODES, Task, grid_of, observed, student
+from reference_probe import Probe, probe_of
+from reference_rules import rule_of
 
 from nfl_pruning import Problem
 from nfl_pruning.records import to_json

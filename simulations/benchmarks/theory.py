@@ -109,8 +109,8 @@ def peer_loops(alignment: float, keep_fraction: float) -> float:
     def integrand(xi: float, u: float) -> float:
         v = a_u * u + s * xi
         h: Any = brentq(lambda h: h - v - kappa * expit(-h), v - 1e-9, v + kappa + 1e-9)
-        chance = ndtr(SIGNAL * 0.6 * (rho * u + perp * xi))
-        return 2 * chance * u * (v - h) * np.exp(-0.5 * (u * u + xi * xi)) / (2 * np.pi)
+        probability = ndtr(SIGNAL * 0.6 * (rho * u + perp * xi))
+        return 2 * probability * u * (v - h) * np.exp(-0.5 * (u * u + xi * xi)) / (2 * np.pi)
 
     begin = time.perf_counter()
     dblquad(integrand, -size, size, -8, 8, epsabs=1e-9, epsrel=1e-9)

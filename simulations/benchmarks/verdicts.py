@@ -16,11 +16,11 @@ from typing import Any
 import click
 import numpy as np
 
-from nfl_pruning.cli.cache import use_compilation_cache
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.experiments.compilation import use_compilation_cache
 from nfl_pruning.records import RecordStore
 from nfl_pruning.statements import STATEMENTS
 from nfl_pruning.statements.base import POWER, Quantity
-from nfl_pruning.validation import InvalidArgumentError
 
 PAGE = """# Verdicts at other seeds
 
@@ -78,7 +78,7 @@ def main(
 ) -> None:
     """Check what is missing, then print what there is."""
     use_compilation_cache()
-    from nfl_pruning.cli.verify import check
+    from nfl_pruning.statements.verification import check
 
     first, _, last = seeds.partition("-")
     if not (first.isdigit() and last.isdigit()):

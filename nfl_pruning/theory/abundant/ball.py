@@ -8,12 +8,13 @@ ball is unique and moves continuously with the radius.
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.losses import Loss
+from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.theory.abundant.plane import (
     PlaneLaw,
     PlaneLevel,
@@ -21,7 +22,6 @@ from nfl_pruning.theory.abundant.plane import (
     plane_nodes,
     risk_terms,
 )
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 
 GROWTH = 4.0  # factor between radii on the way to the boundary
 SMALL_RADIUS = 0.05
@@ -59,8 +59,8 @@ class Risk:
 
     def full(self, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Value, gradient and Hessian, kinks of the loss included."""
-        value, slope, bend = self.terms(theta, exact=True)
-        return value, slope, bend + kink_hessian(self._law, theta, self._loss)
+        value, slope, curvature = self.terms(theta, exact=True)
+        return value, slope, curvature + kink_hessian(self._law, theta, self._loss)
 
 
 def ball_minimum(
@@ -96,14 +96,16 @@ def ball_minimum(
 
 def _inside(risk: Risk, theta: np.ndarray, radius: float) -> np.ndarray | None:
     """The unconstrained minimiser if it lies in the ball, else None."""
-    value, slope, bend = risk.full(np.zeros(2))
-    if (np.abs(slope) <= ROUNDING * np.sqrt(value * np.diag(bend))).all():  # no side is preferred
+    value, slope, curvature = risk.full(np.zeros(2))
+    if (
+        np.abs(slope) <= ROUNDING * np.sqrt(value * np.diag(curvature))
+    ).all():  # no side is preferred
         return np.zeros(2)
-    value, slope, bend = risk.full(theta)
+    value, slope, curvature = risk.full(theta)
     for _ in range(MOST_STEPS):
         # Where few kept samples are on the wrong side the risk and its gradient are tiny all over,
         # so that only the step tells how far the minimiser is.
-        step = _step(slope, bend) if slope.any() else np.zeros(2)
+        step = _step(slope, curvature) if slope.any() else np.zeros(2)
         if np.linalg.norm(step) <= SMALL_STEP * (1e-6 + np.linalg.norm(theta)):
             break
         step *= min(1.0, (2.0 + np.linalg.norm(theta)) / np.linalg.norm(step))
@@ -116,23 +118,23 @@ def _inside(risk: Risk, theta: np.ndarray, radius: float) -> np.ndarray | None:
         else:
             break
         theta = theta + factor * step
-        value, slope, bend = new
+        value, slope, curvature = new
         if np.linalg.norm(theta) > 3 * radius:
             return None
     if np.linalg.norm(theta) > radius:
         return None
-    left = _step(slope, bend) if slope.any() else np.zeros(2)
+    left = _step(slope, curvature) if slope.any() else np.zeros(2)
     if np.linalg.norm(left) > LARGEST_LEFT * (1e-3 + np.linalg.norm(theta)):
         raise UnsupportedProblemError("The minimiser of the kept samples' risk was not found.")
     return theta
 
 
-def _step(slope: np.ndarray, bend: np.ndarray) -> np.ndarray:
+def _step(slope: np.ndarray, curvature: np.ndarray) -> np.ndarray:
     """Newton's step; a unit step downhill where the risk does not bend."""
     size = np.linalg.norm(slope)
-    if np.trace(bend) < 1e-12 * size:
+    if np.trace(curvature) < 1e-12 * size:
         return -slope / size
-    return -np.linalg.solve(bend + 1e-14 * np.trace(bend) * np.eye(2), slope)
+    return -np.linalg.solve(curvature + 1e-14 * np.trace(curvature) * np.eye(2), slope)
 
 
 def _at(radius: float, angle: float) -> np.ndarray:
@@ -163,7 +165,7 @@ def _turn(
     while reach < np.pi and tangential(angle + side * reach) * here > 0:
         reach *= 4
     ends = angle, angle + side * min(reach, np.pi)
-    return cast(float, brentq(tangential, *ends, xtol=tolerance))
+    return bracketed_root(tangential, *ends, xtol=tolerance)
 
 
 def _follow(risk: Risk, radius: float) -> float:

@@ -63,7 +63,7 @@ def _box_conditions(first: Interval, second: Interval) -> list[tuple[float, floa
 
 def _kept_intervals(law: PlaneLaw, label: int) -> list[Interval]:
     """Pieces of u on which samples of a label (its position in LABELS) may be kept."""
-    if not law.constant:  # its chance is nowhere 0, however small
+    if not law.constant:  # its probability is nowhere 0, however small
         return [(-np.inf, np.inf)]
     edges = np.concatenate([[-np.inf], law.breaks, [np.inf]])
     pieces: list[Interval] = list(pairwise(edges.tolist()))
@@ -81,10 +81,10 @@ def _label_intervals(law: PlaneLaw, label: int) -> list[Interval]:
         return [(-np.inf, np.inf)]
     order = np.argsort(locations)
     values = base + np.concatenate([[0.0], np.cumsum(np.asarray(jumps)[order])])
-    chance = values if label > 0 else 1 - values
+    probability = values if label > 0 else 1 - values
     if teacher.scale == 0:
-        there = chance[np.searchsorted(np.asarray(locations)[order], 0.0)] > IMPOSSIBLE
+        there = probability[np.searchsorted(np.asarray(locations)[order], 0.0)] > IMPOSSIBLE
         return [(-np.inf, np.inf)] if there else []
     cuts = np.concatenate([[-np.inf], np.asarray(locations)[order] / teacher.scale, [np.inf]])
-    pieces = zip(pairwise(cuts.tolist()), chance, strict=True)
+    pieces = zip(pairwise(cuts.tolist()), probability, strict=True)
     return [(a, b) for (a, b), probability in pieces if probability > IMPOSSIBLE]

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.abundant.ball import Risk
 from nfl_pruning.theory.abundant.limit import RADIUS, plane_law
 from nfl_pruning.theory.abundant.plane import PLANE_LEVELS
 from nfl_pruning.theory.derivatives.implicit import difference, implicit, safe_step
 from nfl_pruning.theory.numbers import with_numbers
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.solve import solve
 from nfl_pruning.validation import check_choice
 

@@ -14,6 +14,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs import Isotropic
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.numerics.status import Status
@@ -27,7 +28,7 @@ from nfl_pruning.theory.integrators.panels.mesh import kept_intervals
 from nfl_pruning.theory.observables import best_norm, observables, zero_one_error
 from nfl_pruning.theory.selection_law.keep_law import MASS_TOLERANCE, keep_law, mass_flaw
 from nfl_pruning.theory.selection_law.norm_order import norm_law
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
+from nfl_pruning.theory.selection_law.ordering import refuse_mixture_parts
 from nfl_pruning.theory.solution import Solution, verdict
 
 RADIUS = 100.0
@@ -40,6 +41,7 @@ def abundant_probe(problem: Problem, radius: float = RADIUS) -> tuple[float, flo
     A fitted probe minimises the population's logistic loss over the ball. By symmetry around the
     teacher's axis it lies there, on the other side of 0 for a link that falls.
     """
+    refuse_mixture_parts(problem)
     if not isinstance(problem.inputs, Isotropic):
         raise UnsupportedProblemError(
             "The limit of abundant data is for standard normal inputs: a covariance changes it by "

@@ -222,12 +222,12 @@ def _probability(link: Link, margin: Array) -> Array:
 def _sums(theta: Array, u: Array, p: Array, mass: Array, loss: Loss) -> tuple[Array, ...]:
     v = theta[0] * u + theta[1] * p
     total = [jnp.zeros(())] * 6
-    for y, chance in ((1.0, mass[0]), (-1.0, mass[1])):
-        pull, bend = jax.jvp(loss.derivative, (y * v,), (jnp.ones_like(v),))
-        first = chance * y * pull
-        second = chance * bend
+    for y, probability in ((1.0, mass[0]), (-1.0, mass[1])):
+        slope, curvature = jax.jvp(loss.derivative, (y * v,), (jnp.ones_like(v),))
+        first = probability * y * slope
+        second = probability * curvature
         parts = (
-            chance * jnp.where(chance > 0, loss.value(y * v), 0.0),
+            probability * jnp.where(probability > 0, loss.value(y * v), 0.0),
             first * u,
             first * p,
             second * u * u,
@@ -280,8 +280,10 @@ def kink_hessian(law: PlaneLaw, theta: np.ndarray, loss: Loss) -> np.ndarray:
         keep, omega = law.evaluate(u[:, None], p[:, None])
         kept = np.broadcast_to(np.sum(keep * omega, axis=0), (2, len(s), 1))[label, :, 0]
         teacher = law.problem.teacher
-        chance = np.asarray(_probability(teacher.link, teacher.scale * (axis[0] * u + axis[1] * p)))
+        probability = np.asarray(
+            _probability(teacher.link, teacher.scale * (axis[0] * u + axis[1] * p))
+        )
         mass = weight * normal_density(u) * normal_density(p) * kept / norm
-        mass = mass * (chance if label == 0 else 1 - chance)
+        mass = mass * (probability if label == 0 else 1 - probability)
         total += jump * np.einsum("k,ik,jk->ij", mass, np.stack([u, p]), np.stack([u, p]))
     return total

@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.problem import Problem
+from nfl_pruning.settings import float64
 from nfl_pruning.theory.abundant.limit import RADIUS, plane_law
 from nfl_pruning.theory.abundant.plane import PLANE_LEVELS, Plane, plane_nodes
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.solve import solve
 from nfl_pruning.validation import check_integer
@@ -67,6 +68,7 @@ class Sandwich:
         return 0.5 * float(total)
 
 
+@float64
 def sandwich_variance(problem: Problem, *, n_features: int, radius: float = RADIUS) -> Sandwich:
     """The covariance of the fit per sample, when data are abundant.
 
@@ -87,20 +89,19 @@ def sandwich_variance(problem: Problem, *, n_features: int, radius: float = RADI
     if not solution.status.has_estimate or solution.binding:
         raise UnsupportedProblemError(f"The fit has no variance of its own: {solution.message}")
     theta = np.array([solution.state["theta_u"], solution.state["theta_p"]])
-    with jax.enable_x64(True):
-        law = plane_law(problem, n_features, radius)
-        plane = plane_nodes(law, theta, loss=problem.student.loss, level=PLANE_LEVELS[-1])
-        pull, bend = _derivatives(problem, plane, theta)
-        outside = plane.weighted(1), plane.weighted(2)
-        if law.rest is not None:
-            tilted = law.rest(plane.u, plane.p)
-            outside = tuple(
-                plane.mass * np.sum(tilted * plane.omega**power, axis=0) for power in (1, 2)
-            )
-    bread = _second_moment(plane, plane.weighted(1) * bend)
-    meat = _second_moment(plane, plane.weighted(2) * pull**2)
+    law = plane_law(problem, n_features, radius)
+    plane = plane_nodes(law, theta, loss=problem.student.loss, level=PLANE_LEVELS[-1])
+    slope, curvature = _derivatives(problem, plane, theta)
+    outside = plane.weighted(1), plane.weighted(2)
+    if law.rest is not None:
+        tilted = law.rest(plane.u, plane.p)
+        outside = tuple(
+            plane.mass * np.sum(tilted * plane.omega**power, axis=0) for power in (1, 2)
+        )
+    bread = _second_moment(plane, plane.weighted(1) * curvature)
+    meat = _second_moment(plane, plane.weighted(2) * slope**2)
     inverse = np.linalg.inv(bread)
-    across = np.sum(outside[1] * pull**2) / np.sum(outside[0] * bend) ** 2
+    across = np.sum(outside[1] * slope**2) / np.sum(outside[0] * curvature) ** 2
     return Sandwich(solution, n_features, inverse @ meat @ inverse, float(across))
 
 
@@ -118,12 +119,12 @@ def _second_moment(plane: Plane, mass: np.ndarray) -> np.ndarray:
     return np.array([[np.sum(total * plane.u**2), cross], [cross, np.sum(total * plane.p**2)]])
 
 
+@float64
 def _population_hessian(solution: Solution) -> tuple[np.ndarray, float]:
     """Hessian of the unpruned risk at the limit: its block in the plane, and outside it."""
     problem = solution.problem
     theta = np.array([solution.state["theta_u"], solution.state["theta_p"]])
-    with jax.enable_x64(True):
-        law = plane_law(problem.replace(selection="random", keep_fraction=1.0), None)
-        plane = plane_nodes(law, theta, loss=problem.student.loss, level=PLANE_LEVELS[-1])
-        bend = _derivatives(problem, plane, theta)[1]
-    return _second_moment(plane, plane.mass * bend), float(np.sum(plane.mass * bend))
+    law = plane_law(problem.replace(selection="random", keep_fraction=1.0), None)
+    plane = plane_nodes(law, theta, loss=problem.student.loss, level=PLANE_LEVELS[-1])
+    curvature = _derivatives(problem, plane, theta)[1]
+    return _second_moment(plane, plane.mass * curvature), float(np.sum(plane.mass * curvature))

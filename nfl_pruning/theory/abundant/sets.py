@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import minimize_scalar
 
+from nfl_pruning.errors import UnsupportedProblemError
+from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.abundant.limit import RADIUS
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.solve import solve
 from nfl_pruning.validation import check_integer, check_number
@@ -105,7 +106,7 @@ def _positive(
     logs, values = _with_peaks(value, logs, values)
     ends = [float(logs[0])] if values[0] > 0 else []
     for i in np.flatnonzero((values[1:] > 0) != (values[:-1] > 0)):
-        ends.append(cast(float, brentq(value, logs[i], logs[i + 1], xtol=WIDTH)))
+        ends.append(bracketed_root(value, logs[i], logs[i + 1], xtol=WIDTH))
     if values[-1] > 0:
         ends.append(0.0)
     fractions = np.exp(ends)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.problem import Problem
+from nfl_pruning.settings import float64
 from nfl_pruning.theory.abundant.limit import RADIUS, plane_law
 from nfl_pruning.theory.abundant.plane import PLANE_LEVELS, PlaneLaw, plane_nodes
-from nfl_pruning.validation import InvalidArgumentError
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class UniversalLimit:
     flipped: np.ndarray
 
 
+@float64
 def universal_limit(problem: Problem, u: ArrayLike, z: ArrayLike | None = None) -> UniversalLimit:
     """The kept samples' label law at given places.
 
@@ -54,18 +55,17 @@ def universal_limit(problem: Problem, u: ArrayLike, z: ArrayLike | None = None) 
         InvalidArgumentError: u and z cannot belong to one sample.
         UnsupportedProblemError: the score or the protocol has no known limit.
     """
-    with jax.enable_x64(True):
-        law = plane_law(problem, None, RADIUS)
-        u = np.asarray(u, float)
-        z = law.alignment * u if z is None else np.asarray(z, float)
-        u, z = np.broadcast_arrays(u, z)
-        if law.across == 0 and not np.allclose(z, law.alignment * u, rtol=1e-9, atol=1e-12):
-            raise InvalidArgumentError(
-                f"z must be {law.alignment:g} * u for a probe at cosine {law.alignment:g}; got "
-                "other values."
-            )
-        before = np.asarray(problem.teacher.link(problem.teacher.scale * z), float)
-        keep, omega = law.evaluate(u.reshape(-1, 1), np.zeros((u.size, 1)))
+    law = plane_law(problem, None, RADIUS)
+    u = np.asarray(u, float)
+    z = law.alignment * u if z is None else np.asarray(z, float)
+    u, z = np.broadcast_arrays(u, z)
+    if law.across == 0 and not np.allclose(z, law.alignment * u, rtol=1e-9, atol=1e-12):
+        raise InvalidArgumentError(
+            f"z must be {law.alignment:g} * u for a probe at cosine {law.alignment:g}; got "
+            "other values."
+        )
+    before = np.asarray(problem.teacher.link(problem.teacher.scale * z), float)
+    keep, omega = law.evaluate(u.reshape(-1, 1), np.zeros((u.size, 1)))
     pull = np.broadcast_to(np.sum(keep * omega, axis=0), (2, u.size, 1)).reshape(2, *u.shape)
     return _compare(u, z, before, before * pull[0], (1 - before) * pull[1])
 
@@ -99,6 +99,7 @@ class UniversalMasses:
     most_error: float
 
 
+@float64
 def universal_masses(problem: Problem) -> UniversalMasses:
     """How much of the data law a universal approximator gets wrong after pruning.
 
@@ -108,12 +109,9 @@ def universal_masses(problem: Problem) -> UniversalMasses:
     Raises:
         UnsupportedProblemError: the score or the protocol has no known limit.
     """
-    with jax.enable_x64(True):
-        law: PlaneLaw = plane_law(problem, None, RADIUS)
-        everywhere = PlaneLaw(problem, law.alignment, law.breaks, _pieces(law), law.evaluate)
-        plane = plane_nodes(
-            everywhere, np.zeros(2), loss=problem.student.loss, level=PLANE_LEVELS[-1]
-        )
+    law: PlaneLaw = plane_law(problem, None, RADIUS)
+    everywhere = PlaneLaw(problem, law.alignment, law.breaks, _pieces(law), law.evaluate)
+    plane = plane_nodes(everywhere, np.zeros(2), loss=problem.student.loss, level=PLANE_LEVELS[-1])
     weight = plane.mass.sum(axis=0)
     positive, negative = plane.weighted(1)
     before = np.where(weight > 0, plane.mass[0] / np.where(weight > 0, weight, 1), 0.5)

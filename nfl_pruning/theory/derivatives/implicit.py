@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.errors import InvalidArgumentError
 
 STEP = 2e-3
 RELATIVE_STEP = 5e-3  # of the distance to the end of a number's range

@@ -13,6 +13,7 @@ from jax import Array
 from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.integrators.conditioned.cell import Kind
@@ -26,7 +27,7 @@ from nfl_pruning.theory.integrators.conditioned.known import (
 )
 from nfl_pruning.theory.integrators.conditioned.limit import Limit, limit
 from nfl_pruning.theory.integrators.conditioned.mesh import Nodes
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number
+from nfl_pruning.validation import check_choice, check_number
 
 DIRECT = {
     "samples_per_feature": "(0, inf)",
@@ -89,7 +90,7 @@ def limit_function(
     def function(**numbers: Any) -> Limit:
         for name in numbers:
             check_choice("number of limit_function", name, known_numbers)
-        if not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
+        if jnp.result_type(float) != jnp.float64:
             raise InvalidArgumentError(
                 "limit_function works in double precision; call it inside jax.enable_x64(True)."
             )

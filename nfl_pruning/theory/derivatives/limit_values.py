@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs import Spectrum
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
@@ -23,7 +24,6 @@ from nfl_pruning.theory.integrators.panels.newton import System, equations_at, n
 from nfl_pruning.theory.numbers import all_numbers, with_numbers
 from nfl_pruning.theory.observables import observables
 from nfl_pruning.theory.proportional import no_fit_sentence, pose
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.spectrum import spectrum_system
 from nfl_pruning.validation import check_choice
 

@@ -28,13 +28,13 @@ import jax
 import numpy as np
 from scipy.special import ndtr
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE, gauss_legendre, normal_density
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.integrators.panels.mesh import kept_intervals, link_layers, u_panels
 from nfl_pruning.theory.probe_fit import ProbeFit
 from nfl_pruning.theory.selection_law.keep_law import MASS_TOLERANCE, KeepLaw, mass_flaw
 from nfl_pruning.theory.selection_law.label_law import LABELS
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 
 PANELS = (30, 60, 120)  # in u, until the mass is right
 MOST_STEPS = 100
@@ -160,18 +160,19 @@ def _saddle(
         low, density = ndtr(margin), normal_density(margin)
         value = np.sum(mass * ((1 + margin**2) * low + margin * density)) - cost @ t**2
         slope = features @ (2 * mass * (margin * low + density)) - 2 * cost * t
-        bend = (features * (2 * mass * low)) @ features.T - 2 * np.diag(cost)
-        return float(value), slope, bend
+        curvature = (features * (2 * mass * low)) @ features.T - 2 * np.diag(cost)
+        return float(value), slope, curvature
 
     t = np.zeros(len(features))
-    value, slope, bend = gradient(t)
+    value, slope, curvature = gradient(t)
     for _ in range(MOST_STEPS):
-        scale = np.sqrt(np.maximum(np.abs(np.diag(bend)), 1e-300))
+        scale = np.sqrt(np.maximum(np.abs(np.diag(curvature)), 1e-300))
         size = np.linalg.norm(slope / scale)
         if size**2 < 1e-24 * abs(value):  # about what a step still changes
             break
         step = (
-            np.linalg.lstsq(bend / np.outer(scale, scale), -slope / scale, rcond=1e-14)[0] / scale
+            np.linalg.lstsq(curvature / np.outer(scale, scale), -slope / scale, rcond=1e-14)[0]
+            / scale
         )
         step *= min(1.0, 1e3 * unit / max(np.linalg.norm(step), 1e-300))
         for factor in 0.5 ** np.arange(30):
@@ -180,7 +181,7 @@ def _saddle(
                 break
         else:
             break  # rounding level
-        t, (value, slope, bend) = t + factor * step, there
+        t, (value, slope, curvature) = t + factor * step, there
         if np.abs(t).max() > 1e5 * unit:
             break
     return value, t

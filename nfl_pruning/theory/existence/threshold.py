@@ -7,23 +7,21 @@ one number of samples per feature, and the threshold is where the decision chang
 
 from __future__ import annotations
 
-import jax
 import numpy as np
-from scipy.optimize import brentq
 
+from nfl_pruning.errors import InvalidArgumentError, UnsupportedProblemError
+from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.problem import Problem
-from nfl_pruning.settings import with_own_settings
+from nfl_pruning.settings import float64
 from nfl_pruning.theory.existence.separability import separability_threshold
 from nfl_pruning.theory.probe_limit import ProbeLimit, probe_limit
 from nfl_pruning.theory.selection_law.keep_law import KeepLaw, keep_law
-from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
-from nfl_pruning.validation import InvalidArgumentError
 
 STRIDE = 1.3  # between the numbers of samples per feature that are looked at
 FARTHEST = 1e3  # kept samples per feature at which the search ends
 
 
-@with_own_settings
+@float64
 def existence_threshold(problem: Problem) -> float:
     """Samples per feature (before pruning) above which a fit without a ridge exists.
 
@@ -41,22 +39,21 @@ def existence_threshold(problem: Problem) -> float:
     Raises:
         InvalidArgumentError: the score has no limit.
     """
-    with jax.enable_x64(True):
-        try:
-            probe = probe_limit(problem)
-            constraint = problem.student.loss.obeys
-            if constraint is None:
-                raise UnsupportedProblemError(
-                    f"The {problem.student.loss.name} loss names no constraint that its fits obey "
-                    "as the ridge vanishes."
-                )
-            if not constraint.one_sided:
-                return 1 / _law(problem, probe).checked().mean(0)
-            if probe.fit is None:
-                return separability_threshold(problem, _law(problem, probe))
-            return _first_crossing(problem)
-        except UnsupportedProblemError as reason:
-            raise InvalidArgumentError(str(reason)) from None
+    try:
+        probe = probe_limit(problem)
+        constraint = problem.student.loss.obeys
+        if constraint is None:
+            raise UnsupportedProblemError(
+                f"The {problem.student.loss.name} loss names no constraint that its fits obey "
+                "as the ridge vanishes."
+            )
+        if not constraint.one_sided:
+            return 1 / _law(problem, probe).checked().mean(0)
+        if probe.fit is None:
+            return separability_threshold(problem, _law(problem, probe))
+        return _first_crossing(problem)
+    except UnsupportedProblemError as reason:
+        raise InvalidArgumentError(str(reason)) from None
 
 
 def _law(problem: Problem, probe: ProbeLimit) -> KeepLaw:
@@ -76,6 +73,6 @@ def _first_crossing(problem: Problem) -> float:
     while low < FARTHEST / problem.keep_fraction:
         high = STRIDE * low
         if excess(high) > 0:
-            return float(brentq(excess, low, high, xtol=1e-8, rtol=1e-8))  # pyright: ignore
+            return bracketed_root(excess, low, high, xtol=1e-8, rtol=1e-8)
         low = high
     return np.inf

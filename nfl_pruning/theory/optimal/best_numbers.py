@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import minimize
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import ExactCalibration, SoftCalibration
 from nfl_pruning.settings import with_own_settings
@@ -26,12 +27,7 @@ from nfl_pruning.theory.integrators.conditioned.known import TAKES, unknown
 from nfl_pruning.theory.numbers import GOALS
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.solve import solve
-from nfl_pruning.validation import (
-    InvalidArgumentError,
-    check_choice,
-    check_integer,
-    check_number,
-)
+from nfl_pruning.validation import check_choice, check_integer, check_number
 
 Box = list[tuple[float, float]]
 Goal = Callable[[np.ndarray], tuple[float, np.ndarray]]

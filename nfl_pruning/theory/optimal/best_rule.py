@@ -13,19 +13,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.probes import InSampleProbe
 from nfl_pruning.problem import Problem
-from nfl_pruning.settings import with_own_settings
+from nfl_pruning.settings import float64
 from nfl_pruning.theory.numbers import GOALS
 from nfl_pruning.theory.optimal.bins import Grid
 from nfl_pruning.theory.optimal.rule_search import Ended, search, value_of
 from nfl_pruning.theory.optimal.usual import on_bins, usual_problems
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.sweep import solve_each
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_integer
+from nfl_pruning.validation import check_choice, check_integer
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class OptimalRule:
         return float(getattr(self.solution, self.goal))
 
 
-@with_own_settings
+@float64
 def optimal_rule(
     problem: Problem,
     *,
@@ -97,12 +97,11 @@ def optimal_rule(
     if not baselines:
         raise InvalidArgumentError("optimal_rule needs a usual rule with a certified limit.")
     order = sorted(baselines, key=lambda name: baselines[name])
-    with jax.enable_x64(True):
-        grid = Grid.of(problem, bins)
-        first = [grid.rule(usual[name]) for name in order[:starts]]
-        exact = [name for name in order if on_bins(usual[name])][:starts]
-        known = [(grid.rule(usual[name]), baselines[name]) for name in exact]
-        ended = search(grid, goal, first, known, weights=weights)
+    grid = Grid.of(problem, bins)
+    first = [grid.rule(usual[name]) for name in order[:starts]]
+    exact = [name for name in order if on_bins(usual[name])][:starts]
+    known = [(grid.rule(usual[name]), baselines[name]) for name in exact]
+    ended = search(grid, goal, first, known, weights=weights)
     least = order[0]
     best = Ended(first[0], usual[least], solved[least], float("nan"))
     if ended is not None and value_of(ended.solution, goal) <= baselines[least]:

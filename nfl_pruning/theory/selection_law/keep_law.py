@@ -14,6 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import PropensitySelection, RankSelection, Stratum
@@ -23,8 +24,8 @@ from nfl_pruning.theory.selection_law.ordering import (
     Cut,
     Margin,
     Order,
-    UnsupportedProblemError,
     order_of,
+    refuse_mixture_parts,
     score_on_margins,
 )
 from nfl_pruning.theory.selection_law.propensity import Propensity
@@ -118,6 +119,7 @@ def keep_law(problem: Problem, *, alignment: float, margin: Margin) -> KeepLaw:
     Raises:
         UnsupportedProblemError: the score or the selection is outside what the limit describes.
     """
+    refuse_mixture_parts(problem)
     if problem.keep_fraction < SMALLEST_FRACTION:
         raise UnsupportedProblemError(
             f"Limits need a keep fraction of at least {SMALLEST_FRACTION:g}; "

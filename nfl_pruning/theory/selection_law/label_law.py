@@ -21,9 +21,12 @@ class LabelLaw:
     """P(y, u) for a teacher and a probe's alignment, with masses of half-lines to about 1e-14.
 
     Attributes:
+        labels: those that occur.
         alignment: the probe's cosine to the teacher.
         jumps: places in u where P(y = 1 | u) jumps (only for a perfect probe and a stepped link).
     """
+
+    labels = LABELS
 
     def __init__(self, teacher: Teacher, alignment: float) -> None:
         steps, scale = teacher.link.steps, teacher.scale

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
-from scipy.optimize import brentq
 
+from nfl_pruning.errors import UnsupportedProblemError
+from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
-from nfl_pruning.theory.selection_law.label_law import LABELS, LabelLaw
+from nfl_pruning.theory.selection_law.label_law import LabelLaw
 
 _STEPS = np.arange(2001.0)
 # Uneven, so that no period of a score goes unnoticed.
@@ -31,13 +31,9 @@ ROUNDING = 8 * np.finfo(float).eps  # of a score's value: differences below it a
 EXACT = 1e-13  # of a mass, relative
 
 
-class UnsupportedProblemError(Exception):
-    """The theory cannot treat the problem; the message says why in a sentence."""
-
-
 def find_root(function: Callable[[float], float], ends: tuple[float, float]) -> float:
     """The root that the ends bracket, to the last digits."""
-    return cast(float, brentq(function, *ends, xtol=1e-15, rtol=cast(Any, 1e-14)))
+    return bracketed_root(function, *ends, xtol=1e-15, rtol=1e-14)
 
 
 @dataclass(frozen=True)
@@ -71,16 +67,19 @@ class GeneralOrder:
     """Priority is the key itself (times ``sign``), its level sets found numerically.
 
     Attributes:
-        label_agnostic: whether the priority is the same for both labels, all over the grid.
+        label_agnostic: whether the priority is the same for all labels, all over the grid.
     """
 
     def __init__(self, law: LabelLaw, key, sign: int) -> None:
         self._law, self._key, self._sign = law, key, sign
-        values = {y: self.priority(y, GRID) for y in LABELS}
-        first, second = (values[y] for y in LABELS)
-        self.label_agnostic = np.array_equal(first, second)
-        turns = {y: self._turns(y, values[y]) for y in LABELS[: 1 if self.label_agnostic else 2]}
-        self._knots = {y: self._knots_of(y, values[y], turns.get(y, turns[1])) for y in LABELS}
+        values = {y: self.priority(y, GRID) for y in law.labels}
+        first = law.labels[0]
+        self.label_agnostic = all(np.array_equal(v, values[first]) for v in values.values())
+        searched = law.labels[:1] if self.label_agnostic else law.labels
+        turns = {y: self._turns(y, values[y]) for y in searched}
+        self._knots = {
+            y: self._knots_of(y, values[y], turns.get(y, turns[first])) for y in law.labels
+        }
 
     def priority(self, label: int, u: np.ndarray) -> np.ndarray:
         return self._sign * self._key(label, u)
@@ -169,7 +168,7 @@ class GeneralOrder:
     def mass_above(self, level: float) -> float:
         """P(priority > level)."""
         total = 0.0
-        for label in LABELS:
+        for label in self._law.labels:
             ends = self.crossings(label, level)
             edges = np.concatenate([[-NORMAL_RANGE], ends, [NORMAL_RANGE]])
             begins = int(not self._knots[label].value[0] > level)

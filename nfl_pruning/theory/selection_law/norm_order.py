@@ -18,6 +18,7 @@ import numpy as np
 from jax import Array
 from scipy.special import gammaincc
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.problem import Problem
@@ -25,12 +26,7 @@ from nfl_pruning.scores.base import Context, Score, binary_logits
 from nfl_pruning.selections import RankSelection
 from nfl_pruning.theory.abundant.plane import PLANE_LEVELS, Plane, PlaneLaw, plane_nodes
 from nfl_pruning.theory.selection_law.label_law import LABELS, LabelLaw
-from nfl_pruning.theory.selection_law.ordering import (
-    THEORY_NEEDS,
-    Margin,
-    UnsupportedProblemError,
-    find_root,
-)
+from nfl_pruning.theory.selection_law.ordering import THEORY_NEEDS, Margin, find_root
 
 LOG_NORMS = (-16.0, 8.0)  # of ||x|| / sqrt d; outside lies no mass
 LEVEL_ERROR = 1e-10  # of the threshold that the score is compared with

@@ -17,21 +17,28 @@ import numpy as np
 from jax import Array
 from scipy.special import erfinv, ndtri
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.problem import Problem
 from nfl_pruning.programs import elementwise
 from nfl_pruning.scores.base import Context, Score, binary_logits
 from nfl_pruning.theory.selection_law.label_law import LABELS, LabelLaw
-from nfl_pruning.theory.selection_law.level_sets import (
-    GRID,
-    Cut,
-    GeneralOrder,
-    UnsupportedProblemError,
-    find_root,
-)
+from nfl_pruning.theory.selection_law.level_sets import GRID, Cut, GeneralOrder, find_root
 
 _HALF_GRID = GRID[len(GRID) // 2 :]
 THEORY_NEEDS = frozenset({"input_norm"})
+
+
+def refuse_mixture_parts(problem: Problem) -> None:
+    """Raise where one Gaussian is asked for what the theory knows of mixtures alone.
+
+    Raises:
+        UnsupportedProblemError: the problem has an intercept, class quotas, or a mixture's probe.
+    """
+    if part := problem.only_for_mixtures:
+        raise UnsupportedProblemError(
+            f"The limit of one Gaussian is not known with {part}; inputs of components have it."
+        )
 
 
 @partial(jax.jit, static_argnames=("score", "positive"))

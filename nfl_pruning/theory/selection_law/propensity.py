@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
-from nfl_pruning.theory.selection_law.label_law import LABELS, LabelLaw
+from nfl_pruning.theory.selection_law.label_law import LabelLaw
 from nfl_pruning.theory.selection_law.level_sets import HALVINGS, GeneralOrder, find_root
 from nfl_pruning.theory.selection_law.ordering import Margin
 
@@ -50,9 +50,12 @@ class Propensity:
         self.layers = self._layers(ends[0], bends)
 
     def keep(self, u: np.ndarray) -> np.ndarray:
-        """The keep probability, shape (2, len(u)) for y = +1, -1."""
-        logs = np.stack([self._raw(y, u) for y in LABELS])
-        return np.exp(np.minimum(0.0, self._log_c + logs))
+        """The keep probability, shape (labels, len(u)), in the law's order."""
+        return np.stack([self.keep_of(y, u) for y in self._law.labels])
+
+    def keep_of(self, label: int, u: np.ndarray) -> np.ndarray:
+        """The keep probability of one label, shape of u."""
+        return np.exp(np.minimum(0.0, self._log_c + self._raw(label, u)))
 
     def _ends(self, log_c: float, halvings: int = HALVINGS) -> list[np.ndarray]:
         """Where the keep probability is 1, and ``FALLS`` below its largest value; in u."""
@@ -60,7 +63,7 @@ class Propensity:
         levels = top - log_c - FALLS
         if log_c + self._order.highest <= 0:
             levels = levels[1:]  # the largest value is a turning point's, or an end's
-        labels = LABELS[:1] if self._order.label_agnostic else LABELS
+        labels = self._law.labels[:1] if self._order.label_agnostic else self._law.labels
         found = [self._order.crossings_of_each(y, levels, halvings=halvings) for y in labels]
         ends = [np.unique(np.concatenate(both)) for both in zip(*found, strict=True)]
         return ends if len(levels) == len(FALLS) else [np.zeros(0), *ends]
@@ -76,7 +79,7 @@ class Propensity:
                 self._law.integral(
                     y, cuts, lambda u, y=y: np.exp(np.minimum(0, log_c + self._flat(y, u)))
                 )
-                for y in LABELS
+                for y in self._law.labels
             )
 
         def excess(log_c: float) -> float:
@@ -110,7 +113,7 @@ class Propensity:
         """Kinks with the length of the decay beside them, turning points with that of the turn."""
         step = 1e-6
         slope = np.zeros(len(kinks))
-        for y in LABELS:
+        for y in self._law.labels:
             sides = [self._raw(y, kinks + side * step) for side in (1, -1)]
             slope = np.maximum(slope, np.abs(sides[0] - sides[1]) / (2 * step))
         widths = np.concatenate([1 / np.maximum(slope, 1e-3), bends])
@@ -118,7 +121,7 @@ class Propensity:
 
     def _bend(self, turn: float) -> float:
         """The distance from a turning point over which the slope grows to half of its limit."""
-        values = [self._raw(y, turn + np.append(0.0, _REACH)) for y in LABELS]
+        values = [self._raw(y, turn + np.append(0.0, _REACH)) for y in self._law.labels]
         slopes = np.max([np.abs(np.diff(v)) / np.diff(np.append(0.0, _REACH)) for v in values], 0)
         steep = slopes >= 0.5 * slopes[_REACH <= 2.0].max()
         return float(_REACH[np.argmax(steep)])

@@ -60,7 +60,7 @@ class Program(NamedTuple):
     rule: Rule
     nodes: Nodes
     platform: str
-    patient: bool
+    follow_path: bool
     bands: int
 
 
@@ -72,11 +72,11 @@ def _program(asked: Program, size: int) -> Callable:
 
 @lru_cache(maxsize=16)  # each holds a hundred memory maps, of which a process has few
 def _compiled(asked: Program, size: int) -> Callable:
-    kind, rule, nodes, platform, patient, _ = asked
+    kind, rule, nodes, platform, follow_path, _ = asked
 
     def one(setting: Setting) -> tuple[Limit, Unknowns]:
         with jax.default_matmul_precision("highest"):
-            return limit(kind, setting, rule, nodes=nodes, patient=patient)
+            return limit(kind, setting, rule, nodes=nodes, follow_path=follow_path)
 
     # One problem after another keeps its arrays in a processor's cache, and lets each stop when it
     # has converged; an accelerator needs them side by side.
@@ -100,7 +100,8 @@ class Found(NamedTuple):
     """Results of a batch, numpy arrays of shape (problems,).
 
     Attributes:
-        limit, state: see there; NaN where no root was found.
+        limit: cosine, norm and errors; NaN where no root was found.
+        state: the unknowns at the root, NaN likewise.
         good: whether the error estimate meets the target, and the kept mass is right.
     """
 
@@ -116,7 +117,7 @@ def run_batch(
 
     Args:
         kind: what is compiled in.
-        rule: likewise.
+        rule: how the selection cuts the order.
         settings: numpy arrays of shape (problems,) or (problems, bands).
         progress: called with the number of problems that were finished since its last call.
     """
@@ -130,7 +131,7 @@ def run_batch(
             break
         asked = Program(kind, rule, tier.nodes, platform, platform == "cpu", bands)
         found = _run(asked, _part(settings, todo))
-        if not asked.patient:
+        if not asked.follow_path:
             found = _followed(asked, _part(settings, todo), found)
         if values is None:
             values = np.full((found.shape[0], count), np.nan)
@@ -153,7 +154,7 @@ def _followed(asked: Program, settings: Setting, found: np.ndarray) -> np.ndarra
     """
     stuck = np.flatnonzero(~(Limit(*found[: len(Limit._fields)]).residual <= RESIDUAL))
     if len(stuck):
-        found[:, stuck] = _run(asked._replace(patient=True), _part(settings, stuck))
+        found[:, stuck] = _run(asked._replace(follow_path=True), _part(settings, stuck))
     return found
 
 

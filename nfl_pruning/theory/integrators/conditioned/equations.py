@@ -30,9 +30,9 @@ def masses(kind: Kind, cell: Cell, count: int = 192) -> Bands:
 def _moments(kind: Kind, cell: Cell, state: State, *, found: Bands, mesh: Mesh) -> Moments:
     """Moments of a student from those of u and z on every band, given its own margin x."""
     margin, kappa = state.norm * mesh.x, state.step
-    pull = kind.loss.prox_residual(margin, kappa * cell.omega[..., None])  # eq. (2)
-    kept = cell.keep[..., None] * pull * mesh.weight
-    parts = (found.u, found.z, margin * found.mass, pull * found.mass)
+    residual = kind.loss.prox_residual(margin, kappa * cell.omega[..., None])  # eq. (2)
+    kept = cell.keep[..., None] * residual * mesh.weight
+    parts = (found.u, found.z, margin * found.mass, residual * found.mass)
     u_d, z_d, v_d, square = (jnp.sum(kept * part) for part in parts)
     left = v_d - state.along * u_d  # E[(a_p u_perp + tau G) D]
     if kind.perfect:  # nothing distinguishes u_perp from the noise: shares of a_p^2 + tau^2

@@ -1,7 +1,7 @@
 """Probes fitted on the very samples that they score, on nodes that the compiled solver builds.
 
 The five equations are those of :mod:`nfl_pruning.theory.integrators.panels.equations`. Given the
-probe's margin u, the student's margin is a_u u + s xi plus chi times the probe's own pull; the
+probe's margin u, the student's margin is a_u u + s xi plus chi times the probe's loss slope; the
 teacher's is a mean plus noise that is integrated in closed form.
 """
 
@@ -47,7 +47,7 @@ def _moments(kind: Kind, cell: Cell, every: list[Rows], state: State) -> Found:
     sums, response = jnp.zeros(5), jnp.zeros(())
     for label, rows in zip(kind.labels, every, strict=True):
         inner = Inner(
-            shift=state.along * rows.u + state.shift * rows.pull,
+            shift=state.along * rows.u + state.shift * rows.probe_slope,
             spread=s,
             step=kappa * rows.omega,
             mean=cell.scale * cell.rho * rows.u,
@@ -57,7 +57,7 @@ def _moments(kind: Kind, cell: Cell, every: list[Rows], state: State) -> Found:
         level, slant = inner_integrals(kind, label, rows.xi, rows.xi_weight, inner) * rows.keep
         total = jnp.sum(level, axis=1)
         mixed = level[0] @ rows.u, jnp.sum(slant[0]), noise * total[1]
-        sums = sums + jnp.stack([*mixed, total[2], level[0] @ rows.pull])
+        sums = sums + jnp.stack([*mixed, total[2], level[0] @ rows.probe_slope])
         response = response + total[3]
     return Found(from_line(state, *sums), response / kappa)
 
@@ -67,7 +67,7 @@ def _kept(kind: Kind, cell: Cell, every: list[Rows]) -> Array:
     noise = cell.scale * across_share(cell.rho)
     total = jnp.zeros(())
     for label, rows in zip(kind.labels, every, strict=True):
-        probability = smoothed(kind, label, cell.scale * cell.rho * rows.u, noise).chance
+        probability = smoothed(kind, label, cell.scale * cell.rho * rows.u, noise).probability
         total = total + jnp.sum(rows.keep * probability * jnp.sum(rows.xi_weight, axis=-1))
     return total
 
@@ -91,7 +91,7 @@ def solve_in_sample(
     *,
     kept: tuple[bool, ...] | None,
     nodes: Nodes,
-    patient: bool,
+    follow_path: bool,
 ) -> Answer:
     """As ``solve_cell``, for a probe with memory; ``rho`` is its cosine, edges are in u.
 
@@ -134,7 +134,7 @@ def solve_in_sample(
         ends=(easy_ridge(frozen.ridge), frozen.ridge),
         guesses=[_like_the_probe(frozen, frozen_probe, law, size)],
         sound=lambda ridge, x: value(x, frozen._replace(ridge=ridge), frozen_probe, few)[1] < 0.05,
-        patient=patient,
+        follow_path=follow_path,
     )
     fitted = at(frozen.ridge, rows_at(near.x, nodes))
     found = root(fitted, near.x, tolerance=TOLERANCE, most=near.most)

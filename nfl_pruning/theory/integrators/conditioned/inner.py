@@ -39,10 +39,10 @@ class Inner(NamedTuple):
 
 
 class _Integrand(NamedTuple):
-    """The smoothed link; the pull D and its derivatives in the margin and the step."""
+    """The smoothed link; the proximal residual D and its derivatives in the margin and the step."""
 
     link: Smoothed
-    pull: Array
+    residual: Array
     by_margin: Array
     by_step: Array
 
@@ -56,13 +56,13 @@ def _integrand(kind: Kind, label: int, xi: Array, inner: Inner) -> _Integrand:
     def along(in_margin: Array, in_step: Array) -> tuple[Array, Array]:
         return jax.jvp(kind.loss.prox_residual, (margin, step), (in_margin * one, in_step * one))
 
-    pull, slopes = jax.vmap(along, out_axes=(None, 0))(jnp.array([1.0, 0]), jnp.array([0, 1.0]))
-    return _Integrand(link, pull, *slopes)
+    residual, slopes = jax.vmap(along, out_axes=(None, 0))(jnp.array([1.0, 0]), jnp.array([0, 1.0]))
+    return _Integrand(link, residual, *slopes)
 
 
 def _values(at: _Integrand) -> list[Array]:
-    chance, slope, d = at.link.chance, at.link.slope, at.pull
-    return [chance * d, slope * d, chance * d * d, chance * at.by_margin]
+    probability, slope, d = at.link.probability, at.link.slope, at.residual
+    return [probability * d, slope * d, probability * d * d, probability * at.by_margin]
 
 
 def _across(xi: Array, weight: Array, values: list[Array], powers: int) -> Array:
@@ -78,8 +78,8 @@ def inner_integrals(kind: Kind, label: int, xi: Array, weight: Array, inner: Inn
     """Integrals over xi of P D, P' D, P D^2 and P dD/dv, and of these times xi.
 
     P is the label's probability given the row and xi, P' its slope in the teacher's margin, D the
-    pull of a kept sample and v the student's margin. Derivatives of the first three are exact; the
-    fourth has none, and neither have the nodes.
+    proximal residual of a kept sample and v the student's margin. Derivatives of the first three
+    are exact; the fourth has none, and neither have the nodes.
 
     Args:
         kind: what is compiled in.
@@ -99,13 +99,13 @@ def _inner_integrals_jvp(kind: Kind, label: int, primals, tangents):
     xi, weight, inner = primals
     dot: Inner = tangents[2]
     at = _integrand(kind, label, xi, inner)
-    chance, slope, bend, twist = at.link
-    d, none = at.pull, jnp.zeros_like(at.pull)
-    by_pull = [chance, slope, 2 * chance * d]
-    by_margin = [*(part * at.by_margin for part in by_pull), none]
-    by_step = [*(part * at.by_step for part in by_pull), none]
-    by_mean = [slope * d, bend * d, slope * d * d, none]
-    by_noise = [bend * d, twist * d, bend * d * d, none]  # over the noise: the heat equation
+    probability, slope, second, third = at.link
+    d, none = at.residual, jnp.zeros_like(at.residual)
+    by_residual = [probability, slope, 2 * probability * d]
+    by_margin = [*(part * at.by_margin for part in by_residual), none]
+    by_step = [*(part * at.by_step for part in by_residual), none]
+    by_mean = [slope * d, second * d, slope * d * d, none]
+    by_noise = [second * d, third * d, second * d * d, none]  # over the noise: the heat equation
     every = [*_values(at), *by_margin, *by_mean, *by_step, *by_noise]
     found = _across(xi, weight, every, 3).reshape(3, 5, 4, -1)
     value, margin, mean, step, noise = found.transpose(1, 0, 2, 3)

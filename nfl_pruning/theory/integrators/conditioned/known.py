@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nfl_pruning.errors import InvalidArgumentError, UnsupportedProblemError
 from nfl_pruning.inputs import Isotropic
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe, Probe
 from nfl_pruning.problem import Problem
@@ -19,13 +20,7 @@ from nfl_pruning.theory.integrators.conditioned.cell import Kind
 from nfl_pruning.theory.integrators.conditioned.rule import Rule, Setting, between_edges
 from nfl_pruning.theory.numbers import numbers_of
 from nfl_pruning.theory.selection_law.label_law import LabelLaw
-from nfl_pruning.theory.selection_law.ordering import (
-    AbsoluteOrder,
-    SignedOrder,
-    UnsupportedProblemError,
-    order_of,
-)
-from nfl_pruning.validation import InvalidArgumentError
+from nfl_pruning.theory.selection_law.ordering import AbsoluteOrder, SignedOrder, order_of
 
 STEEPEST = 1 - 1e-9  # alignments closer to 1 than this count as perfect
 MOST_BANDS = 6  # of a selection: each adds edges to every table
@@ -41,7 +36,7 @@ class Known(NamedTuple):
     """Problems that the compiled solver can take: what is compiled in, and their numbers.
 
     Attributes:
-        kind, rule: see there.
+        kind, rule: what is compiled in, and how the selection cuts the order.
         setting: floats, or arrays of shape (problems,).
     """
 
@@ -90,6 +85,8 @@ def unknown(problem: Problem) -> str:
     loss, ridge, scale = problem.student.loss, problem.student.ridge, problem.teacher.scale
     if not isinstance(problem.inputs, Isotropic):
         return f"inputs {problem.inputs.label!r}"
+    if problem.only_for_mixtures:
+        return problem.only_for_mixtures
     if _bands(problem, {}, 1) is None:
         return f"protocol {problem.selection.label!r}"
     if not loss.smooth:
@@ -123,7 +120,8 @@ def known_at(
     """
     loss, link = problem.student.loss, problem.teacher.link
     bands = _bands(problem, columns, count)
-    if bands is None or not loss.smooth or not isinstance(problem.inputs, Isotropic):
+    gaussian = isinstance(problem.inputs, Isotropic) and not problem.only_for_mixtures
+    if bands is None or not loss.smooth or not gaussian:
         return
     setting, norms = _setting(problem, columns, count, bands=bands)
     orders = _orders(problem, norms)

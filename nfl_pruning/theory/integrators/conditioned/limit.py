@@ -71,19 +71,19 @@ def _unpruned(kind: Kind, setting: Setting, *, samples: Array) -> Cell:
 
 
 def _probe(
-    kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes, patient: bool
+    kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes, follow_path: bool
 ) -> tuple[ProbeFit, Answer]:
     """The fit of a pilot or in-sample probe: all samples, no selection, logistic loss."""
     own = replace(kind, loss=LOSSES["logistic"], perfect=True)
     samples = setting.pilot_samples if rule.probe == "pilot" else setting.samples_per_feature
     cell = _unpruned(kind, setting, samples=samples)
-    answer = solve_cell(own, cell, cell, nodes=nodes, patient=patient)
+    answer = solve_cell(own, cell, cell, nodes=nodes, follow_path=follow_path)
     state = State.unpack(answer.x)
     return ProbeFit(state.along, state.noise, state.step), answer
 
 
 def limit(
-    kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes, patient: bool = True
+    kind: Kind, setting: Setting, rule: Rule, *, nodes: Nodes, follow_path: bool = True
 ) -> tuple[Limit, Unknowns]:
     """Solve one problem.
 
@@ -92,12 +92,12 @@ def limit(
         setting: the problem's numbers; differentiable in all of them.
         rule: what is compiled in of the selection and the probe.
         nodes: resolution of Newton's method; the numbers have twice as many.
-        patient: whether roots that no guess leads to are followed from a larger ridge; if not, the
-            residual of such a problem is large.
+        follow_path: whether roots that no guess leads to are followed from a larger ridge; if not,
+            the residual of such a problem is large.
     """
     before, fit = jnp.zeros(()), None
     if rule.probe != "fixed":
-        probe, first = _probe(kind, setting, rule, nodes=nodes, patient=patient)
+        probe, first = _probe(kind, setting, rule, nodes=nodes, follow_path=follow_path)
         before = jnp.max(jnp.abs(first.x - first.coarse))
         setting = setting._replace(alignment=probe.alignment)
         fit = probe if rule.probe == "in-sample" else None
@@ -106,10 +106,10 @@ def limit(
         for level in (nodes, nodes.finer())
     )
     if fit is None:
-        answer = solve_cell(kind, rough, fine, nodes=nodes, patient=patient)
+        answer = solve_cell(kind, rough, fine, nodes=nodes, follow_path=follow_path)
     else:
         answer = solve_in_sample(
-            kind, (rough, fine), fit, kept=rule.kept, nodes=nodes, patient=patient
+            kind, (rough, fine), fit, kept=rule.kept, nodes=nodes, follow_path=follow_path
         )
     return _report(kind, setting, answer, before=before)
 

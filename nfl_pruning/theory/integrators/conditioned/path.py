@@ -62,7 +62,7 @@ def follow(
     ends: tuple[Array, Array],
     guesses: Sequence[Array] = (),
     sound: Callable[[Array, Array], Array] = lambda parameter, x: jnp.array(True),
-    patient: bool = True,
+    follow_path: bool = True,
 ) -> Reached:
     """A root at the second end of a parameter's range.
 
@@ -75,12 +75,12 @@ def follow(
         ends: the easy value of the parameter and the one asked for, both positive.
         guesses: further ones, for the second end alone.
         sound: (parameter, root) -> whether it is a root of the right kind.
-        patient: whether it is followed from the first end where no guess leads to a root; if not,
-            nothing more is spent on such a problem.
+        follow_path: whether it is followed from the first end where no guess leads to a root;
+            if not, nothing more is spent on such a problem.
     """
     easy, asked = ends
     direct = jnp.stack([begin(asked), *guesses])
-    most = MOST_TRIALS if patient else len(direct)
+    most = MOST_TRIALS if follow_path else len(direct)
 
     def value_at(place: Array) -> Array:
         return easy * (asked / easy) ** place
@@ -118,5 +118,5 @@ def follow(
         jnp.zeros((), jnp.int32),
     )
     last = jax.lax.while_loop(going, improve, begin_state)
-    worth = (last.place == 1) | patient
+    worth = (last.place == 1) | follow_path
     return Reached(last.x, jnp.where(worth, MOST_AT_LAST, 0))

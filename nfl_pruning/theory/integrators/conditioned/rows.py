@@ -38,14 +38,14 @@ class Rows(NamedTuple):
     Attributes:
         u: folded, shape (rows,).
         keep: keep probability times quadrature weight and density. omega: weight of a kept sample.
-        pull: derivative of the probe's own training loss, y f_1.
+        probe_slope: derivative of the probe's own training loss, y f_1.
         xi, xi_weight: nodes and weights times density, shape (rows, nodes) or (1, nodes).
     """
 
     u: Array
     keep: Array
     omega: Array
-    pull: Array
+    probe_slope: Array
     xi: Array
     xi_weight: Array
 

@@ -198,8 +198,8 @@ def _signed_density(kind: Kind, setting: Setting, t: Array, count: int) -> Array
     """Density of y u at t."""
     if kind.perfect:
         margin = setting.signal * setting.alignment * t
-        chance = sum(label_probability(kind, label, margin) for label in kind.labels)
-        return chance * normal_density(t)
+        probability = sum(label_probability(kind, label, margin) for label in kind.labels)
+        return probability * normal_density(t)
     geo = alone(setting.alignment)
     found = table(kind, _edge_cell(kind, setting, t), geo, _point(), count=count)
     return jnp.sum(found.at) / geo.sd

@@ -27,10 +27,10 @@ TINY_WIDTH = 1e-9
 class Smoothed(NamedTuple):
     """The probability and its first three derivatives in m, each of the shape of m."""
 
-    chance: Array
+    probability: Array
     slope: Array
-    bend: Array
-    twist: Array
+    second: Array
+    third: Array
 
 
 def _spreads(kind: Kind, noise: Array) -> tuple[np.ndarray, Array, np.ndarray]:
@@ -92,9 +92,11 @@ def _looked_up(kind: Kind, m: Array, noise: Array) -> Smoothed:
         for k in range(ORDER, order - 1, -1):
             total = total * shift + perm(k, order) * terms[..., k]
         values.append(total / width**order)
-    chance, slope, bend, twist = values
+    probability, slope, second, third = values
     up = m > 0
-    return Smoothed(jnp.where(up, 1 - chance, chance), slope, jnp.where(up, -bend, bend), twist)
+    return Smoothed(
+        jnp.where(up, 1 - probability, probability), slope, jnp.where(up, -second, second), third
+    )
 
 
 def _positive(kind: Kind, m: Array, noise: Array) -> Smoothed:
@@ -105,8 +107,8 @@ def _positive(kind: Kind, m: Array, noise: Array) -> Smoothed:
 def smoothed(kind: Kind, label: int, m: Array, noise: Array) -> Smoothed:
     """P(label | folded m), twice that where one label stands for both, and its derivatives.
 
-    The derivative in the noise is noise times ``bend``, and that of the slope noise times ``twist``
-    (the heat equation).
+    The derivative in the noise is noise times ``second``, and that of the slope noise times
+    ``third`` (the heat equation).
 
     Args:
         kind: what is compiled in.
@@ -117,5 +119,5 @@ def smoothed(kind: Kind, label: int, m: Array, noise: Array) -> Smoothed:
     fold = 2.0 if len(kind.labels) == 1 else 1.0
     found = _positive(kind, label * m, noise)
     if label < 0:
-        found = Smoothed(1 - found.chance, found.slope, -found.bend, found.twist)
+        found = Smoothed(1 - found.probability, found.slope, -found.second, found.third)
     return Smoothed(*(fold * part for part in found))

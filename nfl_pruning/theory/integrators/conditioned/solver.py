@@ -78,14 +78,14 @@ def remeshed(make: Callable[[Array, Nodes], Evaluate], first: Reached, nodes: No
     return jax.lax.fori_loop(0, 2, again, near)
 
 
-def _near(kind: Kind, cell: Cell, law: Bands, *, size: Array, patient: bool) -> Reached:
+def _near(kind: Kind, cell: Cell, law: Bands, *, size: Array, follow_path: bool) -> Reached:
     """A root on few nodes, by continuation in the ridge where Newton's method fails."""
     how = Integral(build_mesh(kind, cell, jnp.zeros(4), FEW), FEW.zeta, size)
     return follow(
         lambda ridge: lambda x: value_and_jacobian(kind, cell._replace(ridge=ridge), x, how),
         lambda ridge: start(kind, cell._replace(ridge=ridge), law),
         ends=(easy_ridge(cell.ridge), cell.ridge),
-        patient=patient,
+        follow_path=follow_path,
     )
 
 
@@ -96,7 +96,7 @@ def solve_cell(
     *,
     nodes: Nodes,
     finer: Nodes | None = None,
-    patient: bool = True,
+    follow_path: bool = True,
 ) -> Answer:
     """The root, moved by one Newton step on a quadrature of more nodes in each direction.
 
@@ -106,7 +106,7 @@ def solve_cell(
         cell: with those of the finer quadrature, for the last step and all derivatives.
         nodes: the resolution.
         finer: the other one; ``nodes.finer()`` if None.
-        patient: of ``follow``.
+        follow_path: of ``follow``.
     """
     frozen = jax.lax.stop_gradient(rough)
     law = masses(kind, frozen)
@@ -116,7 +116,7 @@ def solve_cell(
         how = Integral(build_mesh(kind, frozen, at, nodes), nodes.zeta, size)
         return lambda x: value_and_jacobian(kind, frozen, x, how)
 
-    near = _near(kind, frozen, law, size=size, patient=patient)
+    near = _near(kind, frozen, law, size=size, follow_path=follow_path)
     found = remeshed(make, near, nodes)
     finer = finer or nodes.finer()
     how = Integral(build_mesh(kind, frozen, found.x, finer), finer.zeta, size)

@@ -42,14 +42,14 @@ class Rows(NamedTuple):
     Attributes:
         u: shape (rows,). keep: weight of the node in u times density times keep probability, and
         omega: weight of a kept sample, both of shape (layers, labels, rows).
-        probe_pull: loss derivative of the probe's own fit, y f_1, shape (labels, rows).
+        probe_slope: loss derivative of the probe's own fit, y f_1, shape (labels, rows).
         xi, xi_weight: nodes in xi and their weights times density, shape (rows, nodes).
     """
 
     u: Array
     keep: Array
     omega: Array
-    probe_pull: Array
+    probe_slope: Array
     xi: Array
     xi_weight: Array
 
@@ -79,18 +79,18 @@ def moments(state: State, terms: LabelTerms, rows: Rows, loss: Loss) -> Moments:
     total = jnp.zeros(5)
     for i in range(terms.labels.shape[0]):
         y = terms.labels[i]
-        chance = jnp.where(y > 0, positive, 1 - positive) * rows.xi_weight
+        probability = jnp.where(y > 0, positive, 1 - positive) * rows.xi_weight
         lean = y * tilt * rows.xi_weight
         for keep, omega in zip(rows.keep[:, i], rows.omega[:, i], strict=True):
-            shifted = y * v + state.shift * rows.probe_pull[i][:, None]
+            shifted = y * v + state.shift * rows.probe_slope[i][:, None]
             d = y * loss.prox_residual(shifted, kappa * omega[:, None])  # eq. (2)
-            first = jnp.sum(chance * d, axis=1)
+            first = jnp.sum(probability * d, axis=1)
             sums = (
                 first * rows.u,
-                jnp.sum(chance * d * rows.xi, axis=1),
+                jnp.sum(probability * d * rows.xi, axis=1),
                 jnp.sum(lean * d, axis=1),
-                jnp.sum(chance * d * d, axis=1),
-                first * y * rows.probe_pull[i],
+                jnp.sum(probability * d * d, axis=1),
+                first * y * rows.probe_slope[i],
             )
             total = total + jnp.stack([jnp.sum(keep * part) for part in sums])
     return from_line(state, *total)
@@ -106,13 +106,13 @@ def response_of(x: Array, terms: LabelTerms, rows: Rows, loss: Loss) -> Array:
     total = jnp.zeros(())
     for i in range(terms.labels.shape[0]):
         y = terms.labels[i]
-        chance = jnp.where(y > 0, positive, 1 - positive) * rows.xi_weight
+        probability = jnp.where(y > 0, positive, 1 - positive) * rows.xi_weight
         for keep, omega in zip(rows.keep[:, i], rows.omega[:, i], strict=True):
-            shifted = y * v + state.shift * rows.probe_pull[i][:, None]
+            shifted = y * v + state.shift * rows.probe_slope[i][:, None]
             steps = jnp.broadcast_to(kappa * omega[:, None], shifted.shape)
             tangents = jnp.ones_like(v), jnp.zeros_like(v)
-            bend = jax.jvp(loss.prox_residual, (shifted, steps), tangents)[1]
-            total = total + jnp.sum(keep * jnp.sum(chance * bend, axis=1)) / kappa
+            slope = jax.jvp(loss.prox_residual, (shifted, steps), tangents)[1]
+            total = total + jnp.sum(keep * jnp.sum(probability * slope, axis=1)) / kappa
     return total
 
 

@@ -158,14 +158,14 @@ class Lines:
     """Nodes in u, each a line along which xi varies, with what belongs to them.
 
     Attributes:
-        u: shape (rows,). keep, omega: as in :class:`Rows`. pulls: its ``probe_pull``.
+        u: shape (rows,). keep, omega: as in :class:`Rows`. probe_slopes: its ``probe_slope``.
         omegas: the weights that occur; first and last of many.
     """
 
     u: np.ndarray
     keep: np.ndarray
     omega: np.ndarray
-    pulls: np.ndarray
+    probe_slopes: np.ndarray
     omegas: np.ndarray
 
 
@@ -202,7 +202,7 @@ def _kinks(lines: Lines, state: State, *, labels: tuple[int, ...], loss: Loss) -
     corners = sorted({float(k) for kinks in steps for k in kinks})
     if not corners:
         return np.zeros((len(lines.u), 0))
-    moved = [(y, state.shift * pull) for y, pull in zip(labels, lines.pulls, strict=True)]
+    moved = [(y, state.shift * slope) for y, slope in zip(labels, lines.probe_slopes, strict=True)]
     return np.stack([y * (k - shift) for k in corners for y, shift in moved], axis=1)
 
 
@@ -214,8 +214,8 @@ def _corner_features(
     kept = np.any([(u >= a) & (u <= b) for a, b in intervals], axis=0)
     zeros = np.zeros((1, 1, len(u)))
     omegas = setting.law.evaluate(u[kept])[1] if kept.any() else zeros
-    pulls = setting.probe_derivatives(u)
-    lines = Lines(u, zeros, zeros, pulls, np.unique(omegas)[[0, -1]])
+    probe_slopes = setting.probe_derivatives(u)
+    lines = Lines(u, zeros, zeros, probe_slopes, np.unique(omegas)[[0, -1]])
     v = _kinks(lines, state, labels=setting.labels, loss=loss) - state.along * u[:, None]
     xi = v / state.spread
     where, which = np.nonzero((xi[1:] > 0) != (xi[:-1] > 0))
@@ -259,7 +259,7 @@ def build_rows(
     xi, xi_weight = _xi_nodes(lines, state, setting=setting, loss=loss, runs=level.xi_runs)
     shape = (len(lines.u) * level.xi_runs, BLOCK_NODES)
     repeat = lambda part: np.repeat(part, level.xi_runs, axis=-1)  # noqa: E731
-    by_row = (repeat(part) for part in (lines.u, lines.keep, lines.omega, lines.pulls))
+    by_row = (repeat(part) for part in (lines.u, lines.keep, lines.omega, lines.probe_slopes))
     return _blocks((*by_row, xi.reshape(shape), xi_weight.reshape(shape)))
 
 

@@ -1,0 +1,1 @@
+"""Long work: the experiments of a checkout, several processes, progress, compiled programs."""

@@ -1,0 +1,1 @@
+"""Pruning rules compared on real data: paired repeats of networks, and their verdicts."""

@@ -1,0 +1,116 @@
+"""The pruning rules that an experiment compares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.scores.base import SCORES, Score
+from nfl_pruning.selections import (
+    PropensitySelection,
+    RankSelection,
+    Selected,
+    Selection,
+    ValueSelection,
+    make_selection,
+    select,
+)
+from nfl_pruning.selections.balanced import BALANCES, check_quotas, select_by_class
+from nfl_pruning.selections.finite import realised_counts
+from nfl_pruning.validation import check_choice
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A pruning rule to compare.
+
+    Attributes:
+        name: how records and figures call it.
+        selection: the protocol; its kept count must not depend on chance.
+        score: what it ranks by; None for a protocol that ignores scores.
+        keep: ``"hardest"`` or ``"easiest"``.
+        balance: class quotas: ``"none"``, ``"proportional"`` or ``"equal"``.
+    """
+
+    name: str
+    selection: Selection
+    score: Score | None = None
+    keep: str = "hardest"
+    balance: str = "none"
+
+    def __post_init__(self) -> None:
+        check_choice("balance", self.balance, BALANCES)
+        by_rank = isinstance(self.selection, RankSelection)
+        if isinstance(self.selection, PropensitySelection) or (
+            self.balance != "none" and not by_rank
+        ):
+            what = "comparisons" if self.balance == "none" else "class quotas"
+            raise InvalidArgumentError(
+                f"{what} need a protocol that keeps a fixed count"
+                f"{'' if self.balance == 'none' else ' by rank'}; got {self.selection.label}."
+            )
+
+    def has_scores(self, rank_keys: dict[str, np.ndarray], repeat: int) -> bool:
+        """Whether the probe of a repeat gave what the arm ranks by."""
+        return self.score is None or bool(np.isfinite(rank_keys[self.score.name][repeat]).all())
+
+    def choose(
+        self, key: Array, rank_keys: dict[str, np.ndarray], labels: np.ndarray, share: float
+    ) -> Selected:
+        """The selection among samples with these rank keys and labels, shape (n,)."""
+        values = np.zeros(len(labels))
+        if self.score is not None:
+            values = rank_keys[self.score.name]
+            if isinstance(self.selection, ValueSelection):
+                with jax.enable_x64(True):
+                    values = np.asarray(self.score.publish(jnp.asarray(values)))
+        if self.balance == "none":
+            return select(key, values, share, keep=self.keep, selection=self.selection)
+        return select_by_class(
+            key,
+            values,
+            labels,
+            keep_fraction=share,
+            balance=self.balance,
+            keep=self.keep,
+            selection=self.selection,
+        )
+
+
+def make_arm(name: str, **choice: Any) -> Arm:
+    """An arm from plain values: score (a name), keep, protocol, exploit, balance."""
+    score = choice.get("score")
+    return Arm(
+        name,
+        make_selection(choice.get("protocol", "threshold"), exploit=choice.get("exploit", 0.5)),
+        None if score is None else SCORES[score],
+        choice.get("keep", "hardest"),
+        choice.get("balance", "none"),
+    )
+
+
+def check_counts(arms: Sequence[Arm], keep_fraction: float, labels: np.ndarray) -> None:
+    """Raise when an arm would keep nothing, or explore nothing, of samples with these labels.
+
+    Args:
+        arms: the rules.
+        keep_fraction: share to keep.
+        labels: class codes of each repeat, shape (repeats, n).
+    """
+    for arm in arms:
+        if isinstance(arm.selection, ValueSelection):
+            arm.selection.check_size(keep_fraction, labels.shape[1])
+        elif arm.balance == "none":
+            assert isinstance(arm.selection, RankSelection)
+            realised_counts(arm.selection.strata(keep_fraction), labels.shape[1])
+        else:
+            rule = arm.selection
+            for own in labels:
+                check_quotas(own, keep_fraction, balance=arm.balance, selection=rule)
