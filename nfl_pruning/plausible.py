@@ -53,7 +53,8 @@ def far_out_notes(dataset: Dataset) -> list[str]:
     """A sentence that names rows with values far outside the rest, if there are any."""
     n = len(dataset)
     sample = dataset.x[np.unique(np.linspace(0, n - 1, min(n, SAMPLE)).astype(int))]
-    unit = max(float(np.abs(dataset.x).max()), np.finfo(float).tiny)
+    ends = float(dataset.x.max()), -float(dataset.x.min())  # without a copy of the data
+    unit = max(*ends, np.finfo(float).tiny)
     middle, low, high = _middle(sample.astype(np.float64) / unit, pooled=dataset.is_image)
     count, first, place = 0, [], 0
     for start in range(0, n, SAMPLE):

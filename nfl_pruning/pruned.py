@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nfl_pruning.archive import write_archive
+
+if TYPE_CHECKING:
+    from nfl_pruning.data.dataset import Dataset
+    from nfl_pruning.selections.nested import Nested
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,13 @@ class Pruned:
         probe_accuracy: of the model that scored, on rows it had not seen; None without one.
         largest_class: share of the largest class, what guessing it would give.
         source: the file of the data, which no output may replace.
+        protected: rows that were no candidates, such as those of a test part, boolean of shape
+            (n,); they are in neither ``indices`` nor the weights, and keep their place in tables.
+        group: what each row belongs to, shape (n,), where the data say it.
+        rank_keys: what candidates were ranked by, shape (candidates,); their scores where None.
+        nested: the order in which candidates enter as the budget grows, for rules whose subsets
+            are nested.
+        labels: class codes, shape (n,).
     """
 
     indices: np.ndarray
@@ -47,18 +58,73 @@ class Pruned:
     probe_accuracy: float | None = None
     largest_class: float = 0.0
     source: Path | None = None
+    protected: np.ndarray | None = None
+    group: np.ndarray | None = None
+    rank_keys: np.ndarray | None = None
+    nested: Nested | None = None
+    labels: np.ndarray | None = None
+
+    @property
+    def n_candidates(self) -> int:
+        """Rows that could be dropped: all but the protected ones."""
+        return len(self.weights) - (0 if self.protected is None else int(self.protected.sum()))
+
+    @property
+    def candidates(self) -> np.ndarray:
+        """Rows that could be dropped, increasing."""
+        n = len(self.weights)
+        return np.arange(n) if self.protected is None else np.flatnonzero(~self.protected)
+
+    @property
+    def order(self) -> np.ndarray:
+        """Candidates' rows in the order of ranks, shape (candidates,); kept ones come first.
+
+        Of a rule with nested subsets, the first m rows are what a budget of m keeps. Of another
+        rule, rows that are kept and rows that are dropped come hardest first.
+        """
+        if self.nested is not None:
+            return self.candidates[self.nested.order]
+        keys = self.scores if self.rank_keys is None else self.rank_keys
+        rows = self.candidates
+        keys = keys[rows] if self.rank_keys is None else keys
+        return rows[np.lexsort((-keys, self.weights[rows] == 0))]
 
     @property
     def effective_sample_size(self) -> float:
         """(sum of weights)^2 / (sum of squared weights): equals the kept count without weights."""
         return float(self.weights.sum() ** 2 / (self.weights**2).sum())
 
+    def among(self, dataset: Dataset) -> Pruned:
+        """The outcome for candidates as one for all rows of the data set that they are part of."""
+        assert dataset.protected is not None
+        n, rows = len(dataset), np.flatnonzero(~dataset.protected)
+
+        def spread(values: np.ndarray, fill: float) -> np.ndarray:
+            whole = np.full(n, fill)
+            whole[rows] = values
+            return whole
+
+        return replace(
+            self,
+            indices=rows[self.indices],
+            weights=spread(self.weights, 0.0),
+            scores=spread(self.scores, np.nan),
+            keep_probabilities=spread(self.keep_probabilities, 0.0),
+            data_hash=dataset.hash,
+            ids=dataset.ids,
+            group=dataset.group,
+            labels=dataset.y,
+            source=dataset.source,
+            protected=dataset.protected,
+        )
+
     def summary(self) -> dict[str, Any]:
         """Plain values for JSON and records."""
         return {
             "n_samples": len(self.weights),
+            "n_protected": len(self.weights) - self.n_candidates,
             "n_kept": len(self.indices),
-            "keep_fraction": len(self.indices) / len(self.weights),
+            "keep_fraction": len(self.indices) / self.n_candidates,
             "keep_fraction_by_class": {
                 name: kept / total if total else None
                 for name, (total, kept) in self.class_counts.items()
@@ -97,8 +163,14 @@ class Pruned:
             "scores": self.scores,
             "keep_probabilities": self.keep_probabilities,
         }
-        if self.ids is not None:
-            arrays["ids"] = self.ids
+        for name in ("ids", "protected", "group"):
+            held = getattr(self, name)
+            if held is not None:
+                arrays[name] = held
+        if self.nested is not None:
+            arrays |= {"order": self.nested.order, "priority": self.nested.priority}
+        if self.rank_keys is not None:
+            arrays["rank_keys"] = self.rank_keys
         return write_archive(
             path,
             arrays,

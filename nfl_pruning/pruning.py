@@ -27,6 +27,7 @@ from nfl_pruning.selections import (
     select,
 )
 from nfl_pruning.selections.balanced import BALANCES, select_by_class
+from nfl_pruning.selections.nested import nested_order
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import (
     check_choice,
@@ -85,6 +86,22 @@ def prune(
             "prune takes a Dataset, from make_dataset(name, x, y) or load_dataset(...); got "
             f"{type(dataset).__name__}."
         )
+    if dataset.protected is not None:
+        given = None if scores is None else np.asarray(scores)[~dataset.protected]
+        inner = prune(
+            dataset.candidates,
+            seed=seed,
+            score=score,
+            keep=keep,
+            keep_fraction=keep_fraction,
+            selection=selection,
+            exploit=exploit,
+            probe=probe,
+            scores=given,
+            scores_config=scores_config,
+            balance=balance,
+        )
+        return inner.among(dataset)
     rule, ranking = check_rule(
         seed=seed,
         score=score,
@@ -108,6 +125,10 @@ def prune(
     scoring = time.perf_counter() - start
     how = {"keep_fraction": float(keep_fraction), "keep": keep, "balance": balance}
     chosen = _choose(key_select, scored, dataset.y, rule=rule, **how)
+    nested = None
+    if balance == "none":
+        order = {"keep": keep, "selection": rule}
+        nested = nested_order(key_select, scored.rank_key, float(keep_fraction), **order)
     selecting = time.perf_counter() - start - scoring
     counts = _class_counts(dataset, chosen)
     hard = [HARD_RULES] if _is_hard(rule, keep, keep_fraction) else []
@@ -127,6 +148,10 @@ def prune(
         probe_accuracy=scored.accuracy,
         largest_class=largest_share(dataset.y),
         source=dataset.source,
+        group=dataset.group,
+        rank_keys=None if np.array_equal(scored.rank_key, scored.values) else scored.rank_key,
+        nested=nested,
+        labels=dataset.y,
     )
 
 
@@ -284,8 +309,14 @@ def _ties(values: np.ndarray, chosen: Selected, labels: np.ndarray | None) -> li
     """
     group = np.zeros(len(values)) if labels is None else labels
     kept = chosen.keep_probabilities
-    found = np.unique(np.stack([group, values]), axis=1, return_inverse=True, return_counts=True)
-    names, sizes = found[1].reshape(-1), found[2]
+    order = np.lexsort((values, group))
+    starts = np.ones(len(values), bool)
+    for numbers in (values[order], group[order]):
+        starts[1:] &= numbers[1:] == numbers[:-1]
+    starts[0], starts[1:] = True, ~starts[1:]
+    names = np.empty(len(values), int)
+    names[order] = np.cumsum(starts) - 1
+    sizes = np.bincount(names)
     # Ties that straddle a boundary share a keep probability above that of exploration alone.
     above = (kept > kept.min()) | (kept.min() == kept.max())
     by_score = (chosen.weights > 0) & above

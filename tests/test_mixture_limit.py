@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nfl_pruning import Problem, Spectrum, simulate, solve
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs import Mixture
 from nfl_pruning.inputs.covariances import LowRank
 from nfl_pruning.probes import InSampleProbe, PilotProbe, WeightsProbe
@@ -17,7 +18,6 @@ from nfl_pruning.theory.mixture.points import band_shares, normal_points, propen
 from nfl_pruning.theory.mixture.populations import group_probabilities
 from nfl_pruning.theory.mixture.prox import Outputs, contrast_basis, proximal
 from nfl_pruning.theory.mixture.refit import quota_fractions
-from nfl_pruning.errors import UnsupportedProblemError
 
 PAIR = Mixture(
     weights=np.array([0.6, 0.4]),

@@ -297,6 +297,9 @@ class TestFile:
                 "weights",
                 "scores",
                 "keep_probabilities",
+                "order",
+                "priority",
+                "rank_keys",
                 "data_hash",
                 "config",
             }

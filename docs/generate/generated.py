@@ -145,11 +145,21 @@ def with_outputs(readme: str) -> str:
     return EXAMPLE.sub(rewrite, readme)
 
 
+def pages() -> list[Path]:
+    """Pages of the documentation whose code is run and whose output is written by this script."""
+    folders = [ROOT / "docs" / name for name in ("start", "tutorials", "how-to")]
+    found = [path for folder in folders for path in sorted(folder.glob("*.md"))]
+    apart = "weights.md"  # needs many libraries, and has a test of its own
+    return [path for path in found if path.name != apart and examples(path.read_text("utf-8"))]
+
+
 def main() -> None:
     """Rewrite everything that is generated."""
     README.write_text(with_outputs(with_map(README.read_text())), encoding="utf-8")
     GLOSSARY.write_text(glossary_page(), encoding="utf-8")
     STATEMENTS_PAGE.write_text(statements_page(), encoding="utf-8")
+    for path in pages():
+        path.write_text(with_outputs(path.read_text("utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,9 +18,22 @@ from nfl_pruning.cli.data_options import (
     sentence_on_features,
 )
 from nfl_pruning.cli.options import json_option, real, refuse_given, seed_of, seed_option
+from nfl_pruning.cli.outputs import check_out, part_options, resized, save, with_parts_from
 
 if TYPE_CHECKING:
     from nfl_pruning.pruning import Pruned
+
+DECIDED = (
+    "score",
+    "keep",
+    "protocol",
+    "exploit",
+    "balance",
+    "probe",
+    "probe_ridge",
+    "scale",
+    "seed",
+)
 
 
 @click.command("prune")
@@ -77,13 +90,21 @@ if TYPE_CHECKING:
     help="Take these scores (.npz with scores, .npy, .csv; larger = harder) instead of a probe.",
 )
 @column_options
+@part_options
 @seed_option
-@click.option("--out", metavar="FILE", help="Where to write the subset (.npz); nowhere by default.")
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="Where to write: .npz, or a table (.csv, .parquet, .arrow); nowhere by default.",
+)
 @click.option("--force", is_flag=True, help="Replace an existing output.")
 @click.option("--data-dir", metavar="DIR", help="Folder of a named data set's files.")
 @json_option
 def command(as_json: bool, **options: Any) -> None:
-    """Prune DATA: a data set by name (digits by default), a .npz with x and y, or a .csv.
+    """Prune DATA: a data set by name (digits by default), or a file.
+
+    Files are .npz with x and y, .npy (features; --label-column names a file of labels), .csv,
+    .csv.gz, .parquet and .arrow.
 
     By default half of the budget goes to the hardest samples, and the other half is drawn from the
     rest and weighted (exact calibration), so that the weighted kept samples stand for all of them.
@@ -107,7 +128,9 @@ def command(as_json: bool, **options: Any) -> None:
     Scores of --scores are matched by id where a .csv has columns id and scores and the data have
     ids, else taken in the order of the data.
 
-    The output holds indices (rows kept, in the order of the data), weights (one a row, 0 where
+    An output that ends in .csv, .parquet or .arrow is the table of DATA (or the rows' ids) with the
+    columns score, rank, keep, weight and keep_probability, and a file of provenance beside it. A
+    .npz holds indices (rows kept, in the order of the data), weights (one a row, 0 where
     dropped; refit with weights[indices]), scores, keep_probabilities, ids where the data have
     them, data_hash (SHA-256 of the content) and config (JSON text). What the file of --scores says
     of its scores (network, epochs, steps, number of networks, gradient) is in config, under
@@ -129,6 +152,7 @@ def _run(
     data: str,
     data_dir: str | None,
     scores_file: str | None,
+    resized_file: str | None,
     out: str | None,
     force: bool,
     seed: str,
@@ -140,7 +164,6 @@ def _run(
     **rest: Any,
 ) -> tuple[Pruned, str | None]:
     """Check everything that needs no data first, prune, and write at the very end."""
-    from nfl_pruning.archive import check_output
     from nfl_pruning.data import load_dataset
     from nfl_pruning.data.scores_file import read_scores
     from nfl_pruning.probing import parse_data_probe
@@ -148,9 +171,12 @@ def _run(
     from nfl_pruning.selections.balanced import BALANCES
     from nfl_pruning.validation import check_choice
 
-    columns, inputs = columns_from(rest), input_files(data, scores_file)
+    columns = with_parts_from(columns_from(rest), rest)
+    inputs = input_files(data, scores_file, resized_file)
     if out is not None:
-        check_output(out, force=force, inputs=inputs)
+        check_out(out, force=force, inputs=inputs)
+    if resized_file is not None:
+        refuse_given((*DECIDED, "scores"), "resize")
     if scores_file is not None:
         refuse_given(("score", "probe", "probe_ridge", "scale"), "scores")
     model = parse_data_probe(probe, ridge=real(probe_ridge), scale=scale)
@@ -159,6 +185,9 @@ def _run(
     check_choice("balance", balance, BALANCES)
     check_rule(seed=number, selection=protocol, given=scores_file is not None, **rule)
     dataset = load_dataset(data, data_dir=data_dir, columns=columns)
+    if resized_file is not None:
+        pruned = resized(resized_file, dataset, rule["keep_fraction"])
+        return pruned, None if out is None else save(pruned, out, force=force, inputs=inputs)
     given = None if scores_file is None else read_scores(Path(scores_file), dataset)
     pruned = prune(
         dataset,
@@ -173,8 +202,7 @@ def _run(
     config = {**pruned.config, **describe_columns(dataset, columns)}
     notes = () if given is None else given.notes
     pruned = replace(pruned, config=config, warnings=(*pruned.warnings, *notes))
-    written = None if out is None else str(pruned.save(out, force=force, inputs=inputs))
-    return pruned, written
+    return pruned, None if out is None else save(pruned, out, force=force, inputs=inputs)
 
 
 def _show(pruned: Pruned, written: str | None) -> None:

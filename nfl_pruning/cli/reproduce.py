@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from nfl_pruning.cli.changed import check_figure_options, figure_options, write_table
 from nfl_pruning.cli.options import chosen, jobs_option
 from nfl_pruning.experiments.scripts import PRESETS, checkout
-
-if TYPE_CHECKING:
-    pass
 
 HELP = """Run the simulations of a checkout and draw its figures.
 
@@ -45,18 +42,35 @@ Examples:
     help="The checkout.",
 )
 @click.option("--fresh", is_flag=True, help="Forget the finished records first.")
+@figure_options
 @jobs_option("Experiments")
-def command(preset: str, only: str, root: Path, fresh: bool, jobs: int | None) -> None:
+def command(
+    preset: str,
+    only: str,
+    root: Path,
+    fresh: bool,
+    jobs: int | None,
+    table: str | None,
+    settings: tuple[str, ...],
+) -> None:
     """Compute, draw, print what was written."""
     from nfl_pruning.cli.output import print_table
+    from nfl_pruning.experiments.changed import reproduce_changed
     from nfl_pruning.experiments.reproduce import reproduce
     from nfl_pruning.validation import check_choice
 
     check_choice("preset", preset, PRESETS)
     found = {experiment.name: experiment for experiment in checkout(root)}
     experiments, rows = chosen(only, found), {}
-    for done in reproduce(experiments, preset, fresh=fresh, jobs=jobs):
+    changes = check_figure_options(table, settings, experiments)
+    if changes:
+        finished = iter([reproduce_changed(experiments[0], preset, changes, fresh=fresh)])
+    else:
+        finished = reproduce(experiments, preset, fresh=fresh, jobs=jobs)
+    for done in finished:
         files = "\n".join(path.as_posix() for path in done.written)
         rows[done.experiment.name] = (done.experiment.name, files, f"{done.seconds:.0f}")
     in_order = [rows[experiment.name] for experiment in experiments]
     print_table(("experiment", "written", "seconds"), in_order, left=("experiment", "written"))
+    if table is not None:
+        click.echo(f"Numbers in {write_table(table, experiments[0], preset, changes)}.")

@@ -16,6 +16,7 @@ from nfl_pruning.cli.data_options import (
 )
 from nfl_pruning.cli.network_options import check_gradient, network_options, training_from
 from nfl_pruning.cli.options import entries, json_option, real, seed_of, whole
+from nfl_pruning.cli.own_logits import own_model_options, score_outputs
 
 if TYPE_CHECKING:
     from nfl_pruning.networks.score import NetworkScores, ScoringPlan
@@ -34,6 +35,7 @@ optimiser steps themselves, number of networks, and which gradient GraNd means.
 Examples:
   nfl-pruning score digits --score el2n --epoch 5 --models 5 --out scores.npz
   nfl-pruning score fashion-mnist --model mlp --score grand --gradient last-layer --out s.npz
+  nfl-pruning score own.csv --logits logits.npy --score margin --out scores.npz
   nfl-pruning prune digits --scores scores.npz --keep-fraction 0.1 --out subset.npz
 """
 
@@ -58,6 +60,7 @@ Examples:
     metavar="SHARE",
     help="Rows held out from one more network, to see what it has learned; 0: none.",
 )
+@own_model_options
 @column_options
 @network_options
 @click.option("--out", metavar="FILE", help="Where to write (.npz); nowhere by default.")
@@ -65,6 +68,10 @@ Examples:
 @json_option
 def command(as_json: bool, out: str | None, force: bool, **options: Any) -> None:
     """Check, train, score, write, report."""
+    if options["logits"] is not None or options["embeddings"] is not None:
+        score_outputs(as_json=as_json, out=out, force=force, **options)
+        return
+    del options["logits"], options["embeddings"]
     from nfl_pruning.archive import check_output
 
     inputs = input_files(options["data"])

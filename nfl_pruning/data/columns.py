@@ -23,16 +23,22 @@ class Columns:
 
     Attributes:
         label: name of the column (in a .npz: of the array) of labels; ``label`` (``y``) by default.
+            Several names: one-hot columns, each a class.
         ids: name of the column (array) of ids; by default a column that has no name or is named as
             an id is taken for it; ``"none"`` takes such a column for a feature.
         drop: columns to leave out.
         features: columns to read as features, in this order; all others by default.
+        group: name of the column of groups, which is no feature.
+        split: name of the column that says which part a row belongs to, which is no feature: rows
+            that are not in the training part are never pruned.
     """
 
-    label: str | None = None
+    label: str | tuple[str, ...] | None = None
     ids: str | None = None
     drop: tuple[str, ...] = ()
     features: tuple[str, ...] | None = None
+    group: str | None = None
+    split: str | None = None
 
 
 @dataclass
@@ -40,18 +46,22 @@ class Roles:
     """What each column of a header is.
 
     Attributes:
-        label: place of the labels.
+        label: place of the labels; several where they are one-hot.
         features: places of the features, in the order in which they are to be read.
         ids: places that may be ids, the first that has distinct values is.
         certain: whether the reader named the ids' column.
         notes: what the reader should know.
+        group: place of the groups.
+        split: place of the parts.
     """
 
-    label: int
+    label: list[int]
     features: list[int]
     ids: list[int] = field(default_factory=list)
     certain: bool = False
     notes: list[str] = field(default_factory=list)
+    group: int | None = None
+    split: int | None = None
 
 
 def assign(header: Sequence[str], columns: Columns, where: str) -> Roles:
@@ -68,29 +78,36 @@ def assign(header: Sequence[str], columns: Columns, where: str) -> Roles:
         raise InvalidArgumentError(f"{where} has the column {twice[0]!r} more than once.")
     for name in columns.drop:
         _known(name, header, "drop", where)
-        if name == header[label]:
+        if header.index(name) in label:
             raise InvalidArgumentError(f"drop must not name the column of labels; got {name!r}.")
     roles = Roles(label, [])
-    left = [i for i in range(len(header)) if i != label and header[i] not in columns.drop]
+    for option in ("group", "split"):
+        name = getattr(columns, option)
+        if name is not None:
+            setattr(roles, option, _known(name, header, option, where))
+    taken = {*label, roles.group, roles.split}
+    left = [i for i in range(len(header)) if i not in taken and header[i] not in columns.drop]
     _find_ids(roles, left, header, columns=columns, where=where)
     rest = [i for i in left if i not in roles.ids]
     if columns.features is not None:
         roles.features = _wanted(header, columns.features, where)
         extra = [header[i] for i in rest if i not in roles.features]
         if extra:
-            roles.notes.append(f"Columns that the data do not have are ignored: {listed(extra)}.")
+            roles.notes.append(f"Columns that are not features are ignored: {listed(extra)}.")
         roles.ids = [i for i in roles.ids if i not in roles.features]
         return roles
     roles.features = rest
     if not rest:
         raise InvalidArgumentError(
             f"{where} must have at least one column of features beside the column "
-            f"{header[label]!r}; its columns are {listed(header)}."
+            f"{header[label[0]]!r}; its columns are {listed(header)}."
         )
     return roles
 
 
-def _label(header: Sequence[str], columns: Columns, where: str) -> int:
+def _label(header: Sequence[str], columns: Columns, where: str) -> list[int]:
+    if isinstance(columns.label, tuple):
+        return [_known(name, header, "label", where) for name in columns.label]
     wanted = "label" if columns.label is None else columns.label
     if header.count(wanted) != 1 or len(header) < 2:
         how = "" if columns.label is not None else "; label_column names another"
@@ -98,7 +115,7 @@ def _label(header: Sequence[str], columns: Columns, where: str) -> int:
             f"{where} must start with a header that has one column {wanted!r} and at least one "
             f"column of features; its {len(header)} columns are {listed(header)}{how}."
         )
-    return header.index(wanted)
+    return [header.index(wanted)]
 
 
 def _find_ids(
@@ -114,7 +131,7 @@ def _find_ids(
         return
     if columns.ids is not None:
         own = _known(columns.ids, header, "id_column", where)
-        if own == roles.label:
+        if own in roles.label:
             raise InvalidArgumentError(
                 f"id_column must not be the column of labels; got {columns.ids!r}."
             )

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from nfl_pruning.data.arrays import as_array
+from nfl_pruning.data.labels import from_one_hot, plain_labels
 from nfl_pruning.data.remarks import remarks_on_classes
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.validation import check_unmasked
 
 ROWS_PER_CHUNK = 4096
 LARGEST_LABEL = 2.0**53  # beyond it floats skip whole numbers
@@ -33,6 +34,8 @@ class Dataset:
         ids: what the rows are called, distinct whole numbers or texts, shape (n,), if anything.
         notes: sentences on how the data were read.
         source: the file that they were read from.
+        group: what each row belongs to beside its class, shape (n,), where the reader names it.
+        protected: rows that are never pruned, as those of a test part, boolean of shape (n,).
     """
 
     name: str
@@ -44,6 +47,8 @@ class Dataset:
     ids: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     source: Path | None = None
+    group: np.ndarray | None = None
+    protected: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -77,8 +82,18 @@ class Dataset:
 
     def take(self, rows: np.ndarray) -> Dataset:
         """The samples in ``rows``, in that order, with the same class codes."""
-        ids = None if self.ids is None else self.ids[rows]
-        return replace(self, x=self.x[rows], y=self.y[rows], ids=ids, source=None)
+        more = {
+            name: None if (held := getattr(self, name)) is None else held[rows]
+            for name in ("ids", "group", "protected")
+        }
+        return replace(self, x=self.x[rows], y=self.y[rows], source=None, **more)
+
+    @property
+    def candidates(self) -> Dataset:
+        """The rows that may be pruned, as a data set of their own."""
+        if self.protected is None:
+            return self
+        return replace(self.take(np.flatnonzero(~self.protected)), protected=None)
 
     def name_of_row(self, row: int) -> str:
         """A row as people find it: its id, the line of its file, or its number."""
@@ -109,9 +124,10 @@ def make_dataset(
 
     Args:
         name: what the data are called.
-        x: real numbers, shape (n, ...); trailing axes are flattened.
-        y: labels, shape (n,): whole numbers or text. Codes follow the order of the numbers, or
-            of the text where a label is not a whole number.
+        x: real numbers, shape (n, ...): an array of any library, or a SciPy sparse matrix;
+            trailing axes are flattened. A memory-mapped array of floats is not read into memory.
+        y: labels, shape (n,): whole numbers or text; or one-hot, shape (n, C). Codes follow the
+            order of the numbers, or of the text where a label is not a whole number.
         classes: names for the labels 0 .. C - 1, in place of the labels themselves.
         where: the source, used in messages; the name by default.
 
@@ -120,7 +136,9 @@ def make_dataset(
             another length, or fewer than two samples are given.
     """
     where = where or name
-    features, labels = _as_array("x", x, where), _plain_labels(_as_array("y", y, where))
+    features, labels = as_array("x", x, where), plain_labels(as_array("y", y, where), where)
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        labels = from_one_hot(labels, where)
     if features.ndim < 2 or labels.ndim != 1:
         raise InvalidArgumentError(
             f"x must have shape (n, features...) and y shape (n,) in {where}; got shapes "
@@ -152,30 +170,6 @@ def _renamed(labels: tuple[str, ...], classes: tuple[str, ...], where: str) -> t
     return tuple(known[label] for label in labels)
 
 
-def _as_array(name: str, value: Any, where: str) -> np.ndarray:
-    check_unmasked(f"{name} in {where}", value)
-    try:
-        return np.asarray(value)
-    except (ValueError, TypeError) as error:
-        reason = str(error).split(". ")[0]
-        raise InvalidArgumentError(
-            f"{name} must be an array in {where}; what is given cannot be one: {reason}."
-        ) from None
-
-
-def _plain_labels(labels: np.ndarray) -> np.ndarray:
-    """Labels in a list of objects, as pandas gives them, as text or whole numbers."""
-    if labels.dtype != object or labels.ndim != 1:
-        return labels
-    for kind, plain in ((str, np.str_), (bool, np.bool_), (int, np.int64)):
-        if len(labels) and all(type(label) is kind for label in labels):
-            try:
-                return labels.astype(plain)
-            except OverflowError:
-                return labels.astype(np.str_)
-    return labels
-
-
 def _check_layout(shape: tuple[int, ...], where: str) -> None:
     """Refuse images whose channels come first, which would be read as a height."""
     first = len(shape) == 3 and shape[0] in (1, 3, 4) and min(shape[1:]) > 4
@@ -194,9 +188,13 @@ def _real_features(x: np.ndarray, where: str) -> np.ndarray:
             f"shape {x.shape}."
         )
     exact_in_float32 = x.dtype.kind == "b" or x.dtype.itemsize <= (4 if x.dtype.kind == "f" else 2)
+    wanted = np.dtype(np.float32 if exact_in_float32 else np.float64)
+    mapped = isinstance(x, np.memmap) and x.dtype == wanted
     with np.errstate(over="ignore"):
-        values = x.astype(np.float32 if exact_in_float32 else np.float64)
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        values = np.asarray(x) if mapped else x.astype(wanted)
+    chunks = range(0, len(x), ROWS_PER_CHUNK)
+    fine = [np.isfinite(values[start : start + ROWS_PER_CHUNK]).all(axis=1) for start in chunks]
+    bad = np.flatnonzero(~np.concatenate(fine)) if fine else []
     if len(bad):
         raise InvalidArgumentError(
             f"features must be finite numbers in {where}; {len(bad)} of {len(x)} rows are not, the "
@@ -237,7 +235,8 @@ def code_labels(labels: np.ndarray, where: str) -> tuple[np.ndarray, tuple[str, 
         codes, names = np.argsort(order)[codes], [names[i] for i in order]
     if len(names) < 2:
         raise InvalidArgumentError(
-            f"labels must take at least 2 values in {where}; all {len(labels)} are {names[0]!r}."
+            f"labels must take at least 2 values in {where}; all {len(labels)} are of the class "
+            f"{names[0]!r}."
         )
     return codes.astype(np.int64), tuple(names)
 

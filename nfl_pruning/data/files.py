@@ -11,6 +11,7 @@ from nfl_pruning.data.archives import check_hash as check_hash
 from nfl_pruning.data.archives import read_npz as read_npz
 from nfl_pruning.data.columns import NO_IDS, Columns, suspects
 from nfl_pruning.data.dataset import Dataset, make_dataset
+from nfl_pruning.data.parts import with_parts
 from nfl_pruning.data.remarks import remarks_on_copies
 from nfl_pruning.data.scores_file import load_contract as load_contract
 from nfl_pruning.data.scores_file import load_scores as load_scores
@@ -28,10 +29,15 @@ def load_npz(path: Path, columns: Columns | None = None) -> Dataset:
         raise InvalidArgumentError(
             f"drop is for columns of a .csv; {path} is an archive: got {', '.join(columns.drop)}."
         )
+    if isinstance(columns.label, tuple):
+        raise InvalidArgumentError(f"label must name one array of {path}; got {columns.label!r}.")
     label = columns.label or "y"
     named = columns.ids not in (None, NO_IDS)
     own = str(columns.ids) if named else "ids"
-    arrays = read_npz(path, ("x", label, *([own] if named else [])), ("ids", "feature_names"))
+    more = [name for name in (columns.group, columns.split) if name]
+    arrays = read_npz(
+        path, ("x", label, *([own] if named else []), *more), ("ids", "feature_names")
+    )
     found = make_dataset(path.stem, arrays["x"], arrays[label], where=str(path))
     names, notes = None, list(found.notes)
     if not found.is_image:
@@ -48,6 +54,8 @@ def load_npz(path: Path, columns: Columns | None = None) -> Dataset:
         ids = None
         notes.append(f"The {sentence.removesuffix('.')}; they are not used.")
     found = replace(found, features=names, ids=ids, notes=tuple(notes), source=path)
+    parts = {"group": columns.group, "split": columns.split}
+    found = with_parts(found, **{part: arrays[name] for part, name in parts.items() if name})
     return found if columns.features is None else _in_order(found, columns.features)
 
 

@@ -1,85 +1,228 @@
-"""From what the user types to a data set."""
+"""From what people have to a data set: a name, a file, a table or arrays."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nfl_pruning.data import cifar as cifar  # registers its data sets
+from nfl_pruning.data.arrays import as_array, as_vector, is_array, is_sparse, plain_ids
+from nfl_pruning.data.arrow_files import ENDINGS, load_arrow
 from nfl_pruning.data.builtin import DATASETS
 from nfl_pruning.data.columns import Columns, listed
-from nfl_pruning.data.dataset import Dataset
+from nfl_pruning.data.dataset import Dataset, make_dataset
 from nfl_pruning.data.files import load_csv, load_npz
+from nfl_pruning.data.frames import Frame, as_frame, from_frame
+from nfl_pruning.data.npy import load_npy, read_vector
+from nfl_pruning.data.parts import with_parts
 from nfl_pruning.data.remarks import remarks_on_test_data
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.validation import check_choice
 
-READERS = {".npz": load_npz, ".csv": load_csv}
+READERS = {
+    ".npz": load_npz,
+    ".npy": load_npy,
+    ".csv": load_csv,
+    ".csv.gz": load_csv,
+    **dict.fromkeys(ENDINGS, load_arrow),
+}
+TABLES = (".csv", ".csv.gz", *ENDINGS)
+VALUES = ("label", "ids", "group", "split")  # may be given as a column's name or as values
 
 
 def load_dataset(
-    data: str | os.PathLike[str],
+    data: Any,
     *,
+    label: Any = None,
+    ids: Any = None,
+    features: Sequence[str] | None = None,
+    drop: Sequence[str] | None = None,
+    group: Any = None,
+    split: Any = None,
+    protect: Any = None,
     data_dir: str | os.PathLike[str] | None = None,
     part: str = "all",
     columns: Columns | None = None,
 ) -> Dataset:
-    """A data set by name or from a file.
+    """A data set by name, from a file, from a table of another library, or from arrays.
 
     Args:
         data: a registered name (``digits``, ``fashion-mnist``, ``mnist``, ``cifar-10``,
-            ``cifar-100``), or the path of a .npz file with arrays ``x`` and ``y``, or of a .csv
-            file with a column ``label``.
-        data_dir: folder of the files of a named data set; its usual place by default. None for a
-            file.
+            ``cifar-100``); the path of a .npz (arrays ``x`` and ``y``), .npy (features, mapped and
+            not read), .csv, .csv.gz, .parquet or .arrow file; a DataFrame of pandas or polars, an
+            Arrow table, a Hugging Face ``Dataset`` or a mapping of columns; or features: an array
+            of any library, a torch tensor, or a SciPy sparse matrix, shape (n, ...).
+        label: the column of the labels (``label`` by default; in a .npz the array ``y``), several
+            one-hot columns, or the labels themselves: shape (n,), or one-hot, shape (n, C). For a
+            .npy file also a file with one label a row.
+        ids: the column of the rows' ids, or the ids themselves; ``"none"`` for no such column.
+            By default a column that is named as one, or a DataFrame's own index.
+        features: columns to read as features, in this order; all others by default.
+        drop: columns to leave out.
+        group: the column of groups, or the groups themselves; no feature.
+        split: the column of parts, or the parts themselves: rows that are not in ``train`` are
+            never pruned.
+        protect: rows that are never pruned, as numbers or as a mask.
+        data_dir: folder of the files of a named data set; its usual place by default. None for
+            anything else.
         part: ``"train"`` or ``"test"`` for data that come with a test part; ``"all"`` is what one
             would prune: everything, or the training part.
-        columns: which columns of a file are labels, ids and features.
+        columns: label, ids, drop, features, group and split in one object, in place of these.
 
     Raises:
-        InvalidArgumentError: unknown name, or a file that is missing, damaged or does not fit.
+        InvalidArgumentError: unknown name, or data that are missing, damaged or do not fit.
     """
-    if not isinstance(data, (str, os.PathLike)):
+    columns, given = _asked(
+        columns,
+        {"label": label, "ids": ids, "features": features, "drop": drop, "group": group}
+        | {"split": split},
+    )
+    if isinstance(data, str | os.PathLike):
+        found = _from_text(data, columns, given, data_dir=data_dir, part=part)
+    elif data_dir is not None:
+        raise InvalidArgumentError(f"data_dir is for a data set with a name; got {data_dir!r}.")
+    else:
+        found = _from_object(data, columns, given)
+    return with_parts(found, protect=protect) if protect is not None else found
+
+
+def _asked(columns: Columns | None, said: dict[str, Any]) -> tuple[Columns, dict[str, Any]]:
+    """Which columns are what, and what is given as values and not as a column's name."""
+    said = {name: value for name, value in said.items() if value is not None}
+    if columns is not None and said:
         raise InvalidArgumentError(
-            f"data must be a name or a file; got {type(data).__name__}: make_dataset(name, x, y) "
-            "takes arrays."
+            f"columns must not be given together with {' and '.join(sorted(said))}."
         )
+    given = {name: said.pop(name) for name in VALUES if name in said and not _names(said[name])}
+    for name in ("features", "drop", "label"):
+        if name in said and not isinstance(said[name], str):
+            said[name] = tuple(said[name])
+        elif name in said and name != "label":
+            said[name] = (said[name],)
+    return columns or Columns(**said), given
+
+
+def _names(value: Any) -> bool:
+    """Whether this is a column's name, or several one-hot columns' names."""
+    if isinstance(value, str):
+        return True
+    few = isinstance(value, list | tuple) and len(value) > 1 and len(set(map(str, value))) > 1
+    return few and all(isinstance(name, str) for name in value) and len(set(value)) == len(value)
+
+
+def _from_text(
+    data: str | os.PathLike[str],
+    columns: Columns,
+    given: dict[str, Any],
+    *,
+    data_dir: str | os.PathLike[str] | None,
+    part: str,
+) -> Dataset:
     text, path = os.fspath(data), Path(data)
     if text in DATASETS:
+        _refuse_columns(columns, given, text)
         folder = None if data_dir is None else Path(data_dir)
         if folder is not None and not folder.is_dir():
             raise InvalidArgumentError(
                 f"data_dir must be a folder that exists; got {str(folder)!r}."
             )
-        if columns is not None and columns != Columns():
-            raise InvalidArgumentError(
-                "label_column, id_column and drop are for data in a file; got the data set "
-                f"{text!r}."
-            )
         return DATASETS[text](folder, part)
-    if path.suffix.lower() in READERS:
-        if data_dir is not None:
-            raise InvalidArgumentError(
-                f"data_dir is for a data set with a name, not for {text!r}; got "
-                f"{os.fspath(data_dir)!r}."
-            )
-        return READERS[path.suffix.lower()](path, columns)
-    if os.path.exists(path):
-        raise InvalidArgumentError(f"data files must end in {' or '.join(READERS)}; got {text!r}.")
-    check_choice("data set", text, DATASETS)
-    raise AssertionError("unreachable: the name is unknown")
+    ending = next((e for e in sorted(READERS, key=len) if path.name.lower().endswith(e)), None)
+    if ending is None:
+        if os.path.exists(path):
+            endings = " or ".join(READERS)
+            raise InvalidArgumentError(f"data files must end in {endings}; got {text!r}.")
+        check_choice("data set", text, DATASETS)
+    if data_dir is not None:
+        raise InvalidArgumentError(
+            f"data_dir is for a data set with a name, not for {text!r}; got "
+            f"{os.fspath(data_dir)!r}."
+        )
+    if ending == ".npy":
+        return _from_npy(path, columns, given)
+    if given and ending in TABLES:
+        name = next(iter(given))
+        raise InvalidArgumentError(
+            f"{name} must name a column of {text}; values of {name} go with arrays and tables in "
+            "memory."
+        )
+    return _with_values(READERS[str(ending)](path, columns), given)
 
 
-def load_test_data(
-    data: str | os.PathLike[str], dataset: Dataset, columns: Columns | None = None
-) -> Dataset:
+def _refuse_columns(columns: Columns, given: dict[str, Any], text: str) -> None:
+    if columns != Columns() or given:
+        raise InvalidArgumentError(
+            f"label_column, id_column and drop are for data in a file; got the data set {text!r}."
+        )
+
+
+def _from_npy(path: Path, columns: Columns, given: dict[str, Any]) -> Dataset:
+    """Features of a .npy; what is said by name is a file beside it."""
+    for name in VALUES:
+        said = getattr(columns, name)
+        if isinstance(said, str) and Path(said).is_file():
+            given = given | {name: read_vector(Path(said), name)}
+            columns = replace(columns, **{name: None})
+    found = load_npy(path, columns, given.pop("label", None))
+    return _with_values(found, given)
+
+
+def _from_object(data: Any, columns: Columns, given: dict[str, Any]) -> Dataset:
+    if isinstance(data, Dataset):
+        return _with_values(data, given)
+    frame = as_frame(data)
+    if frame is None and isinstance(data, np.ndarray) and data.dtype.names:
+        frame = Frame({name: data[name] for name in data.dtype.names})
+    if frame is not None:
+        for name in [name for name in VALUES if name in given]:
+            values = given[name]
+            frame, own = _with_column(frame, name, values)
+            columns = replace(columns, **{name: own})
+        return from_frame(frame, columns)
+    if not (is_array(data) or is_sparse(data)):
+        raise InvalidArgumentError(
+            "data must be a data set's name, a file, a table or an array; got "
+            f"{type(data).__name__}."
+        )
+    named = [f.name for f in fields(columns) if getattr(columns, f.name) not in (None, (), "none")]
+    if named or "label" not in given:
+        raise InvalidArgumentError(
+            "an array of features needs label= with the labels, and has no columns to name; got "
+            f"{', '.join(named) or 'no labels'}."
+        )
+    label = given.pop("label")
+    return _with_values(make_dataset("array", data, label), given)
+
+
+def _with_column(frame: Frame, name: str, values: Any) -> tuple[Frame, str]:
+    if name == "label":
+        return frame.with_column(name, as_array(name, values, frame.where))
+    return frame.with_column(name, as_vector(name, values, None, frame.where))
+
+
+def _with_values(dataset: Dataset, given: dict[str, Any]) -> Dataset:
+    """Ids, groups and parts that are given as values."""
+    ids = given.pop("ids", None)
+    if "label" in given:
+        raise InvalidArgumentError("label must name an array of the archive; got values.")
+    if ids is not None:
+        own = plain_ids(as_vector("ids", ids, len(dataset), dataset.name))
+        if len(np.unique(own)) < len(own):
+            raise InvalidArgumentError(f"ids must be distinct in {dataset.name}; some repeat.")
+        dataset = replace(dataset, ids=own)
+    return with_parts(dataset, **given) if given else dataset
+
+
+def load_test_data(data: Any, dataset: Dataset, columns: Columns | None = None) -> Dataset:
     """Data to test on what was fitted to ``dataset``: columns by name, labels in its codes.
 
     Args:
-        data: a file.
+        data: as for :func:`load_dataset`, with labels in a column.
         dataset: what is trained on.
         columns: as for the training data.
 

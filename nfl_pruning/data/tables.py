@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from nfl_pruning.data.columns import Columns, Roles, assign, suspects, take_ids
 from nfl_pruning.data.dataset import Dataset, make_dataset
+from nfl_pruning.data.labels import from_one_hot, whole_texts
+from nfl_pruning.data.parts import with_parts
 from nfl_pruning.data.remarks import remarks_on_copies
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.validation import check_file
+
+UNREADABLE = (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error)
 
 
 def load_csv(path: Path, columns: Columns | None = None) -> Dataset:
@@ -24,28 +30,41 @@ def load_csv(path: Path, columns: Columns | None = None) -> Dataset:
     columns, where = columns or Columns(), str(path)
     header = read_header(path)
     roles = assign(header, columns, where)
-    texts = {i: {} for i in range(len(header)) if i not in roles.features}
+    one_hot = roles.label if len(roles.label) > 1 else []
+    texts = {i: {} for i in range(len(header)) if i not in (*roles.features, *one_hot)}
     table = _read_numbers(path, header, roles, texts)
-    plain = {
+    plain: dict[int | None, np.ndarray] = {
         place: np.array(list(seen) or [""])[table[:, place].astype(int)]
         for place, seen in texts.items()
     }
     x = table[:, roles.features]
-    _check_cells(path, header, roles, x=x, labels=plain[roles.label])
-    ids = take_ids(roles, header, plain, where)
+    if one_hot:
+        labels = from_one_hot(table[:, one_hot], where, [header[i] for i in one_hot])
+    else:
+        labels = whole_texts(plain[roles.label[0]])
+    _check_cells(path, header, roles, x=x, labels=labels)
+    ids = take_ids(roles, header, {place: plain[place] for place in roles.ids}, where)
     names = tuple(header[i] for i in roles.features)
-    found = make_dataset(path.stem, x, plain[roles.label], where=where)
+    found = make_dataset(path.name.split(".csv")[0], x, labels, where=where)
     own = [] if columns.features else [*suspects(names, x), *remarks_on_copies(names, x, found.y)]
     notes = (*roles.notes, *found.notes, *own)
-    return replace(found, features=names, ids=ids, notes=notes, source=path)
+    found = replace(found, features=names, ids=ids, notes=notes, source=path)
+    return with_parts(found, group=plain.get(roles.group), split=plain.get(roles.split))
+
+
+def open_text(path: Path) -> IO[str]:
+    """The text of a table, unpacked where its name ends in .gz."""
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path, "rt", newline="", encoding="utf-8-sig")
+    return path.open(newline="", encoding="utf-8-sig")
 
 
 def read_header(path: Path) -> list[str]:
     """The names in the first line, without spaces around them."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with open_text(path) as file:
             return [name.strip() for name in next(csv.reader(file), [])]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UNREADABLE as error:
         raise InvalidArgumentError(f"{path} cannot be read as text: {error}.") from None
 
 
@@ -59,7 +78,7 @@ def _read_numbers(
 
     table = np.empty((0, 0))
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file, warnings.catch_warnings():
+        with open_text(path) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an empty table has a sentence of ours
             next(csv.reader(file), None)
             table = np.loadtxt(
@@ -70,7 +89,7 @@ def _read_numbers(
                 ndmin=2,
                 converters={place: coder(seen) for place, seen in texts.items()},
             )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UNREADABLE as error:
         raise InvalidArgumentError(f"{path} cannot be read as text: {error}.") from None
     except (ValueError, OverflowError) as error:
         _complain(path, header, roles)
@@ -127,7 +146,7 @@ def _check_cells(
 
 def rows_of(path: Path) -> Iterator[tuple[int, list[str]]]:
     """(line in which it ends, cells) of every row below the header; blank lines are no rows."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with open_text(path) as file:
         reader: Any = csv.reader(file)
         next(reader, None)
         for cells in reader:

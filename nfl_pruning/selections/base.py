@@ -81,6 +81,15 @@ class Selection(abc.ABC):
 class RankSelection(Selection):
     """A selection that looks at ranks alone: monotone transforms of a score change nothing."""
 
+    @property
+    def nested_share(self) -> float | None:
+        """Share of every budget that goes to the first samples of the priority order.
+
+        For rules that draw the rest of it from the others by lot, and so are nested (see
+        :mod:`nfl_pruning.selections.nested`); None for all others.
+        """
+        return None
+
     @abc.abstractmethod
     def strata(self, keep_fraction: Any) -> tuple[Stratum, ...]:
         """Bands from first priority to last; shares sum to 1, share * keep to ``keep_fraction``.

@@ -30,6 +30,10 @@ class ExactCalibration(RankSelection):
     def __post_init__(self) -> None:
         check_number("exploit", self.exploit, "[0, 1]")
 
+    @property
+    def nested_share(self) -> float:
+        return self.exploit
+
     def strata(self, keep_fraction: Any) -> tuple[Stratum, ...]:
         return _bands(keep_fraction, self.exploit, 1.0)
 
@@ -48,6 +52,10 @@ class SoftCalibration(RankSelection):
     def __post_init__(self) -> None:
         check_number("soft exponent", self.exponent, "[0, 1]")
         check_number("exploit", self.exploit, "[0, 1]")
+
+    @property
+    def nested_share(self) -> float:
+        return self.exploit
 
     def strata(self, keep_fraction: Any) -> tuple[Stratum, ...]:
         return _bands(keep_fraction, self.exploit, self.exponent)

@@ -134,8 +134,11 @@ def rank_probabilities(rank_key: np.ndarray, counts: tuple[Counts, ...], keep: s
         keep: ``"hardest"`` or ``"easiest"``: which end comes first.
     """
     priority = -rank_key if keep == "hardest" else rank_key
-    ordered = np.sort(priority)
-    first, last = (np.searchsorted(ordered, priority, side=side) for side in ("left", "right"))
+    order = np.argsort(priority)
+    ordered = priority[order]
+    first, last = np.empty((2, len(order)), int)
+    for ends, side in ((first, "left"), (last, "right")):
+        ends[order] = np.searchsorted(ordered, ordered, side=side)  # in order: memory is near
     bands = [band for band in counts if band.size]
     edges = np.concatenate([[0], np.cumsum([band.size for band in bands])])
     chance = np.array([band.kept / band.size for band in bands])

@@ -11,5 +11,9 @@ from nfl_pruning.selections.base import RankSelection, Stratum, register_selecti
 class Random(RankSelection):
     """Keep a uniformly random subset, all with weight 1."""
 
+    @property
+    def nested_share(self) -> float:
+        return 0.0
+
     def strata(self, keep_fraction: Any) -> tuple[Stratum, ...]:
         return (Stratum(1.0, keep_fraction),)

@@ -11,5 +11,9 @@ from nfl_pruning.selections.base import RankSelection, Stratum, register_selecti
 class Threshold(RankSelection):
     """Keep the hardest (or easiest) fraction, all with weight 1."""
 
+    @property
+    def nested_share(self) -> float:
+        return 1.0
+
     def strata(self, keep_fraction: Any) -> tuple[Stratum, ...]:
         return (Stratum(keep_fraction, 1.0), Stratum(1 - keep_fraction, 0.0))

@@ -58,9 +58,7 @@ def solve_many_classes(problem: Problem, tolerance: float, warm: Warm | None = N
     return Answer(True, "", residual, error, values, observables, SCRAMBLES)
 
 
-def _run(
-    setting: Setting, n_points: int, scramble: int, warm: Warm
-) -> dict[str, float] | Answer:
+def _run(setting: Setting, n_points: int, scramble: int, warm: Warm) -> dict[str, float] | Answer:
     """Every number, from points of one scramble."""
     seeds = np.random.SeedSequence([ENTROPY, n_points, scramble]).spawn(2)
     reads, probe = probe_reads(setting, n_points, seeds[0], warm.probe)

@@ -175,14 +175,10 @@ def everyone(setting: Setting, n_points: int, seed: np.random.SeedSequence) -> P
     return pack(keep, component, mass, fields, setting.mixture.n_components)
 
 
-def kept(
-    setting: Setting, reads: Reads, n_points: int, seed: np.random.SeedSequence
-) -> Points:
+def kept(setting: Setting, reads: Reads, n_points: int, seed: np.random.SeedSequence) -> Points:
     """The samples that the problem's selection keeps."""
     problem, mixture = setting.problem, setting.mixture
-    component, label, mass, zeta, eta = _samples(
-        setting, reads.mean.shape[1], n_points, seed
-    )
+    component, label, mass, zeta, eta = _samples(setting, reads.mean.shape[1], n_points, seed)
     root = _roots(reads.covariance)
     given = np.einsum("npq,nq->np", root[component], zeta)
     outputs, own = _scored(reads, component, label, given, mixture.n_classes)
@@ -319,7 +315,13 @@ def solve_stage(
 
 
 def _iterate(
-    setting: Setting, terms: Terms, start: State, tolerance: float, *, cautious: bool, most: int = 60
+    setting: Setting,
+    terms: Terms,
+    start: State,
+    tolerance: float,
+    *,
+    cautious: bool,
+    most: int = 60,
 ) -> Stage:
     n, size = terms.points.mass.shape
     held: dict[str, Any] = {"h": np.zeros((n, len(setting.outputs.basis), size))}

@@ -178,7 +178,14 @@ def panel_moments(
 
 
 def _population(
-    cloud: Cloud, state: State, law: Any, labels: LabelTerms, *, lines: Any, loss: Loss, taught: bool
+    cloud: Cloud,
+    state: State,
+    law: Any,
+    labels: LabelTerms,
+    *,
+    lines: Any,
+    loss: Loss,
+    taught: bool,
 ) -> tuple[Array, ...]:
     """E[f], E[f^2], E[df/dv], E[f (z - zbar)], E[f f_1] over one population, times its mass."""
     c, (eta, weights) = cloud.component, lines

@@ -21,7 +21,7 @@ from nfl_pruning.problem import Teacher
 from nfl_pruning.selections import PropensitySelection, Stratum
 from nfl_pruning.theory.selection_law.keep_law import MASS_TOLERANCE
 from nfl_pruning.theory.selection_law.label_law import LabelLaw
-from nfl_pruning.theory.selection_law.level_sets import Cut, UnsupportedProblemError
+from nfl_pruning.theory.selection_law.level_sets import Cut
 from nfl_pruning.theory.selection_law.propensity import Propensity
 
 Key = Callable[[int, np.ndarray], np.ndarray]

@@ -1,0 +1,190 @@
+"""What the site holds beside its pages: API, commands, gallery, plain markdown and llms.txt.
+
+All of it is written while the site is built, from the code and the scripts as they are.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).resolve().parents[2]
+NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "data": (
+        "Data sets: from a name, a file, a table or arrays.",
+        (
+            "nfl_pruning.data.load.load_dataset",
+            "nfl_pruning.data.dataset.Dataset",
+            "nfl_pruning.data.dataset.make_dataset",
+            "nfl_pruning.data.columns.Columns",
+        ),
+    ),
+    "pruning": (
+        "Pruning a data set, and its outcome.",
+        (
+            "nfl_pruning.pruning.prune",
+            "nfl_pruning.pruned.Pruned",
+            "nfl_pruning.resize.resize",
+            "nfl_pruning.resize.load_pruned",
+            "nfl_pruning.own_logits.score_logits",
+        ),
+    ),
+    "adapters": (
+        "Outcomes in the tools that people train with.",
+        (
+            "nfl_pruning.adapters.tables.add_columns",
+            "nfl_pruning.adapters.tables.result_columns",
+            "nfl_pruning.adapters.files.save_table",
+            "nfl_pruning.adapters.weights.kept_weights",
+            "nfl_pruning.adapters.pytorch.to_torch",
+            "nfl_pruning.adapters.hugging_face.to_hf",
+            "nfl_pruning.adapters.sampler.PruningSampler",
+        ),
+    ),
+    "problems": (
+        "What is solved and simulated.",
+        (
+            "nfl_pruning.problem.Problem",
+            "nfl_pruning.problem.Student",
+            "nfl_pruning.problem.Teacher",
+        ),
+    ),
+    "limits": (
+        "Limits of many samples.",
+        (
+            "nfl_pruning.theory.solve.solve",
+            "nfl_pruning.theory.solution.Solution",
+            "nfl_pruning.theory.sweep.sweep",
+            "nfl_pruning.numerics.status.Status",
+        ),
+    ),
+    "scores": (
+        "Scores: what makes a sample hard.",
+        (
+            "nfl_pruning.scores.base.Score",
+            "nfl_pruning.scores.base.Context",
+            "nfl_pruning.scores.base.register_score",
+        ),
+    ),
+    "selections": (
+        "Selections: which samples stay, and with which weights.",
+        (
+            "nfl_pruning.selections.finite.select",
+            "nfl_pruning.selections.base.make_selection",
+            "nfl_pruning.selections.base.register_selection",
+            "nfl_pruning.selections.base.Stratum",
+        ),
+    ),
+}
+API_START = """# API by noun
+
+Everything that is public can be imported from `nfl_pruning`, or from the module that its entry
+names.
+
+"""
+COMMANDS_START = """# Commands
+
+`--json` prints strict JSON and nothing else; bad input ends with one sentence and exit code 2.
+
+"""
+GALLERY_START = """# Gallery
+
+Each figure is computed by one script and drawn by another. Pictures are shown where `nfl-pruning
+reproduce` has been run before the site was built.
+
+"""
+LINK = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)]+)\)")
+_markdown: dict[str, str] = {}
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the pages that are made from code."""
+    pages = {**_api(), **_commands(), "gallery.md": _gallery(files, config)}
+    for place, text in pages.items():
+        files.append(File.generated(config, place, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Links to files outside the documentation become their names; llms.txt gets the text."""
+
+    def outside(found: re.Match[str]) -> str:
+        place = (ROOT / "docs" / page.file.src_uri).parent / found[2].split("#")[0]
+        inside = (ROOT / "docs") in place.resolve().parents
+        return found[0] if inside else f"`{place.resolve().relative_to(ROOT).as_posix()}`"
+
+    markdown = LINK.sub(outside, markdown)
+    _markdown[page.file.src_uri] = markdown
+    return markdown
+
+
+def on_post_build(config: Any) -> None:
+    """Write each page as plain markdown, and llms.txt with all of them."""
+    site = Path(config.site_dir)
+    lines = [f"# {config.site_name}", "", f"> {config.site_description}", ""]
+    for place, text in sorted(_markdown.items()):
+        out = site / place
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+        title = next((line[2:] for line in text.splitlines() if line.startswith("# ")), place)
+        lines.append(f"- [{title}]({place})")
+    (site / "llms.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _api() -> dict[str, str]:
+    lines = API_START.splitlines()
+    pages = {}
+    for noun, (sentence, members) in NOUNS.items():
+        lines.append(f"* [{noun.capitalize()}]({noun}.md): {sentence}")
+        parts = "\n\n".join(f"::: {member}" for member in members)
+        pages[f"api/{noun}.md"] = f"# {noun.capitalize()}\n\n{sentence}\n\n{parts}\n"
+    return {"api/index.md": "\n".join(lines) + "\n", **pages}
+
+
+def _commands() -> dict[str, str]:
+    import click
+
+    from nfl_pruning.cli.main import COMMANDS, main
+
+    context, pages = click.Context(main, info_name="nfl-pruning"), {}
+    lines = COMMANDS_START.splitlines()
+    for name in COMMANDS:
+        command = main.get_command(context, name)
+        assert command is not None
+        inner = click.Context(command, parent=context, info_name=name, max_content_width=92)
+        lines.append(f"* [nfl-pruning {name}]({name}.md): {command.get_short_help_str(120)}")
+        text = command.get_help(inner)
+        pages[f"cli/{name}.md"] = f"# nfl-pruning {name}\n\n```text\n{text}\n```\n"
+    return {"cli/index.md": "\n".join(lines) + "\n", **pages}
+
+
+def _gallery(files: Any, config: Any) -> str:
+    from nfl_pruning.experiments.scripts import experiments
+
+    pictures = ROOT / "figures" / "output"
+    lines = GALLERY_START.splitlines()
+    for found in experiments(ROOT):
+        title, _, sentence = found.summary.partition(": ")
+        lines += [f"## {title}", "", sentence[:1].upper() + sentence[1:], ""]
+        picture = pictures / f"{found.name}.png"
+        if found.name == "no_free_lunch" and not picture.is_file():
+            picture = ROOT / "docs" / "no_free_lunch.png"
+        if picture.is_file():
+            name = f"gallery/{picture.name}"
+            if files.get_file_from_path(name) is None:
+                files.append(File.generated(config, name, content=picture.read_bytes()))
+            lines += [f"![{title}]({name})", ""]
+        name = found.name
+        lines += [f"Computed by `simulations/{name}.py`, drawn by `figures/{name}.py`:", ""]
+        lines += ["```bash", f"nfl-pruning reproduce --only {name} --table {name}.csv", "```", ""]
+    return "\n".join(lines)
+
+
+def on_pre_build(config: Any) -> None:
+    """Forget an earlier build's pages."""
+    _markdown.clear()
+    shutil.rmtree(Path(config.site_dir), ignore_errors=True)

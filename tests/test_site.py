@@ -1,0 +1,143 @@
+"""The site builds strictly, no link is broken, and the explorer shows what ``solve`` gives."""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import pytest
+
+from nfl_pruning import solve
+
+ROOT = Path(__file__).resolve().parents[1]
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "site" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+GRID_SCRIPT = script("explorer_grid")
+TEXT = (ROOT / "docs" / "explorer" / "grid.js").read_text()
+GRID = json.loads(TEXT.removeprefix("const GRID = ").rstrip(";\n"))
+POINTS = {
+    "hardest": {"signal": 3.0, "alignment": 0.6, "ridge": 0.03},
+    "easiest": {"signal": 1.0, "alignment": 0.9, "ridge": 0.01},
+    "random": {"signal": 2.0, "ridge": 0.1},
+    "calibrated": {"signal": 2.0, "alignment": 0.3, "ridge": 0.01, "exploit": 0.75},
+}
+WHERE = {"keep_fraction": 0.37, "samples_per_feature": 4.4}
+
+
+def interpolated(policy, name, numbers):
+    part = GRID["policies"][policy]
+    sliders = [GRID["sliders"][axis] for axis in part["axes"]]
+    shape = [*map(len, sliders), *GRID["nodes"].values()]
+    values = np.array(part[name]).reshape(shape) / GRID["steps"]
+    chosen = tuple(
+        own.index(numbers[axis]) for own, axis in zip(sliders, part["axes"], strict=True)
+    )
+    across = []
+    for axis, (low, high) in GRID["ranges"].items():
+        t = np.log(numbers[axis] / low) / np.log(high / low)
+        across.append(GRID_SCRIPT.weights(np.array([t]), GRID["nodes"][axis])[0])
+    return across[0] @ values[chosen] @ across[1]
+
+
+@pytest.mark.parametrize("policy", POINTS)
+def test_the_explorers_numbers_are_limits(policy):
+    numbers = POINTS[policy] | WHERE
+    exact = solve(GRID_SCRIPT.moved(GRID_SCRIPT.problem(policy), numbers))
+    for name in ("cosine", "test_error"):
+        assert abs(interpolated(policy, name, numbers) - getattr(exact, name)) < 1e-3
+    moved = numbers | {"keep_fraction": 0.47}
+    assert abs(interpolated(policy, "cosine", moved) - exact.cosine) > 1e-3  # it would be seen
+
+
+def test_the_stated_error_is_small_and_of_the_same_grid():
+    assert max(max(found.values()) for found in GRID["errors"].values()) < 1e-3
+    assert GRID["points"] >= 200
+    assert GRID["sliders"] == GRID_SCRIPT.SLIDERS and GRID["nodes"] == GRID_SCRIPT.NODES
+
+
+class Links(HTMLParser):
+    """Targets of links, pictures and scripts, and names of places."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.targets, self.places = [], set()
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.places |= {found[name] for name in ("id", "name") if found.get(name)}
+        self.targets += [found[name] for name in ("href", "src") if found.get(name)]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    if importlib.util.find_spec("mkdocs") is None or importlib.util.find_spec("material") is None:
+        pytest.skip("mkdocs-material is not installed here: pip install 'nfl-pruning[docs]'.")
+    out = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return out
+
+
+@pytest.mark.slow
+def test_every_internal_link_leads_somewhere(site):
+    pages = {path: Links(path) for path in site.rglob("*.html")}
+    assert len(pages) > 30
+    broken, followed = [], 0
+    for path, links in pages.items():
+        for target in links.targets:
+            parts = urlsplit(target)
+            if parts.scheme or parts.netloc or path.name == "404.html":
+                continue
+            place = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            followed += 1
+            fragment = unquote(parts.fragment)
+            known = place not in pages or not fragment or fragment in pages[place].places
+            if not (place.is_file() and known) and not fragment.startswith("__"):
+                broken.append(f"{path.relative_to(site)}: {target}")
+    assert followed > 500
+    assert not broken, "\n".join(sorted(set(broken))[:20])
+
+
+@pytest.mark.slow
+def test_pages_are_plain_markdown_too(site):
+    listed = re.findall(r"\]\((.*?)\)", (site / "llms.txt").read_text())
+    assert len(listed) > 30
+    for place in listed:
+        assert (site / place).read_text().strip(), place
+    assert "::: " not in (site / "start" / "practitioner.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="There is no Chromium here.")
+@pytest.mark.parametrize("policy", POINTS)
+def test_the_explorer_in_a_browser(site, policy):
+    numbers = POINTS[policy] | WHERE
+    address = "&".join(f"{name}={value}" for name, value in numbers.items())
+    page = f"file://{site}/explorer/index.html#{address}"
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu"]
+    command += ["--virtual-time-budget=5000", "--dump-dom", page]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    exact = solve(GRID_SCRIPT.moved(GRID_SCRIPT.problem(policy), numbers))
+    for name in ("cosine", "test_error"):
+        found = re.search(rf'id="{policy}-{name}"[^>]*>([-\d.]+)<', shown)
+        assert found is not None
+        assert abs(float(found[1]) - getattr(exact, name)) < 1.1e-3
+    assert "nfl-pruning solve" in shown and "random points" in shown
+    assert len(re.findall(r'data-policy="', shown)) == 4
