@@ -193,8 +193,8 @@ class _Advising:
         self.total = self._rounds(study)
         first_cells = self._first_cells(study)
         real = study.measure(first_cells)
-        seen = replace(seen, accuracy=self._accuracy(work, real))
-        reasons += near_chance(seen)
+        seen = replace(seen, **_accuracies(real))
+        reasons += near_chance(seen, len(data.classes))
         if reasons:
             return self._advice((), reasons, flags, seen, len(work.y))
         study.fit(self.asked.components)
@@ -288,6 +288,7 @@ class _Advising:
             tail=1.0,
             kurtosis=0.0,
             accuracy=float("nan"),
+            balanced=float("nan"),
             chance=float(counts.max() / counts.sum()),
             wrong_labels=0.0,
         )
@@ -304,10 +305,6 @@ class _Advising:
             )
         same = float(np.isin(row_codes(flat), row_codes(data.x)).mean())
         return max(same, near_copies(rng, work.x, self.source.space(flat)))
-
-    def _accuracy(self, work: Rows, real: Rounds) -> float:
-        """Of refits to all rows, on rows that they have not seen."""
-        return float(np.mean([one.accuracy for one in column(real, ALL)]))
 
     def _tails(self, seen: Diagnostics, study: Study) -> Diagnostics:
         """Numbers of the first mixture on the rows that it was not fitted to."""
@@ -386,6 +383,14 @@ def scoring_cost(probe: RowsProbe) -> float:
     if probe.kind == "in-sample":
         return 1.0
     return 2 * probe.number if probe.kind == "pilot" else probe.number - 1
+
+
+def _accuracies(real: Rounds) -> dict[str, float]:
+    """Of refits to all rows, on rows that they have not seen."""
+    own = column(real, ALL)
+    by_class = np.nanmean(np.stack([one.by_class for one in own]), axis=0)
+    accuracy = float(np.mean([one.accuracy for one in own]))
+    return {"accuracy": accuracy, "balanced": float(np.nanmean(by_class))}
 
 
 def _left_over(evidence: Evidence) -> float:

@@ -1,14 +1,17 @@
-"""Clusters within classes, and rows that lie deep in a class that is not their own."""
+"""Clusters within classes, and rows whose labels are likely wrong."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from nfl_pruning.realdata.probing import folds
+from nfl_pruning.realdata.softmax import fit_softmax
+
 SMALLEST = 10  # rows of a cluster
-SUBSPACE = 16  # leading directions that decide whose row a row is
 FOLDS = 4
-WRONG = 0.1  # share of labels taken for wrong before the data are looked at
-ROUNDS = 2
+RIDGE = 0.01
+CERTAIN = 3  # one in so many rows counts as certain
+LEAST_WRONG = 0.015  # share of wrong labels below which they are left alone
 
 
 def cluster_codes(x: np.ndarray, groups: np.ndarray, per_group: int, seed: int) -> np.ndarray:
@@ -45,41 +48,42 @@ def _split(x: np.ndarray, number: int, seed: int) -> np.ndarray:
     return np.unique(codes, return_inverse=True)[1]
 
 
-def cross_groups(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int) -> np.ndarray:
-    """The class that each row looks like, given its label, shape (n,).
+def likely_classes(
+    x: np.ndarray, y: np.ndarray, n_classes: int, seed: int
+) -> tuple[np.ndarray, float]:
+    """The class that each row is likely of, whatever its label, and the share of wrong labels.
 
-    A row changes class where densities fitted to other rows say that a wrong label is likelier than
-    a row so far out: on the leading directions, with one covariance a class.
+    Where a cross-fitted linear model is most certain, overlap of classes no longer explains why
+    labels disagree with it: the share that does there is that of wrong labels. As many rows, those
+    whose labels it finds the least likely, are then taken for the class that it says.
+
+    Args:
+        x: rows, shape (n, d).
+        y: class codes, shape (n,).
+        n_classes: K.
+        seed: of the folds.
     """
-    rng = np.random.default_rng(seed)
-    inner = x[:, :SUBSPACE]
-    groups, part = y.copy(), rng.integers(FOLDS, size=len(y))
-    prior = np.full((n_classes, n_classes), np.log(WRONG / max(n_classes - 1, 1)))
-    prior[np.diag_indices(n_classes)] = np.log(1 - WRONG)
-    for _ in range(ROUNDS):
-        density = np.full((len(y), n_classes), -np.inf)
-        for fold in range(FOLDS):
-            own, rest = part != fold, part == fold
-            for label in range(n_classes):
-                rows = inner[own & (groups == label)]
-                if len(rows) > 2 * inner.shape[1]:
-                    density[rest, label] = _log_normal(rows, inner[rest])
-        value = density + prior[:, y].T
-        moved = value.argmax(axis=1)
-        known = np.isfinite(density[np.arange(len(y)), y])
-        groups = np.where(known, moved, y)
-        lost = np.setdiff1d(np.arange(n_classes), groups)
-        if len(lost):  # a class must not vanish
-            keep = np.isin(y, lost)
-            groups[keep] = y[keep]
-    return groups
-
-
-def _log_normal(rows: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Log-share and log-density of a normal law fitted to ``rows``, at ``x``, up to a constant."""
-    mean = rows.mean(axis=0)
-    covariance = np.cov(rows.T).reshape(len(mean), -1)
-    covariance[np.diag_indices(len(mean))] += 1e-6 * max(np.trace(covariance) / len(mean), 1e-300)
-    root = np.linalg.cholesky(covariance)
-    distance = (np.linalg.solve(root, (x - mean).T) ** 2).sum(axis=0)
-    return np.log(len(rows)) - 0.5 * distance - np.log(np.diag(root)).sum()
+    rng, logits = np.random.default_rng(seed), np.zeros((len(y), n_classes))
+    for part in folds(rng, y, FOLDS):
+        own = np.setdiff1d(np.arange(len(y)), part)
+        fit = fit_softmax(x[own], y[own], n_classes, ridge=RIDGE, tolerance=1e-4, steps=60)
+        logits[part] = fit.logits(x[part])
+    said = logits.argmax(axis=1)
+    ordered = np.sort(logits, axis=1)
+    margin = ordered[:, -1] - ordered[:, -2]
+    certain = np.zeros(len(y), bool)
+    for label in np.unique(said):
+        rows = np.flatnonzero(said == label)
+        certain[rows[np.argsort(-margin[rows])[: len(rows) // CERTAIN]]] = True
+    count = max(int(certain.sum()), 1)
+    share = float((said != y)[certain].mean()) if certain.any() else 0.0
+    share -= float(np.sqrt(share * (1 - share) / count))  # what is there beyond doubt
+    if share < LEAST_WRONG:
+        return y.copy(), 0.0
+    doubt = ordered[:, -1] - logits[np.arange(len(y)), y]
+    moved = np.argsort(-doubt, kind="stable")[: int(share * len(y))]
+    groups = y.copy()
+    groups[moved] = said[moved]
+    lost = np.setdiff1d(np.unique(y), groups)
+    groups[np.isin(y, lost)] = y[np.isin(y, lost)]  # a class must not vanish
+    return groups, float((groups != y).mean())

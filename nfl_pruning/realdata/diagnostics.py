@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2
 
-from nfl_pruning.realdata.fitting import FittedMixture, log_density
+from nfl_pruning.realdata.fitting import Component, FittedMixture, log_density
 
 QUERIES = 1000  # rows whose nearest neighbour is sought
 POOL = 20_000  # rows among which it is sought
-NEAR = 0.02  # of the median distance to a nearest neighbour: a copy with noise
+NEIGHBOUR = 10  # whose distance is a row's usual one
+NEAR = 0.02  # of that distance: a copy with noise
 ROWS_PER_CHUNK = 4096
+LEADING = 16  # directions along which tails are looked at
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Diagnostics:
         tail: how much further the outermost hundredth of held-out rows lies, in its component's
             metric and over the median, than under a normal law: 1 if normal.
         kurtosis: largest excess kurtosis of a logit within components; 0 if normal.
-        accuracy: of a cross-fitted probe.
+        accuracy: of refits to all rows, on rows that they have not seen.
+        balanced: the same, as the mean over classes.
         chance: share of the largest class.
         wrong_labels: share of labels that the mixture takes for wrong.
     """
@@ -50,6 +53,7 @@ class Diagnostics:
     tail: float
     kurtosis: float
     accuracy: float
+    balanced: float
     chance: float
     wrong_labels: float
 
@@ -83,7 +87,7 @@ def repeated(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 def near_copies(
     rng: np.random.Generator, x: np.ndarray, queries: np.ndarray | None = None
 ) -> float:
-    """Share of rows whose nearest other row is within ``NEAR`` of the usual such distance.
+    """Share of rows whose nearest other row is far nearer than their eleventh nearest.
 
     Args:
         rng: chooses rows where there are many.
@@ -99,13 +103,13 @@ def near_copies(
     square = (points**2).sum(axis=1)[:, None] + squares - 2 * points @ among.T
     if own:
         square[np.arange(len(asked)), np.arange(len(asked))] = np.inf
-    nearest = np.sqrt(np.maximum(square.min(axis=1), 0.0))
+    place = min(NEIGHBOUR, len(among) - 1 - own)
+    if place < 1 or x.shape[1] < 2:
+        return 0.0
+    ordered = np.sqrt(np.maximum(np.partition(square, (0, place), axis=1), 0.0))
     # Rounding of the expanded square hides distances below 1e-7 of the rows' size.
-    usual = float(np.median(nearest))
     floor = 1e-6 * float(np.sqrt(squares.mean()))
-    if usual <= floor:
-        return 1.0
-    return float((nearest < max(NEAR * usual, floor)).mean())
+    return float((ordered[:, 0] <= np.maximum(NEAR * ordered[:, place], floor)).mean())
 
 
 def tails(
@@ -120,16 +124,20 @@ def tails(
         directions: of the logits, shape (d, K).
     """
     listed = mixture.components
-    found = [log_density(c, x) for c in listed]
-    with np.errstate(divide="ignore"):
-        value = np.stack(
-            [np.log(c.weight * c.labels[y]) + one[0] for c, one in zip(listed, found, strict=True)]
-        )
+    # Along leading directions alone: far ones have variances too small to be known.
+    few = min(LEADING, x.shape[1])
+    leading = tuple(_leading(c, few) for c in listed)
+    found = [log_density(c, x[:, :few]) for c in leading]
+    value = np.stack(
+        [
+            np.log(np.maximum(c.weight * c.labels[y], 1e-12)) + one[0]
+            for c, one in zip(listed, found, strict=True)
+        ]
+    )
     own = value.argmax(axis=0)
     distance = np.stack([one[1] for one in found])[own, np.arange(len(x))]
-    d = x.shape[1]
     ratio = np.quantile(distance, 0.99) / max(float(np.median(distance)), 1e-300)
-    tail = float(ratio / (chi2.ppf(0.99, d) / chi2.ppf(0.5, d)))
+    tail = float(ratio / (chi2.ppf(0.99, few) / chi2.ppf(0.5, few)))
     means = np.stack([c.mean for c in listed])[own]
     logits = (x - means) @ (directions - directions.mean(axis=1, keepdims=True))
     scale = np.stack([((directions.T @ c.root) ** 2).sum(axis=1) for c in listed])[own]
@@ -137,3 +145,10 @@ def tails(
     spread = standard.std(axis=0)
     standard = (standard - standard.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     return tail, float(((standard**4).mean(axis=0) - 3).max())
+
+
+def _leading(component: Component, few: int) -> Component:
+    """Its law along the first ``few`` directions."""
+    own = component.root[:few]
+    root = np.linalg.cholesky(own @ own.T + 1e-12 * np.eye(few) * np.trace(own @ own.T) / few)
+    return component._replace(mean=component.mean[:few], root=root)

@@ -3,8 +3,8 @@
 Everything is done in coordinates in which the pooled covariance within clusters is the identity.
 There a component's covariance is shrunk towards the pooled one (Ledoit-Wolf), and the means'
 spread, which is too large by the noise of the means themselves, is brought back to what it is
-without it. Rows that lie deep in another class are taken for that class with a wrong label where
-held-out rows are the likelier for it: the label's law is then a component's row of probabilities.
+without it. Rows whose labels are likely wrong are taken for the class that they look like: the
+label's law is then a component's row of probabilities.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
-from nfl_pruning.realdata.clusters import cluster_codes, cross_groups
+from nfl_pruning.realdata.clusters import cluster_codes, likely_classes
 from nfl_pruning.realdata.shrinkage import (
     LEAST,
     means_without_noise,
@@ -142,7 +142,7 @@ def fit_components(
     *,
     rng: np.random.Generator,
     components: int | None = None,
-    wrong_labels: bool | None = None,
+    wrong_labels: bool = True,
     candidates: tuple[int, ...] = CANDIDATES,
 ) -> FittedMixture:
     """Fit a mixture to rows (n, d) with class codes (n,).
@@ -154,7 +154,7 @@ def fit_components(
         n_classes: K.
         rng: chooses rows, held-out rows and the clusters' starts.
         components: of each class; chosen on held-out rows if None.
-        wrong_labels: whether rows may be taken for wrongly labelled; chosen likewise if None.
+        wrong_labels: False where no row may be taken for wrongly labelled.
         candidates: numbers of components to choose among.
     """
     if len(x) > FIT_ROWS:
@@ -167,15 +167,12 @@ def fit_components(
             f"{counts.min()}."
         )
     seed = int(rng.integers(2**31))
+    groups = y if not wrong_labels else likely_classes(x, y, n_classes, seed)[0]
     held: dict[str, float] = {}
-    if components is None or wrong_labels is None:
-        choice = _Choice(x, y, n_classes, rng, seed)
-        components = components or choice.components(candidates)
-        if wrong_labels is None:
-            wrong_labels = choice.wrong_labels(components)
-        held = choice.held
+    if components is None:
+        choice = _Choice(x, groups, y, n_classes, rng, seed)
+        components, held = choice.components(candidates), choice.held
     check_integer("components", components, 1)
-    groups = cross_groups(x, y, n_classes, seed) if wrong_labels else y
     found = _fit(x, groups, y, n_classes, components, seed)
     return FittedMixture(found, components, held, float((groups != y).mean()), len(x))
 
@@ -184,18 +181,23 @@ class _Choice:
     """What held-out rows prefer: fits to 3/4 of the rows, density of the rest."""
 
     def __init__(
-        self, x: np.ndarray, y: np.ndarray, n_classes: int, rng: np.random.Generator, seed: int
+        self,
+        x: np.ndarray,
+        groups: np.ndarray,
+        y: np.ndarray,
+        n_classes: int,
+        rng: np.random.Generator,
+        seed: int,
     ):
         order = rng.permutation(len(y))
         cut = (3 * len(y)) // 4
         own, rest = np.sort(order[:cut]), order[cut:][:4000]
-        self.x, self.y, self.n_classes, self.seed = x[own], y[own], n_classes, seed
-        self.rest = (x[rest], y[rest])
-        self.held: dict[str, float] = {}
+        self.own, self.rest = (x[own], groups[own], y[own]), (x[rest], y[rest])
+        self.n_classes, self.seed, self.held = n_classes, seed, dict[str, float]()
 
-    def density(self, groups: np.ndarray, number: int) -> float:
-        """Mean log-density of held-out rows and labels, outliers bounded so that few do not rule."""
-        found = _fit(self.x, groups, self.y, self.n_classes, number, self.seed)
+    def density(self, number: int) -> float:
+        """Mean log-density of held-out rows and labels, bounded below so that few do not rule."""
+        found = _fit(*self.own, self.n_classes, number, self.seed)
         x, y = self.rest
         own = np.log(np.stack([np.maximum(c.labels[y], 1e-6) for c in found], axis=1))
         value = logsumexp(log_densities(found, x) + own, axis=1)
@@ -203,27 +205,17 @@ class _Choice:
 
     def components(self, candidates: tuple[int, ...]) -> int:
         """The number that is worth it."""
-        usual = np.median(np.bincount(self.y, minlength=self.n_classes))
+        usual = np.median(np.bincount(self.own[1], minlength=self.n_classes))
         best, values = 1, {}
         for number in candidates:
             if number > 1 and usual < ROWS_PER_COMPONENT * number:
                 break
-            values[number] = self.held[str(number)] = self.density(self.y, number)
+            values[number] = self.held[str(number)] = self.density(number)
             if values[number] > values[best] + WORTH:
                 best = number
             elif number >= 3 * best:
                 break
         return best
-
-    def wrong_labels(self, number: int) -> bool:
-        """Whether some labels are better taken for wrong."""
-        groups = cross_groups(self.x, self.y, self.n_classes, self.seed)
-        if (groups != self.y).mean() < 0.01:
-            return False
-        if str(number) not in self.held:
-            self.held[str(number)] = self.density(self.y, number)
-        self.held["wrong labels"] = self.density(groups, number)
-        return self.held["wrong labels"] > self.held[str(number)] + WORTH
 
 
 def log_densities(components: tuple[Component, ...], x: np.ndarray) -> np.ndarray:

@@ -11,8 +11,8 @@ COMPARE = "nfl-pruning compare measures the rules on these data."
 DUPLICATES = (0.02, 0.2)  # shares of repeated rows that are flagged, and refused
 NEAR_COPIES = (0.05, 0.3)
 LEAKED = (0.002, 0.05)
-TAIL = (2.0, 4.0)
-KURTOSIS = (4.0, 20.0)
+TAIL = (3.0, 1e9)
+KURTOSIS = (4.0, 1e9)
 ROWS_OF_CLASS = 20
 ROWS_PER_CLASS = 40  # on average
 SURPRISE = 6.0
@@ -65,14 +65,16 @@ def before_fitting(seen: Diagnostics) -> tuple[list[str], list[str]]:
     return reasons, flags
 
 
-def near_chance(seen: Diagnostics) -> list[str]:
+def near_chance(seen: Diagnostics, n_classes: int) -> list[str]:
     """A reason to refuse where labels cannot be told from the features."""
-    noise = 2.5 * np.sqrt(seen.chance * (1 - seen.chance) / seen.n_samples)
-    if seen.accuracy > seen.chance + max(noise, 0.08 * (1 - seen.chance)):
+    even = 1 / n_classes
+    noise = 3 * np.sqrt(even * (1 - even) / (seen.smallest_class * n_classes))
+    if seen.balanced > even + max(noise, 0.05 * (1 - even)):
         return []
     return [
         f"A linear model is right on {100 * seen.accuracy:.1f} % of rows it has not seen, the "
-        f"largest class has {100 * seen.chance:.1f} %: the features say next to nothing about "
+        f"largest class has {100 * seen.chance:.1f} %, and on {100 * seen.balanced:.1f} % as a mean "
+        "over classes: the features say next to nothing about "
         "these labels. Look at the labels (are they in the order of the rows?) and the features."
     ]
 

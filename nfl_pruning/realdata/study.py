@@ -99,7 +99,7 @@ class Study:
     def fit(self, components: int | None) -> None:
         """Mixtures fitted to the rows of the first rounds; the first chooses for all."""
 
-        def one(number: int, per_class: int | None, wrong: bool | None) -> FittedMixture:
+        def one(number: int, per_class: int | None) -> FittedMixture:
             own = self.rows.take(self.splits[number].train)
             rng = np.random.default_rng([self.seed, FIT, number])
             return fit_components(
@@ -108,13 +108,11 @@ class Study:
                 self.setting.n_classes,
                 rng=rng,
                 components=per_class,
-                wrong_labels=wrong,
             )
 
-        first = self.parallel([partial(one, 0, components, None)])[0]
-        wrong = first.wrong_labels > 0
+        first = self.parallel([partial(one, 0, components)])[0]
         others = range(1, min(MIXTURES, self.n_rounds))
-        rest = self.parallel(partial(one, i, first.per_class, wrong) for i in others)
+        rest = self.parallel(partial(one, i, first.per_class) for i in others)
         self.mixtures = [first, *rest]
 
     def draw(self, number: int, n: int, cells: Sequence[Cell]) -> dict[Cell, Outcome]:
