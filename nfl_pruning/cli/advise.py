@@ -235,7 +235,7 @@ def _table(found: Advice) -> None:
         rows.append(
             (
                 f"{100 * fraction:g} %",
-                one.policy.label,
+                one.policy.label + " *" * (one.beats_random and not one.policy.is_random),
                 f"{one.value:.{digits}f}",
                 f"{one.low:.{digits}f} to {one.high:.{digits}f}",
                 f"{random.value:.{digits}f}",
@@ -250,4 +250,5 @@ def _table(found: Advice) -> None:
         ("kept", "by", found.target, "90 % interval", "random", "random\nneeds", "in\ntolerance"),
         rows,
         left=("by",),
+        note="* better than random pruning by more than its 90 % interval",
     )

@@ -1,1 +1,1 @@
-"""The theory on people's own features: a fitted mixture, real refits, and advice with error bars."""
+"""Theory on people's own features: a fitted mixture, real refits, advice with error bars."""

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from nfl_pruning.realdata.apply import Source
 
 
-LIKELY = 0.85  # standard errors by which a policy must beat random to be recommended
-
-
 @dataclass(frozen=True)
 class Prediction:
     """What one policy gives at one keep fraction.
@@ -143,10 +140,8 @@ class Advice:
         return next(one for one in self.at(keep_fraction) if one.policy.is_random)
 
     def recommended(self, keep_fraction: float) -> Prediction:
-        """The best policy at a fraction where it is likely better than random; random elsewhere."""
-        best = self.at(keep_fraction)[0]
-        likely = best.against_random > LIKELY * best.against_random_error
-        return best if likely else self.random_at(keep_fraction)
+        """The policy with the best prediction; ``beats_random`` says whether that is certain."""
+        return self.at(keep_fraction)[0]
 
     @property
     def smallest(self) -> Prediction | None:

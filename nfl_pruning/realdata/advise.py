@@ -240,15 +240,18 @@ class _Advising:
         return [ALL, *((p, f) for f in asked.keep_fractions for p in asked.policies)]
 
     def _first_cells(self, study: Study) -> list[Cell]:
-        """All data, random pruning at two fractions, a hard and a calibrated rule at those."""
+        """All data, and at two fractions random pruning, both ends and a calibrated rule."""
         fractions = self.asked.keep_fractions
         ends = sorted({fractions[0], fractions[len(fractions) // 2]})
         found: list[Cell] = [ALL, *((RANDOM, f) for f in ends)]
         others = [p for p in self.asked.policies if not p.is_random]
-        hard = [p for p in others if p.exploit == 1][:1]
+        ends_of = [
+            [p for p in others if p.exploit == 1 and p.keep == keep][:1]
+            for keep in ("hardest", "easiest")
+        ]
         calibrated = [p for p in others if p.exploit < 1]
         middle = calibrated[len(calibrated) // 2 : len(calibrated) // 2 + 1]
-        found += [(p, f) for p in hard + middle for f in ends]
+        found += [(p, f) for p in [*ends_of[0], *ends_of[1], *middle] for f in ends]
         return [cell for cell in found if feasible(cell, study.n_train)]
 
     def _study(self, work: Rows) -> Study:
@@ -256,11 +259,11 @@ class _Advising:
             len(self.source.dataset.classes), self.source.probe.ridge, self.source.probe
         )
         n = len(work.y)
-        rounds = 12 if n < 1500 else 8 if n < 4000 else 4
+        rounds = 8 if n < 2500 else 4
         return Study(work, setting, self.asked.seed, rounds, tick=self._tick)
 
     def _draws(self, n: int) -> int:
-        return 12 if n < 1500 else 6 if n < 4000 else 3
+        return 8 if n < 1500 else 4 if n < 2500 else 3
 
     def _rounds(self, study: Study) -> int:
         return 2 * study.n_rounds + 3 + 18 + 3 * self._draws(len(study.rows.y))

@@ -15,7 +15,7 @@ from nfl_pruning.realdata.study import Rounds
 from nfl_pruning.realdata.targets import Target, column
 
 NORMAL = 1.645  # half of the 90 % interval, in standard deviations
-OUTSIDE = 1.15  # intervals are widened by this: priors and factors were themselves estimated
+OUTSIDE = 1.05  # intervals are widened by this: priors and factors were themselves estimated
 
 
 @dataclass(frozen=True)
@@ -152,11 +152,11 @@ def _classes(rounds: Rounds, cell: Cell) -> tuple[np.ndarray, np.ndarray]:
 
 
 def best_cells(found: Sequence[Prediction], better: int) -> list[Cell]:
-    """At every fraction below 1, the two policies with the best values, and random pruning."""
+    """At every fraction below 1, the policy with the best value, and random pruning."""
     cells: list[Cell] = []
     for fraction in sorted({one.keep_fraction for one in found} - {1.0}):
         own = [one for one in found if one.keep_fraction == fraction]
         own.sort(key=lambda one: -better * one.value)
-        cells += [(one.policy, fraction) for one in own[:2]]
+        cells += [(one.policy, fraction) for one in own[:1]]
         cells.append((RANDOM, fraction))
     return list(dict.fromkeys(cells))

@@ -34,7 +34,7 @@ class Prior:
     common: float = 0.15
     little: float = 0.10
     base: float = 0.10
-    gap: float = 0.30
+    gap: float = 0.25
     alike: float = 0.6
     alone: float = 0.03
 
@@ -111,9 +111,10 @@ def infer(
 
     Args:
         cells: where it is wanted.
-        predicted: test error of each cell, measured ones included, and of random pruning at each
-            fraction.
+        predicted: as for :func:`covariance`, measured cells included.
         measured: departure and its standard error at the measured cells.
+        shared: standard error that all measured departures have in common: they are measured on
+            the same rows.
         prior: sizes.
     """
     seen = list(measured)

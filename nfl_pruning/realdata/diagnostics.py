@@ -31,7 +31,7 @@ class Diagnostics:
         duplicates: share of rows that repeat an earlier one exactly.
         conflicting: share of rows that repeat one with another label.
         near_copies: share of rows whose nearest neighbour is far nearer than is usual.
-        leaked: share of test rows that are, or nearly are, rows of the data; None without test rows.
+        leaked: share of test rows that are, or nearly are, rows of the data; None if none came.
         tail: how much further the outermost hundredth of held-out rows lies, in its component's
             metric and over the median, than under a normal law: 1 if normal.
         kurtosis: largest excess kurtosis of a logit within components; 0 if normal.

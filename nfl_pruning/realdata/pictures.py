@@ -35,7 +35,7 @@ def _canvas(width: float, height: float) -> tuple[Figure, Any]:
 
 
 def shown_policies(advice: Advice) -> list[Policy]:
-    """Random pruning, what is recommended anywhere, and the hard and easy ends of the first score."""
+    """Random pruning, what is recommended anywhere, and two ends of a score."""
     found: dict[Policy, None] = {advice.random_at(advice.keep_fractions[0]).policy: None}
     found |= {advice.recommended(f).policy: None for f in advice.keep_fractions}
     others = [p.policy for p in advice.at(advice.keep_fractions[0])]

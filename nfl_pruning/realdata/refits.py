@@ -24,7 +24,7 @@ from nfl_pruning.validation import InvalidArgumentError
 Cell = tuple[Policy, float]  # a policy and a keep fraction; all data are (RANDOM, 1.0)
 ALL: Cell = (RANDOM, 1.0)
 TOLERANCE = 1e-5
-BLOCK = 4096
+BLOCK = 2048  # rows scored at a time: one compiled program for all sizes
 
 
 class Rows(NamedTuple):

@@ -73,8 +73,8 @@ def near_chance(seen: Diagnostics, n_classes: int) -> list[str]:
         return []
     return [
         f"A linear model is right on {100 * seen.accuracy:.1f} % of rows it has not seen, the "
-        f"largest class has {100 * seen.chance:.1f} %, and on {100 * seen.balanced:.1f} % as a mean "
-        "over classes: the features say next to nothing about "
+        f"largest class has {100 * seen.chance:.1f} %, and on {100 * seen.balanced:.1f} % as a "
+        "mean over classes: the features say next to nothing about "
         "these labels. Look at the labels (are they in the order of the rows?) and the features."
     ]
 

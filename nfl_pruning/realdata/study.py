@@ -17,7 +17,7 @@ from nfl_pruning.realdata.refits import ALL, Cell, Outcome, Rows, Setting, run_c
 
 FOLDS = 4  # a quarter of the rows is held out in a round
 MIXTURES = 3  # of different rounds' rows, for the spread of what is fitted
-TEST_ROWS = 10_000  # drawn to test a refit to drawn rows
+TEST_ROWS = 6000  # drawn to test a refit to drawn rows
 CALIBRATION_ROWS = 4000
 FACTORS = (0.6, 3.0)  # by which the mixture's spread may be corrected
 CALIBRATION_STEPS = 6

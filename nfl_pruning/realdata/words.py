@@ -38,9 +38,15 @@ def _headline(advice: Advice) -> str:
         f"{shown(advice, one.value)} (90 % interval {shown(advice, one.low)} to "
         f"{shown(advice, one.high)}), all data {shown(advice, whole.value)}."
     )
+    random = advice.random_at(one.keep_fraction)
     if one.policy.is_random:
         return f"{text} No score is known to do better there."
     needs = advice.random_needs(one)
+    if not one.beats_random:
+        return (
+            f"{text} Its lead over random pruning ({shown(advice, random.value)}) is within the "
+            "interval: random pruning may do as well, and needs no scores."
+        )
     return f"{text} Random pruning would need {100 * needs:.0f} % for the same."
 
 
@@ -110,8 +116,8 @@ def notes(about: Mapping[str, Any], space: Space) -> list[str]:
     if about["components_per_class"] is not None:
         found.append(
             f"A mixture of up to {about['components_per_class']} Gaussian components a class, "
-            f"spread by {sum(about['spread_factors']) / len(about['spread_factors']):.2f} so that refits to all rows err as real ones "
-            "do, was simulated at the data's size."
+            f"spread by {_mean(about['spread_factors']):.2f} so that refits to all rows err as "
+            "real ones do, was simulated at the data's size."
         )
     if about.get("checks"):
         found.append(
@@ -123,3 +129,7 @@ def notes(about: Mapping[str, Any], space: Space) -> list[str]:
         f"before pruning; scores come from the probe {about['probe']}."
     )
     return found
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
