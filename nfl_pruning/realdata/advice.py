@@ -140,8 +140,14 @@ class Advice:
         return next(one for one in self.at(keep_fraction) if one.policy.is_random)
 
     def recommended(self, keep_fraction: float) -> Prediction:
-        """The policy with the best prediction; ``beats_random`` says whether that is certain."""
-        return self.at(keep_fraction)[0]
+        """The policy whose interval has the best worse end: good, and known to be.
+
+        ``beats_random`` says whether it is certain to be better than random pruning.
+        """
+        found = self.at(keep_fraction)
+        if self.target == "loss":
+            return min(found, key=lambda one: one.high)
+        return max(found, key=lambda one: one.low)
 
     @property
     def smallest(self) -> Prediction | None:
