@@ -85,15 +85,18 @@ def test_means_keep_their_signal_and_lose_their_noise():
 
 
 def test_the_number_of_components_is_chosen_on_held_out_rows():
-    many = fit_components(*rows(n=1200, clusters=3, distance=3), 3, rng=np.random.default_rng(0))
-    one = fit_components(*rows(n=1200, distance=3), 3, rng=np.random.default_rng(0))
+    few = {"candidates": (1, 3), "wrong_labels": False}
+    many, one = (
+        fit_components(*rows(n=900, clusters=count, distance=3), 3, rng=rng, **few)
+        for count, rng in ((3, np.random.default_rng(0)), (1, np.random.default_rng(0)))
+    )
     assert many.per_class >= 3 and one.per_class == 1
     assert many.held_out["3"] > many.held_out["1"]
 
 
 def test_a_fitted_mixture_gives_new_rows_the_density_of_the_true_one():
     x, y = rows(n=2000, distance=2)
-    found = fit_components(x, y, 3, rng=np.random.default_rng(0))
+    found = fit_components(x, y, 3, rng=np.random.default_rng(0), components=1)
     new, codes = found.draw(np.random.default_rng(1), 4000)
     for label in range(3):
         assert abs((codes == label).mean() - (y == label).mean()) < 0.03
@@ -104,7 +107,7 @@ def test_a_fitted_mixture_gives_new_rows_the_density_of_the_true_one():
     wide = widened(found, 2.0)
     assert log_densities(wide.components, x).max(axis=1).mean() < -8  # a control: too wide
     spread = np.cov(wide.draw(np.random.default_rng(1), 4000)[0].T).trace()
-    assert spread > 2 * np.cov(new.T).trace() / 2
+    assert spread > np.cov(new.T).trace() + 15  # 8 features, variances 4 instead of 1
 
 
 def test_wrong_labels_are_seen_where_they_are_and_not_elsewhere():
@@ -112,8 +115,8 @@ def test_wrong_labels_are_seen_where_they_are_and_not_elsewhere():
     rng = np.random.default_rng(3)
     flip = rng.random(1500) < 0.12
     noisy = np.where(flip, rng.integers(3, size=1500), y)
-    found = fit_components(x, noisy, 3, rng=np.random.default_rng(0))
-    clean = fit_components(x, y, 3, rng=np.random.default_rng(0))
+    found = fit_components(x, noisy, 3, rng=np.random.default_rng(0), components=1)
+    clean = fit_components(x, y, 3, rng=np.random.default_rng(0), components=1)
     assert abs(found.wrong_labels - (noisy != y).mean()) < 0.03
     assert clean.wrong_labels == 0
     laws = np.stack([c.labels for c in found.components])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,6 @@ from nfl_pruning.cli.data_options import (
     column_options,
     columns_from,
     input_files,
-    say,
 )
 from nfl_pruning.cli.options import entries, json_option, real, seed_of, seed_option
 
@@ -213,15 +213,23 @@ def _read_logits(name: str) -> Any:
 def _show(found: Advice, written: dict[str, str | None], seconds: float) -> None:
     """The answer first, then the table, then how."""
     for sentence in found.sentences():
-        click.echo(sentence)
+        click.echo(_wrapped(sentence))
     if not found.refused:
         click.echo()
         _table(found)
-    say((*found.flags, *found.notes))
+    for note in (*found.flags, *found.notes):
+        click.echo(_wrapped(f"Note: {note}"))
     click.echo(f"It took {seconds:.0f} s.")
     for name in ("out", "report"):
         if written[name]:
             click.echo(f"Written: {written[name]}.")
+
+
+def _wrapped(sentence: str) -> str:
+    """Lines that fit a terminal, the later ones set in."""
+    from nfl_pruning.cli.output import WIDTH
+
+    return textwrap.fill(sentence, WIDTH, subsequent_indent="  ")
 
 
 def _table(found: Advice) -> None:

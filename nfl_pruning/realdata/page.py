@@ -22,7 +22,7 @@ HEAD = """<!doctype html>
 <title>Advice on pruning {name}</title><style>{style}
 .say p:first-child {{ font-size: 1.15rem; font-weight: 600; }}
 tr.best td {{ background: #eef7f2; font-weight: 600; }}
-.wide table {{ min-width: 34rem; }}
+.wide table {{ min-width: 34rem; }} .wide td:first-child {{ min-width: 9rem; }}
 </style></head><body>
 """
 

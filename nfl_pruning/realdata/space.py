@@ -10,6 +10,7 @@ from nfl_pruning.scaling import ROWS_PER_CHUNK, Scaling, fit_scaling
 
 MOST = 128  # directions that are kept
 SMALLEST = 1e-6  # directions of less variance than this share of the largest are left out
+NOTHING = 1e-6  # share of the variance that is not worth a word
 FIT_ROWS = 20_000  # rows that axes are fitted to
 
 
@@ -52,6 +53,11 @@ class Space:
         width = len(self.centre)
         if self.n_features == width:
             return f"All {width} features are used, scaled {self.scaling.kind}."
+        if self.dropped < NOTHING:
+            return (
+                f"The {width} features vary along {self.n_features} directions, which are used; "
+                f"they are scaled {self.scaling.kind}."
+            )
         return (
             f"{self.n_features} principal directions of {width} features (scaled "
             f"{self.scaling.kind}) are used; the rest holds {100 * self.dropped:.2g} % of the "
