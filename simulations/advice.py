@@ -82,11 +82,7 @@ HELD_BACK = [
 PLANTED = ["student-t", "shuffled", "copies", "leak"]
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {
-        "tuning": [TUNING[0]],
-        "held-back": [HELD_BACK[9], HELD_BACK[5]],
-        "planted": PLANTED,
-    },
+    "quick": {"tuning": [], "held-back": [HELD_BACK[9]], "planted": PLANTED},
     "paper": {"tuning": TUNING, "held-back": HELD_BACK, "planted": PLANTED},
 }
 

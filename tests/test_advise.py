@@ -125,7 +125,7 @@ def test_rows_are_kept_as_select_keeps_them():
     rng = np.random.default_rng(0)
     rank = rng.normal(size=500)
     for policy in make_policies(["el2n"], [0.5]):
-        for fraction in (0.1, 0.33):
+        for fraction in (0.33,):
             kept, weights = keep_rows(3, rank, (policy, fraction))
             key = jax.random.key(0)
             other = select(key, rank, fraction, keep=policy.keep, selection=policy.selection)
@@ -186,6 +186,10 @@ def test_given_logits_take_the_probes_place(advice):
     assert found.about["probe"] == "given" and found.cost["scoring"] == 0
     by_logits = found.source.scores(Policy("el2n"))
     assert np.corrcoef(by_logits, advice.source.scores(Policy("el2n")))[0, 1] > 0.5
+    assert not any("trained on these rows" in flag for flag in found.flags)
+    seen = 5.0 * np.eye(K)[y] + np.random.default_rng(0).normal(size=(N, K))
+    told = advise(x, y, logits=seen, **TINY)
+    assert any("trained on these rows" in flag for flag in told.flags)
     with pytest.raises(InvalidArgumentError, match="logits must be"):
         advise(x, y, logits=logits[:-1], **QUICK)
 
@@ -230,7 +234,7 @@ def test_measured_departures_correct_cells_like_them():
     spread = dict(zip(predicted, np.sqrt(np.diag(told.covariance)), strict=True))
     assert mean[hard] > 0.4 and abs(mean[ALL]) < 0.2
     assert 0.1 < mean[alike] < mean[hard] and abs(mean[easy]) < 0.15  # a control: the other end
-    assert spread[hard] < 0.05 < spread[alike] < spread[easy]
+    assert spread[hard] < 0.12 < spread[alike] < spread[easy]
 
 
 def test_the_page_holds_everything_in_one_file(advice, tmp_path):
@@ -251,7 +255,7 @@ def test_the_command_prints_tables_json_and_files(tmp_path):
     np.savez(tmp_path / "own.npz", x=x, y=y)
     asked = [
         "advise", str(tmp_path / "own.npz"), "--keep-fraction", "0.2,0.5", "--scores", "el2n",
-        "--exploit", "0.5", "--scale", "none", "--tolerance", "20",
+        "--exploit", "0.5", "--scale", "none", "--tolerance", "20", "--components", "1",
     ]  # fmt: skip
     runner = CliRunner()
     out, report = str(tmp_path / "subset.npz"), str(tmp_path / "page.html")

@@ -21,6 +21,7 @@ from nfl_pruning.realdata.refusals import (
     before_fitting,
     near_chance,
     of_the_checks,
+    of_the_logits,
     of_the_mixture,
 )
 from nfl_pruning.realdata.softmax import fit_softmax
@@ -195,6 +196,9 @@ class _Advising:
         real = study.measure(first_cells)
         seen = replace(seen, **_accuracies(real))
         reasons += near_chance(seen, len(data.classes))
+        if work.logits is not None:
+            right = float((work.logits.argmax(axis=1) == work.y).mean())
+            flags += of_the_logits(right, seen)
         if reasons:
             return self._advice((), reasons, flags, seen, len(work.y))
         study.fit(self.asked.components)

@@ -79,6 +79,22 @@ def near_chance(seen: Diagnostics, n_classes: int) -> list[str]:
     ]
 
 
+def of_the_logits(right: float, seen: Diagnostics) -> list[str]:
+    """A flag where given logits know labels that the features do not tell.
+
+    Args:
+        right: share of the rows whose largest logit is the label's.
+        seen: accuracy of refits on rows that they have not seen.
+    """
+    if right < seen.accuracy + max(0.03, 0.5 * (1 - seen.accuracy)):
+        return []
+    return [
+        f"The logits given are right on {100 * right:.1f} % of the rows, refits to these features "
+        f"on {100 * seen.accuracy:.1f} % of rows that they have not seen: was their model trained "
+        "on these rows? Its scores then say less of new rows than of these."
+    ]
+
+
 def of_the_mixture(seen: Diagnostics) -> tuple[list[str], list[str]]:
     """Reasons and flags from how the mixture fits rows it has not seen."""
     text = (
