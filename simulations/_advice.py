@@ -56,14 +56,15 @@ def departures(results: Sequence[dict[str, Any]], name: str = "predicted") -> di
 
 def summary_table(store: RecordStore) -> str:
     """The numbers that acceptance asks for, by part."""
-    heads = ["", *PARTS.values()]
+    there = [
+        part for part in PARTS if any(not r["result"]["refused"] for r in records(store, part))
+    ]
+    heads = ["", *(PARTS[part] for part in there)]
     lines: dict[str, list[str]] = {}
-    for part in PARTS:
+    for part in there:
         every = records(store, part)
         answered = [r["result"] for r in every if not r["result"]["refused"]]
         lines.setdefault("tasks, refused", []).append(f"{len(every)}, {len(every) - len(answered)}")
-        if not answered:
-            continue
         for name, label in (("predicted", "corrected"), ("by_mixture", "by the mixture alone")):
             found = departures(answered, name)
             little, size = found["fraction"] < 0.3, np.abs(found["departure"])
@@ -90,7 +91,7 @@ def summary_table(store: RecordStore) -> str:
         key = "tasks with a mean regret of 0.5 point at most"
         lines.setdefault(key, []).append(f"{100 * np.mean(lost.mean(axis=1) <= 0.5):.0f} %")
     rows = [f"| {name} | {' | '.join(values)} |" for name, values in lines.items()]
-    return "\n".join([f"| {' | '.join(heads)} |", "|---|" + "--:|" * len(PARTS), *rows])
+    return "\n".join([f"| {' | '.join(heads)} |", "|---|" + "--:|" * len(there), *rows])
 
 
 def task_table(store: RecordStore) -> str:
