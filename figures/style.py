@@ -44,6 +44,12 @@ RULES: dict[str, Look] = {
     "soft": Look("soft calibration", "#CC79A7", "D"),
     "optimal": Look("best rule of the margin", "#332288", "*", (0, (3, 1, 1, 1))),
     "full": Look("all data", "#7F7F7F", "", (0, (1, 1.5))),
+    "el2n": Look("EL2N", "#D55E00", "v"),
+    "grand": Look("GraNd", "#CC79A7", "D", (0, (4, 1))),
+    "loss": Look("loss", "#0072B2", "^", (0, (1, 1))),
+    "margin": Look("margin", "#E69F00", "<"),
+    "entropy": Look("entropy", "#56B4E9", ">", (0, (4, 1))),
+    "least-confidence": Look("least confidence", "#009E73", "s", (0, (1, 1))),
 }
 
 COLUMN = 3.4  # inches: one column of a two-column paper

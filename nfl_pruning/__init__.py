@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from nfl_pruning.selections import make_selection as make_selection
     from nfl_pruning.selections import register_selection as register_selection
     from nfl_pruning.selections import select as select
-    from nfl_pruning.theory.best_numbers import best_numbers as best_numbers
-    from nfl_pruning.theory.existence import existence_threshold as existence_threshold
-    from nfl_pruning.theory.gradients import limit_function as limit_function
-    from nfl_pruning.theory.limit_values import limit_values as limit_values
-    from nfl_pruning.theory.optimal import optimal_rule as optimal_rule
+    from nfl_pruning.theory.derivatives.limit_function import limit_function as limit_function
+    from nfl_pruning.theory.derivatives.limit_values import limit_values as limit_values
+    from nfl_pruning.theory.existence.threshold import existence_threshold as existence_threshold
+    from nfl_pruning.theory.optimal.best_numbers import best_numbers as best_numbers
+    from nfl_pruning.theory.optimal.best_rule import optimal_rule as optimal_rule
     from nfl_pruning.theory.solution import Solution as Solution
     from nfl_pruning.theory.solve import solve as solve
     from nfl_pruning.theory.sweep import sweep as sweep
@@ -58,11 +58,11 @@ _HOMES = {
     "nfl_pruning.realdata.advise": ("advise",),
     "nfl_pruning.scores": ("SCORES", "Context", "Score", "register_score"),
     "nfl_pruning.selections": ("SELECTIONS", "make_selection", "register_selection", "select"),
-    "nfl_pruning.theory.best_numbers": ("best_numbers",),
-    "nfl_pruning.theory.existence": ("existence_threshold",),
-    "nfl_pruning.theory.gradients": ("limit_function",),
-    "nfl_pruning.theory.limit_values": ("limit_values",),
-    "nfl_pruning.theory.optimal": ("optimal_rule",),
+    "nfl_pruning.theory.optimal.best_numbers": ("best_numbers",),
+    "nfl_pruning.theory.existence.threshold": ("existence_threshold",),
+    "nfl_pruning.theory.derivatives.limit_function": ("limit_function",),
+    "nfl_pruning.theory.derivatives.limit_values": ("limit_values",),
+    "nfl_pruning.theory.optimal.best_rule": ("optimal_rule",),
     "nfl_pruning.theory.solve": ("solve",),
     "nfl_pruning.theory.solution": ("Solution",),
     "nfl_pruning.theory.sweep": ("sweep",),

@@ -10,7 +10,7 @@ from nfl_pruning.montecarlo import simulate
 from nfl_pruning.problem import Problem
 from nfl_pruning.records import RecordStore
 from nfl_pruning.rules import RULES
-from nfl_pruning.theory.optimal import optimal_rule
+from nfl_pruning.theory.optimal.best_rule import optimal_rule
 
 NAME = "optimal_rule"
 

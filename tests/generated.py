@@ -30,11 +30,17 @@ EXAMPLE = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTA
 SOLVERS = {
     "`solve`: the proportional limit": ("nfl_pruning/theory/proportional.py", "proportional"),
     "`sweep`: whole grids in one program": ("nfl_pruning/theory/sweep.py", "sweep"),
-    "`limit_function`: gradients": ("nfl_pruning/theory/gradients.py", "sweep"),
-    "`optimal_rule`: the best rule": ("nfl_pruning/theory/optimal.py", "optimal"),
+    "`limit_function`: gradients": ("nfl_pruning/theory/derivatives/limit_function.py", "sweep"),
+    "`optimal_rule`: the best rule": ("nfl_pruning/theory/optimal/best_rule.py", "optimal"),
     "`solve` with `inputs`: any covariance": ("nfl_pruning/theory/spectrum.py", "spectrum"),
-    '`solve(limit="abundant")`: features fixed': ("nfl_pruning/theory/abundant.py", "abundant"),
-    "`existence_threshold`: when fits exist": ("nfl_pruning/theory/existence.py", "separability"),
+    '`solve(limit="abundant")`: features fixed': (
+        "nfl_pruning/theory/abundant/limit.py",
+        "abundant",
+    ),
+    "`existence_threshold`: when fits exist": (
+        "nfl_pruning/theory/existence/threshold.py",
+        "separability",
+    ),
     "`simulate`: trials at finite size": ("nfl_pruning/montecarlo/engine.py", "montecarlo"),
     "`select`: which samples stay": ("nfl_pruning/selections/finite.py", "selections"),
     "`prune`: real data sets": ("nfl_pruning/pruning.py", "prune"),

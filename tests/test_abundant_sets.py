@@ -12,9 +12,9 @@ from scipy.stats import chi2, norm
 
 from nfl_pruning import FixedProbe, Problem, solve
 from nfl_pruning.scores import SCORES
-from nfl_pruning.theory.abundant_sets import cosine_below_zero, excess_risk_above
-from nfl_pruning.theory.norm_order import NormOrder
-from nfl_pruning.theory.universal import universal_limit, universal_masses
+from nfl_pruning.theory.abundant.sets import cosine_below_zero, excess_risk_above
+from nfl_pruning.theory.abundant.universal import universal_limit, universal_masses
+from nfl_pruning.theory.selection_law.norm_order import NormOrder
 
 SIGNAL = 2.0
 BASE = Problem(keep_fraction=0.6, probe=FixedProbe(0.8)).replace(signal=SIGNAL)

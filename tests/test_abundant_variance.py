@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from nfl_pruning import SCORES, FixedProbe, Problem, simulate
-from nfl_pruning.theory.abundant_gradient import VALUES, abundant_values
-from nfl_pruning.theory.ordering import UnsupportedProblemError
-from nfl_pruning.theory.sandwich import sandwich_variance
+from nfl_pruning.theory.abundant.gradient import VALUES, abundant_values
+from nfl_pruning.theory.abundant.sandwich import sandwich_variance
+from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 
 SHARP = Problem(keep_fraction=0.3, score=SCORES["margin"]).replace(signal=5.0)
 SOFT = Problem(keep_fraction=0.6, probe=FixedProbe(0.8)).replace(signal=2.0)

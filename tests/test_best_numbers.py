@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 
 from nfl_pruning import Problem, Status, solve
 from nfl_pruning.selections import SoftCalibration
-from nfl_pruning.theory.best_numbers import GRIDS, _objective, _promise, best_numbers
+from nfl_pruning.theory.optimal.best_numbers import GRIDS, _objective, _promise, best_numbers
 from nfl_pruning.validation import InvalidArgumentError
 from shell import shell
 

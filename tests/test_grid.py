@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from nfl_pruning import FixedProbe, Problem, make_selection
-from nfl_pruning.theory.fast.known import known, unknown
-from nfl_pruning.theory.fast.rule import Setting
 from nfl_pruning.theory.grid import Grid, families
+from nfl_pruning.theory.integrators.conditioned.known import known, unknown
+from nfl_pruning.theory.integrators.conditioned.rule import Setting
 from nfl_pruning.theory.sweep import _groups
 
 BASE = Problem(samples_per_feature=6, keep_fraction=0.3).replace(

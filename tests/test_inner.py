@@ -10,8 +10,8 @@ from scipy.special import expit, ndtr
 
 from nfl_pruning.links import parse_link
 from nfl_pruning.losses import LOSSES
-from nfl_pruning.theory.fast.cell import Kind
-from nfl_pruning.theory.fast.inner import Inner, inner_integrals
+from nfl_pruning.theory.integrators.conditioned.cell import Kind
+from nfl_pruning.theory.integrators.conditioned.inner import Inner, inner_integrals
 
 ROWS, NODES, STEP = 3, 40, 1e-5
 XI = np.linspace(-5, 5, NODES)

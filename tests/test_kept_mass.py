@@ -21,18 +21,20 @@ from scipy.stats import norm
 from nfl_pruning import Problem, Status, existence_threshold, solve
 from nfl_pruning.scores import Score
 from nfl_pruning.selections import Power
-from nfl_pruning.theory import certify, keep_law, mesh, ordering, separability
-from nfl_pruning.theory.fast import batch
-from nfl_pruning.theory.fast.cell import Cell, Kind
-from nfl_pruning.theory.fast.equations import Integral, value_and_kept
-from nfl_pruning.theory.fast.known import known
-from nfl_pruning.theory.fast.limit import Limit, Unknowns, _report
-from nfl_pruning.theory.fast.mesh import Nodes, build_mesh
-from nfl_pruning.theory.fast.solver import Answer
-from nfl_pruning.theory.kept_mass import kept_mass
-from nfl_pruning.theory.level_sets import GRID
-from nfl_pruning.theory.ordering import UnsupportedProblemError
+from nfl_pruning.theory.existence import separability
+from nfl_pruning.theory.integrators.conditioned import batch
+from nfl_pruning.theory.integrators.conditioned.cell import Cell, Kind
+from nfl_pruning.theory.integrators.conditioned.equations import Integral, value_and_kept
+from nfl_pruning.theory.integrators.conditioned.known import known
+from nfl_pruning.theory.integrators.conditioned.limit import Limit, Unknowns, _report
+from nfl_pruning.theory.integrators.conditioned.mesh import Nodes, build_mesh
+from nfl_pruning.theory.integrators.conditioned.solver import Answer
+from nfl_pruning.theory.integrators.panels import certify, mesh
 from nfl_pruning.theory.probe_limit import selection_law
+from nfl_pruning.theory.selection_law import keep_law, ordering
+from nfl_pruning.theory.selection_law.kept_mass import kept_mass
+from nfl_pruning.theory.selection_law.level_sets import GRID
+from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 
 STEEP = Problem(samples_per_feature=100, selection=Power(10.0), keep_fraction=0.3).replace(
     signal=20, ridge=0.01, probe="fixed:0.8"

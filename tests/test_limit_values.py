@@ -4,9 +4,9 @@ import jax
 import pytest
 
 from nfl_pruning import FixedProbe, InvalidArgumentError, Problem, limit_values, solve
-from nfl_pruning.theory.limit_values import VALUES
+from nfl_pruning.theory.derivatives.limit_values import VALUES
 from nfl_pruning.theory.numbers import with_numbers
-from nfl_pruning.theory.ordering import UnsupportedProblemError
+from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 
 BASE = Problem(samples_per_feature=4, keep_fraction=0.4, probe=FixedProbe(0.8)).replace(ridge=0.05)
 NOISELESS = BASE.replace(link="sign", loss="max-margin", score="margin")

@@ -21,9 +21,11 @@ from nfl_pruning.montecarlo import (
     engine,
     estimate_cost,
     holm,
+    request,
     simulate,
     training_set,
 )
+from nfl_pruning.montecarlo.request import Request
 from nfl_pruning.montecarlo.resources import COMPILER_BYTES, parse_memory, trial_bytes
 from nfl_pruning.montecarlo.trials import Layout
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
@@ -70,14 +72,16 @@ def test_records_are_those_of_the_code_that_made_them(monkeypatch):
     """A score that changed under its name, and a package that changed, begin anew."""
 
     def job(problem):
-        return engine.describe_job(problem, 20, 0, 1e-9)
+        return asked.describe(problem, 20, ["kept"])
+
+    asked = Request(1, 20, 0, None, None, "auto", None, None, 1e-9)
 
     score = BASE.score
     changed = replace(score, difficulty=lambda logits, labels, context: -logits[..., 0])
     assert job(BASE) == job(BASE.replace(keep="hardest"))
     assert job(BASE) != job(BASE.replace(score=changed))
     before = job(BASE)
-    monkeypatch.setattr(engine, "source_hash", lambda: "other code")
+    monkeypatch.setattr(request, "source_hash", lambda: "other code")
     assert job(BASE) != before
 
 

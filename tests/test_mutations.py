@@ -17,7 +17,8 @@ from nfl_pruning.selections.base import Stratum
 from nfl_pruning.statements import STATEMENTS, sampling
 from nfl_pruning.statements.base import REFUTED, SUPPORTED
 from nfl_pruning.statements.summary import forget
-from nfl_pruning.theory import ordering, proportional
+from nfl_pruning.theory import proportional
+from nfl_pruning.theory.selection_law import ordering
 
 pytestmark = pytest.mark.slow
 

@@ -6,10 +6,10 @@ import pytest
 
 from nfl_pruning import Problem, Status, simulate
 from nfl_pruning.selections import Piecewise, select
-from nfl_pruning.theory.bins import Grid
-from nfl_pruning.theory.optimal import optimal_rule
-from nfl_pruning.theory.rule_search import LEVELS, promised
-from nfl_pruning.theory.usual import on_bins, usual_problems
+from nfl_pruning.theory.optimal.best_rule import optimal_rule
+from nfl_pruning.theory.optimal.bins import Grid
+from nfl_pruning.theory.optimal.rule_search import LEVELS, promised
+from nfl_pruning.theory.optimal.usual import on_bins, usual_problems
 from nfl_pruning.validation import InvalidArgumentError
 
 PROBLEM = Problem(samples_per_feature=6, keep_fraction=0.3).replace(

@@ -20,8 +20,8 @@ from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores import SCORES, Score
 from nfl_pruning.selections import make_selection
-from nfl_pruning.theory import certify
-from nfl_pruning.theory.mesh import LEVELS
+from nfl_pruning.theory.integrators.panels import certify
+from nfl_pruning.theory.integrators.panels.mesh import LEVELS
 from nfl_pruning.theory.solve import solve
 
 BASE = Problem(samples_per_feature=6, keep_fraction=0.3, probe=FixedProbe(0.8)).replace(

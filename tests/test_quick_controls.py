@@ -16,14 +16,15 @@ from scipy.stats import norm
 from nfl_pruning import Problem, power_law
 from nfl_pruning.montecarlo import spectral
 from nfl_pruning.selections import Window, select
-from nfl_pruning.theory import abundant, certify
-from nfl_pruning.theory.certify import ROUNDING, Digits
+from nfl_pruning.theory.abundant import limit as abundant
 from nfl_pruning.theory.closing import FreshClosing
-from nfl_pruning.theory.fast import batch
-from nfl_pruning.theory.fast.known import known
-from nfl_pruning.theory.fast.limit import Limit, Unknowns, _report
-from nfl_pruning.theory.fast.solver import Answer
-from nfl_pruning.theory.newton import Root
+from nfl_pruning.theory.integrators.conditioned import batch
+from nfl_pruning.theory.integrators.conditioned.known import known
+from nfl_pruning.theory.integrators.conditioned.limit import Limit, Unknowns, _report
+from nfl_pruning.theory.integrators.conditioned.solver import Answer
+from nfl_pruning.theory.integrators.panels import certify
+from nfl_pruning.theory.integrators.panels.certify import ROUNDING, Digits
+from nfl_pruning.theory.integrators.panels.newton import Root
 from nfl_pruning.theory.probe_limit import selection_law
 from nfl_pruning.theory.spectral_probe import probe_of
 

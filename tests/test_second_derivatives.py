@@ -9,8 +9,8 @@ import pytest
 
 from nfl_pruning import Problem, solve
 from nfl_pruning.numerics.root import implicit
-from nfl_pruning.theory.gradients import limit_function, no_slope_at
-from nfl_pruning.theory.limit_values import limit_values
+from nfl_pruning.theory.derivatives.limit_function import limit_function, no_slope_at
+from nfl_pruning.theory.derivatives.limit_values import limit_values
 from nfl_pruning.validation import InvalidArgumentError
 
 README = Problem(samples_per_feature=6, keep_fraction=0.3).replace(

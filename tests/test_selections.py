@@ -37,7 +37,12 @@ def scores(n, seed=0):
 
 
 def test_every_protocol_is_covered_here():
-    found = {name.split(":")[0] for name in RANK_PROTOCOLS} | {"power", "window", "coverage"}
+    found = {name.split(":")[0] for name in RANK_PROTOCOLS} | {
+        "power",
+        "window",
+        "coverage",
+        "verifier",
+    }
     assert found == set(SELECTIONS)
 
 

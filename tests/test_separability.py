@@ -15,8 +15,8 @@ from nfl_pruning import existence_threshold
 from nfl_pruning.montecarlo import training_set
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
+from nfl_pruning.theory.existence.separability import separability_threshold
 from nfl_pruning.theory.probe_limit import selection_law
-from nfl_pruning.theory.separability import separability_threshold
 from nfl_pruning.theory.solve import solve
 
 

@@ -8,8 +8,8 @@ from scipy.special import expit
 
 from nfl_pruning.links import LINKS, parse_link
 from nfl_pruning.losses import LOSSES
-from nfl_pruning.theory.fast.cell import Kind
-from nfl_pruning.theory.fast.smooth import smoothed
+from nfl_pruning.theory.integrators.conditioned.cell import Kind
+from nfl_pruning.theory.integrators.conditioned.smooth import smoothed
 
 M = np.concatenate([np.linspace(-70, 70, 701), np.random.default_rng(0).normal(size=200)])
 

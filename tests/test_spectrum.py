@@ -19,9 +19,9 @@ from nfl_pruning import (
 )
 from nfl_pruning.inputs import Spectrum, parse_spectrum, power_law
 from nfl_pruning.numerics.status import Status
-from nfl_pruning.theory.limit_values import VALUES, limit_values
-from nfl_pruning.theory.ordering import UnsupportedProblemError
+from nfl_pruning.theory.derivatives.limit_values import VALUES, limit_values
 from nfl_pruning.theory.probe_limit import selection_law
+from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.spectrum import genuine, spectrum_system
 from nfl_pruning.validation import InvalidArgumentError
 

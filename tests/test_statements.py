@@ -21,7 +21,7 @@ from nfl_pruning.statements.base import (
     judge,
     measured_from,
 )
-from nfl_pruning.theory.sandwich import sandwich_variance
+from nfl_pruning.theory.abundant.sandwich import sandwich_variance
 from nfl_pruning.theory.solve import solve
 
 

@@ -8,8 +8,8 @@ import pytest
 import xarray
 
 from nfl_pruning import Problem, Status, make_selection, solve
-from nfl_pruning.theory.fast import batch
-from nfl_pruning.theory.gradients import limit_function
+from nfl_pruning.theory.derivatives.limit_function import limit_function
+from nfl_pruning.theory.integrators.conditioned import batch
 from nfl_pruning.theory.observables import zero_one_error
 from nfl_pruning.theory.sweep import solve_list, solve_many, sweep
 from nfl_pruning.validation import InvalidArgumentError

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nfl_pruning.cli.components import component_options, components_of, limit_value
 from nfl_pruning.cli.limits import spectrum_of, spectrum_options
 from nfl_pruning.cli.options import (
     FORMS,
@@ -30,7 +31,7 @@ HELP = f"""Simulate a pruning problem at finite size and compare with the exact 
 z is (simulated mean - theory) / standard error. The limit is approached like 1 / features, so
 very many trials of a small system show a difference. The theory is that of Gaussian inputs: with
 another --law, z says how far the law of the inputs is felt. With --spectrum, trials and theory have
-that covariance, and as many features as it has.
+that covariance, and as many features as it has. With --inputs they have components and labels.
 
 {SWEEP_HELP.format(more=", n-features, n-trials, seed")}
 
@@ -41,12 +42,13 @@ Examples:
   nfl-pruning simulate --protocol exact --keep-fraction 0.3 --seed 7 --json
   nfl-pruning simulate --keep-fraction 0.3 --law heavy-tails:5
   nfl-pruning simulate --spectrum power:1:1.5:200 --samples-per-feature 4
+  nfl-pruning simulate --inputs components:law.json --probe pilot:3:0.1 --keep-fraction 0.3
 """
 
 LEAST = {"n_features": 2, "n_trials": 1}
 SIZES = (*LEAST, "seed")
+MOST_ROWS = 40  # of a table; mixtures of many components have more, all of them in --json
 LONG_SECONDS = 30.0  # a run expected to be longer is announced
-OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "calibration_slope")
 
 
 @click.command("simulate", help=HELP, short_help="Monte Carlo at finite size, beside the limit.")
@@ -67,11 +69,15 @@ OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "cali
     "DIRECTION across (of teacher and probe) or teacher.",
 )
 @spectrum_options
+@component_options
 @click.option(
     "--memory", metavar="SIZE", help="Budget, as 4GiB: rows that do not fit are drawn again."
 )
 @click.option(
-    "--until-se", metavar="SE", help="Stop early, once the cosine's standard error is this small."
+    "--until-se",
+    metavar="SE",
+    help="Stop early, once the standard error of the cosine (of the test error, with --inputs) is "
+    "this small.",
 )
 @click.option("--records", metavar="FOLDER", help="Keep finished trials; a killed run continues.")
 @json_option
@@ -93,10 +99,14 @@ def command(
     from nfl_pruning.theory.solve import solve
     from nfl_pruning.validation import check_integer, check_seed
 
+    components = components_of(options, ("law", "spectrum", "outside"))
     covariance = spectrum_of(spectrum, outside)
     if covariance is not None:
         refuse_given(("law", "memory", "until_se", "records", "n_features"), "spectrum")
         options["n_features"] = str(covariance.n_features)
+    if components.n_features is not None:
+        refuse_given(("n_features",), "inputs")
+        options["n_features"] = str(components.n_features)
     sizes = list(grid(options, SIZES, int))
     for size in sizes:
         for name, low in LEAST.items():
@@ -105,9 +115,10 @@ def command(
     described = {key: value for key, value in options.items() if key not in SIZES}
     cases = [(point, problem, size) for point, problem in problems(described) for size in sizes]
     inputs = parse_inputs(law) if covariance is None else covariance
-    cases = [(point, problem.replace(inputs=inputs), size) for point, problem, size in cases]
-    how = _how(memory, until_se, records)
-    if covariance is None:
+    change = components or (lambda problem: problem.replace(inputs=inputs))
+    cases = [(point, change(problem), size) for point, problem, size in cases]
+    how = _how(memory, until_se, records, "test_error" if components else "cosine")
+    if covariance is None and not components:
         _announce(cases, memory)
     found, solved, done = [], {}, 0
     with progress(sum(size["n_trials"] for *_, size in cases), "trials") as advance:
@@ -116,7 +127,8 @@ def command(
             done += size["n_trials"]
             release_programs()
             if problem not in solved:  # the limit is that of Gaussian inputs
-                gaussian = problem if inputs.has_limit else problem.replace(inputs=Isotropic())
+                known = problem.inputs.has_limit
+                gaussian = problem if known else problem.replace(inputs=Isotropic())
                 solved[problem] = solve(gaussian)
             found.append((point | size, simulation, solved[problem]))
     names = (*SWEEPS, *SIZES)
@@ -131,14 +143,16 @@ def command(
         _print_one(*found[0][1:])
 
 
-def _how(memory: str | None, until_se: str | None, records: str | None) -> dict[str, Any]:
+def _how(
+    memory: str | None, until_se: str | None, records: str | None, precise: str
+) -> dict[str, Any]:
     """The arguments that all simulations share, checked."""
     from nfl_pruning.records import RecordStore
     from nfl_pruning.validation import check_folder, check_number
 
     until = None
     if until_se is not None:
-        until = ("cosine", check_number("until-se", until_se, "(0, inf)"))
+        until = (precise, check_number("until-se", until_se, "(0, inf)"))
     return {
         "memory": memory,
         "until": until,
@@ -169,8 +183,8 @@ def comparison(simulation: Simulation, solution: Solution) -> dict[str, dict[str
     Laws of inputs other than the Gaussian leave cosine and norm alone.
     """
     rows = {}
-    for name in (name for name in OBSERVABLES if name in simulation.trials):
-        theory = getattr(solution, name)
+    for name in (name for name in simulation.observables if name in simulation.trials):
+        theory = limit_value(solution, name)
         rows[name] = {
             "mean": simulation.mean(name),
             "standard_error": simulation.standard_error(name),
@@ -197,10 +211,12 @@ def as_object(simulation: Simulation, solution: Solution) -> dict[str, Any]:
 
 def _inputs(simulation: Simulation, solution: Solution) -> str:
     """A line on the law of the inputs where it is another than the theory's."""
-    from nfl_pruning.inputs import Spectrum
+    from nfl_pruning.inputs import Mixture, Spectrum
 
     if isinstance(simulation.problem.inputs, Spectrum):
         return f"\nSpectrum {simulation.law}"
+    if isinstance(simulation.problem.inputs, Mixture):
+        return f"\nInputs   {simulation.law}"
     if simulation.law == "gaussian":
         return ""
     return f"\nInputs   {simulation.law} (theory: gaussian)"
@@ -226,7 +242,7 @@ def _print_one(simulation: Simulation, solution: Solution) -> None:
             with_error(row["mean"], row["standard_error"]),
             score(row["z"]),
         )
-        for name, row in comparison(simulation, solution).items()
+        for name, row in list(comparison(simulation, solution).items())[:MOST_ROWS]
     ]
     size = (
         f"\nTrials   {simulation.n_trials} of {simulation.n_features} features, "
@@ -247,8 +263,10 @@ def _print_sweep(
 ) -> None:
     from nfl_pruning.cli.output import headline, number, print_table, score, with_error
 
-    second = "test_error" if "test_error" in found[0][1].trials else "norm"
-    shown = ("cosine", second) if len(names) <= 1 else ("cosine",)
+    known = found[0][1].trials
+    first = "cosine" if "cosine" in known else "test_error"
+    second = next(name for name in ("test_error", "norm") if name in known and name != first)
+    shown = (first, second) if len(names) <= 1 else (first,)
     rows, failed, trials = [], 0, 0
     for point, simulation, solution in found:
         compared = comparison(simulation, solution)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nfl_pruning.cli.components import component_options, components_of
 from nfl_pruning.cli.limits import Asked, limit_of, limit_options
 from nfl_pruning.cli.options import (
     FORMS,
@@ -18,6 +19,7 @@ from nfl_pruning.cli.options import (
     json_option,
     problem_options,
     problems,
+    refuse_given,
     swept,
 )
 
@@ -52,6 +54,7 @@ OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "cali
 @click.command("solve", help=HELP, short_help="Exact answer in the proportional limit.")
 @problem_options
 @limit_options
+@component_options
 @click.option(
     "--best",
     metavar="NAME,...",
@@ -66,7 +69,10 @@ OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "cali
 @json_option
 def command(as_json: bool, best: str | None, goal: str | None, **options: str) -> None:
     """Solve, then print one object, a list, a summary or a table."""
+    components = components_of(options, ("spectrum", "outside"))
     asked = limit_of(options)
+    if components and best is not None:
+        refuse_given(("best",), "inputs")
     solve = _solver(asked, best, goal)
     cases = problems(options)
     from nfl_pruning.cli.output import progress
@@ -75,7 +81,9 @@ def command(as_json: bool, best: str | None, goal: str | None, **options: str) -
         found = [problem for _, problem in cases]
         if asked.inputs is not None:
             found = [problem.replace(inputs=asked.inputs) for problem in found]
-        if len(cases) >= WORTH_COMPILING and asked.usual and best is None:
+        found = [components(problem) for problem in found] if components else found
+        usual = asked.usual and best is None and not components
+        if len(cases) >= WORTH_COMPILING and usual:
             solutions = _all_at_once(found, advance)
         else:
             solutions = []
@@ -112,8 +120,8 @@ def _solver(asked: Asked, best: str | None, goal: str | None) -> Callable[[Probl
             "--best is for isotropic inputs in the proportional limit; drop --abundant or "
             f"--spectrum; got --best {best}."
         )
-    from nfl_pruning.theory.best_numbers import GRIDS, best_numbers
     from nfl_pruning.theory.numbers import GOALS
+    from nfl_pruning.theory.optimal.best_numbers import GRIDS, best_numbers
 
     over = [check_choice("best", name, GRIDS) for name in entries("best", best)]
     aim = check_choice("goal", GOALS[0] if goal is None else goal, GOALS)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import singledispatch
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nfl_pruning.inputs import Isotropic, Spectrum
+from nfl_pruning.inputs import Inputs, Mixture, Spectrum
 from nfl_pruning.montecarlo.estimate import Simulation, make_simulation
+from nfl_pruning.montecarlo.mixture import simulate_mixture
+from nfl_pruning.montecarlo.mixture_trial import mixture_training_set
 from nfl_pruning.montecarlo.outcome import GRADIENT_TOLERANCE
 from nfl_pruning.montecarlo.plan import make_numbers, make_plan
+from nfl_pruning.montecarlo.request import Progress, Request
 from nfl_pruning.montecarlo.resources import RunPlan, plan_run
 from nfl_pruning.montecarlo.resume import TrialRecords
 from nfl_pruning.montecarlo.runner import (
@@ -27,11 +30,9 @@ from nfl_pruning.montecarlo.statistics import Until, check_until, looks
 from nfl_pruning.montecarlo.trials import Layout, Outcome, Table, empty_table, explicit_trial
 from nfl_pruning.problem import Problem
 from nfl_pruning.programs import warn_of_many_programs
-from nfl_pruning.records import RecordStore, code_hash, settings_of_jax, software, source_hash
+from nfl_pruning.records import RecordStore
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import InvalidArgumentError, check_integer, check_number, check_seed
-
-Progress = Callable[[int, int], object]
 
 
 @with_own_settings
@@ -58,8 +59,10 @@ def simulate(
             Where its inputs have no limit, observables beyond cosine and norm are not known exactly
             and not given. A spectrum is simulated for smooth losses, a ridge > 0 and scores of
             logits and labels, densely and in double precision, without memory budget, devices,
-            records or early stop.
-        n_features: dimension d of the inputs, >= 2; a spectrum's own where the inputs are one.
+            records or early stop. A mixture is simulated for smooth losses, a ridge > 0 and any
+            score of logits, labels, input norm and component (see ``simulate_mixture``).
+        n_features: dimension d of the inputs, >= 2; a spectrum's own where the inputs are one, a
+            mixture's own unless its covariances are scalar.
         n_trials: number of training sets, >= 1. Trial i depends on (seed, i) and the problem
             alone: problems that share link, signal and sizes see the same samples at one seed.
         seed: whole number >= 0 and < 2^63.
@@ -77,30 +80,59 @@ def simulate(
     """
     n_trials = check_integer("n_trials", n_trials, 1)
     check_number("tolerance", tolerance, "(0, 1]")
-    until = check_until(until)
     warn_of_many_programs()
-    if isinstance(problem.inputs, Spectrum):
-        _refuse_extras(problem, {"memory": memory, "records": records, "until": until})
-        _check_features(problem.inputs, n_features)
-        return simulate_spectrum(problem, n_trials=n_trials, seed=seed, progress=progress)
-    n_features = check_integer("n_features", n_features, 2)
-    job = make_job(problem, n_features=n_features, seed=seed)
-    devices = len(jax.devices() if split == "rows" else jax.local_devices())
+    request = Request(
+        n_trials, n_features, seed, progress, memory, split, records, until, tolerance
+    )
+    return _simulate(problem.inputs, problem, request)
+
+
+@singledispatch
+def _simulate(inputs: Inputs, problem: Problem, request: Request) -> Simulation:
+    """Trials for a law of the inputs: this one for unit covariance; others register their own."""
+    until = check_until(request.until)
+    n_features = check_integer("n_features", request.n_features, 2)
+    job = make_job(problem, n_features=n_features, seed=request.seed)
+    devices = len(jax.devices() if request.split == "rows" else jax.local_devices())
     run = plan_run(
-        job.plan, memory=memory, split=split, tolerance=tolerance, devices=devices,
-        n_trials=n_trials, smooth=job.loss.smooth,
+        job.plan, memory=request.memory, split=request.split, tolerance=request.tolerance,
+        devices=devices, n_trials=request.n_trials, smooth=job.loss.smooth,
     )  # fmt: skip
-    keeper = TrialRecords(records, describe_job(problem, n_features, seed, tolerance))
-    table, tally = empty_table(0), _Tally(progress, 0, n_trials)
+    keeper = TrialRecords(
+        request.records, request.describe(problem, n_features, Outcome._fields), empty_table
+    )
+    table, tally = empty_table(0), _Tally(request.progress, 0, request.n_trials)
     found = None
-    for stop in looks(n_trials, until):
+    for stop in looks(request.n_trials, until):
         new = _run(job, run, keeper, (len(table["code"]), stop), tally)
         table = {name: np.concatenate([old, new[name]]) for name, old in table.items()}
-        found = make_simulation(problem, table, n_features=n_features, seed=seed)
+        found = make_simulation(problem, table, n_features=n_features, seed=request.seed)
         if until and found.standard_error(until[0]) <= until[1]:
             break
     assert found is not None  # there is at least one look
     return found
+
+
+@_simulate.register
+def _(inputs: Spectrum, problem: Problem, request: Request) -> Simulation:
+    for name in ("memory", "records", "until"):
+        if getattr(request, name) is not None:
+            raise InvalidArgumentError(
+                f"{name} is not for the inputs {inputs.label}; leave it out."
+            )
+    if request.n_features not in (None, inputs.n_features):
+        raise InvalidArgumentError(
+            f"n_features must be the spectrum's {inputs.n_features}, or left out; "
+            f"got {request.n_features}."
+        )
+    return simulate_spectrum(
+        problem, n_trials=request.n_trials, seed=request.seed, progress=request.progress
+    )
+
+
+@_simulate.register
+def _(inputs: Mixture, problem: Problem, request: Request) -> Simulation:
+    return simulate_mixture(problem, request)
 
 
 def estimate_cost(
@@ -121,22 +153,6 @@ def estimate_cost(
     )  # fmt: skip
 
 
-def _refuse_extras(problem: Problem, given: dict[str, Any]) -> None:
-    for name, value in given.items():
-        if value is not None:
-            raise InvalidArgumentError(
-                f"{name} is not for the inputs {problem.inputs.label}; leave it out."
-            )
-
-
-def _check_features(spectrum: Spectrum, n_features: int | None) -> None:
-    if n_features not in (None, spectrum.n_features):
-        raise InvalidArgumentError(
-            f"n_features must be the spectrum's {spectrum.n_features}, or left out; "
-            f"got {n_features}."
-        )
-
-
 def make_job(problem: Problem, *, n_features: int, seed: int) -> Job:
     """Check the arguments that fix a trial's numbers."""
     n_features = check_integer("n_features", n_features, 2)
@@ -154,23 +170,6 @@ def make_job(problem: Problem, *, n_features: int, seed: int) -> Job:
         )
     plan = make_plan(problem, n_features)
     return Job(plan, problem.student.loss, make_numbers(problem), seed)
-
-
-def describe_job(problem: Problem, n_features: int, seed: int, tolerance: float) -> dict[str, Any]:
-    """What fixes the numbers of every trial, for records."""
-    return {
-        "kind": "trials",
-        "problem": problem.replace(inputs=Isotropic()).describe(),
-        "n_features": n_features,
-        "seed": seed,
-        "law": problem.inputs.label,
-        "tolerance": tolerance,
-        "fields": Outcome._fields,
-        "source": source_hash(),
-        "software": software(),
-        "random_generator": settings_of_jax()["random_generator"],
-        "score": code_hash(problem.score.difficulty),
-    }
 
 
 class _Tally:
@@ -214,7 +213,8 @@ class TrainingSet(NamedTuple):
         rows: their numbers among the n samples, increasing, shape (kept,).
         x: inputs, shape (kept, d), in the basis whose first vector is the teacher's direction and
             whose second is the probe's part orthogonal to it. float64 copies of float32 numbers.
-        y: labels, -1 or 1, shape (kept,).
+        y: labels, -1 or 1, shape (kept,); class codes where the inputs are a mixture, whose rows
+            are in its own coordinates.
         weights: shape (kept,), positive.
     """
 
@@ -227,11 +227,14 @@ class TrainingSet(NamedTuple):
 def training_set(
     problem: Problem,
     *,
-    n_features: int,
+    n_features: int | None = None,
     trial: int,
     seed: int = 0,
 ) -> TrainingSet:
     """The very samples that trial number ``trial`` of :func:`simulate` fits."""
+    if isinstance(problem.inputs, Mixture):
+        return TrainingSet(*mixture_training_set(problem, n_features, trial=trial, seed=seed))
+    n_features = check_integer("n_features", n_features, 2)
     job = make_job(problem, n_features=n_features, seed=seed)
     trial = check_integer("trial", trial, 0)
     with jax.enable_x64(True):

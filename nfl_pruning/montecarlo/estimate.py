@@ -20,6 +20,7 @@ OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "cali
 DERIVED = OBSERVABLES[2:]
 DERIVED_AT_ONCE = 2048
 LARGER_IS_BETTER = {"cosine": True, "test_error": False, "test_loss": False, "excess_risk": False}
+LARGER_IS_BETTER |= {"worst_class_error": False, "calibration_error": False}
 
 
 class Trials(Mapping[str, np.ndarray]):
@@ -75,6 +76,7 @@ class Simulation:
             variates of ``ROW_CONTROLS``. Observables are exact population values of the
             fitted student; they are NaN where a fit failed.
         failures: for each failed trial its number and the reason's name.
+        observables: names of what ``to_dict`` tells.
     """
 
     problem: Problem
@@ -83,6 +85,7 @@ class Simulation:
     seed: int
     trials: Mapping[str, np.ndarray] = field(repr=False)
     failures: dict[int, str]
+    observables: tuple[str, ...] = OBSERVABLES
 
     @property
     def law(self) -> str:
@@ -130,7 +133,7 @@ class Simulation:
         def known(value: float) -> float | None:
             return value if math.isfinite(value) else None
 
-        names = [name for name in OBSERVABLES if name in self.trials]
+        names = [name for name in self.observables if name in self.trials]
         table = {name: known(self.mean(name)) for name in names}
         errors = {name: known(self.standard_error(name)) for name in names}
         return {

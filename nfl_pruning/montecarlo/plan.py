@@ -151,5 +151,6 @@ def make_numbers(problem: Problem) -> tuple[float, ...]:
     if isinstance(probe, FixedProbe):
         about_probe = (probe.alignment, problem.probe_norm, 0.0)
     else:
+        assert isinstance(probe, (PilotProbe, InSampleProbe))  # make_plan refuses others
         about_probe = (0.0, 0.0, probe.ridge)
     return (problem.teacher.scale, *about_probe, problem.keep_fraction, problem.student.ridge)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from nfl_pruning.montecarlo.trials import Table, empty_table
+from nfl_pruning.montecarlo.trials import Table
 from nfl_pruning.records import RecordStore, config_hash
 
 FLUSH_SECONDS = 2.0  # a run that is killed loses at most this much and the trials under way
@@ -22,17 +23,20 @@ class TrialRecords:
     Args:
         store: where to keep them, or None to keep nothing.
         job: plain values that fix the numbers of every trial.
+        empty: number of trials -> a table of so many.
     """
 
-    def __init__(self, store: RecordStore | None, job: dict[str, Any]) -> None:
-        self.job = job
+    def __init__(
+        self, store: RecordStore | None, job: dict[str, Any], empty: Callable[[int], Table]
+    ) -> None:
+        self.job, self.empty = job, empty
         self.store = RecordStore(store.folder / f"trials-{config_hash(job)}") if store else None
         self.waiting: list[tuple[int, Table]] = []
         self.written = time.monotonic()
 
     def load(self, first: int, stop: int) -> tuple[Table, np.ndarray]:
         """Trials first, ..., stop - 1 as far as they are known, and a mask of those."""
-        table, known = empty_table(stop - first), np.zeros(stop - first, bool)
+        table, known = self.empty(stop - first), np.zeros(stop - first, bool)
         for record in self.store.all() if self.store else []:
             for piece in record["result"]["pieces"]:
                 numbers = np.asarray(piece["trials"], int)

@@ -21,7 +21,7 @@ from nfl_pruning.losses import LOSSES, Loss
 from nfl_pruning.montecarlo.estimate import FAILURES, Simulation, Trials
 from nfl_pruning.montecarlo.outcome import CONVERGED, UNCONVERGED
 from nfl_pruning.montecarlo.plan import refuse_mixture_parts
-from nfl_pruning.probes import FixedProbe, PilotProbe
+from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import Context, Score, binary_logits
 from nfl_pruning.selections import PropensitySelection, RankSelection
@@ -165,7 +165,7 @@ def _shapes(problem: Problem, spectrum: Spectrum) -> tuple[Shapes, float]:
     if isinstance(probe, PilotProbe):
         kind = "pilot"
         pilot = max(int(np.floor(probe.samples_per_feature * spectrum.n_features + 0.5)), 1)
-    if not isinstance(probe, FixedProbe):
+    if isinstance(probe, (PilotProbe, InSampleProbe)):
         ridge = probe.ridge
     shapes = Shapes(
         n, pilot, problem.teacher.link, problem.ranking_score, counts, selection, problem.keep,

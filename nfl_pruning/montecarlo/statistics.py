@@ -15,12 +15,12 @@ Until = tuple[str, float]
 FIRST_LOOK, GROWTH = 32, 1.5
 
 
-def check_until(until: Until | None) -> Until | None:
+def check_until(until: Until | None, names: Sequence[str] = OBSERVABLES) -> Until | None:
     """A stopping rule (observable, standard error) with its parts checked."""
     if until is None:
         return None
     name, error = until
-    check_choice("observable", name, OBSERVABLES)
+    check_choice("observable", name, names)
     return name, check_number("until standard error", error, "(0, inf)")
 
 

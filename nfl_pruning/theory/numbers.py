@@ -7,7 +7,7 @@ from typing import Any
 
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import SELECTIONS
-from nfl_pruning.theory.ordering import UnsupportedProblemError
+from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 
 INSIDE = {
     "alignment": ("probe", "alignment"),

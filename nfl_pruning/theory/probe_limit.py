@@ -14,11 +14,15 @@ from nfl_pruning.losses import LOSSES
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
 from nfl_pruning.problem import Problem, Student, Teacher
 from nfl_pruning.selections import Random
-from nfl_pruning.theory.certify import certified_root
-from nfl_pruning.theory.keep_law import KeepLaw, keep_law
-from nfl_pruning.theory.newton import System
-from nfl_pruning.theory.ordering import Margin, UnsupportedProblemError, refuse_mixture_parts
+from nfl_pruning.theory.integrators.panels.certify import certified_root
+from nfl_pruning.theory.integrators.panels.newton import System
 from nfl_pruning.theory.probe_fit import ProbeFit
+from nfl_pruning.theory.selection_law.keep_law import KeepLaw, keep_law
+from nfl_pruning.theory.selection_law.ordering import (
+    Margin,
+    UnsupportedProblemError,
+    refuse_mixture_parts,
+)
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ import numpy as np
 
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.certify import certified_root
-from nfl_pruning.theory.continuation import SMALL_RIDGE
-from nfl_pruning.theory.keep_law import keep_law
-from nfl_pruning.theory.newton import System
+from nfl_pruning.theory.existence.separability import separability_threshold
+from nfl_pruning.theory.integrators.panels.certify import certified_root
+from nfl_pruning.theory.integrators.panels.continuation import SMALL_RIDGE
+from nfl_pruning.theory.integrators.panels.newton import System
 from nfl_pruning.theory.observables import observables
-from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.probe_limit import ProbeLimit, probe_limit
-from nfl_pruning.theory.separability import separability_threshold
+from nfl_pruning.theory.selection_law.keep_law import keep_law
+from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.solution import Solution, verdict
 from nfl_pruning.theory.state import State
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nfl_pruning.inputs import Spectrum
+from nfl_pruning.inputs import Mixture, Spectrum
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 
@@ -63,6 +63,9 @@ class Solution:
         limit: ``"proportional"`` or ``"abundant"``.
         n_features: with abundant data, number of features where a score of the norm sees it.
         radius: of the ball, with abundant data. binding: whether the minimiser lies on it.
+        observables: for a mixture, what :func:`simulate` measures by the same names: errors of each
+            class and of the worst, expected calibration error, shares kept of each class and
+            component, intercepts, mean and variance of the logits on each component.
     """
 
     problem: Problem = field(metadata={"static": True})
@@ -83,6 +86,7 @@ class Solution:
     n_features: int | None = field(default=None, metadata={"static": True})
     radius: float = field(default=math.nan, metadata={"static": True})
     binding: bool = field(default=False, metadata={"static": True})
+    observables: dict[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         shown = ("cosine", "norm", "test_error", "direction_cosine", "error_estimate")
@@ -106,8 +110,10 @@ class Solution:
             "state": {name: finite(value) for name, value in self.state.items()},
             "problem": self.problem.describe(),
         }
+        if self.observables:
+            values["observables"] = {n: finite(v) for n, v in self.observables.items()}
         inputs = self.problem.inputs
-        return values | (inputs.describe() if isinstance(inputs, Spectrum) else {})
+        return values | (inputs.describe() if isinstance(inputs, Spectrum | Mixture) else {})
 
 
 def finite(value: float | None) -> float | None:

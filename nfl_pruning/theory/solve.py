@@ -7,13 +7,14 @@ from typing import Any
 
 import jax
 
-from nfl_pruning.inputs import Isotropic, Spectrum
+from nfl_pruning.inputs import Isotropic, Mixture, Spectrum
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.theory.abundant import RADIUS, abundant_limit
-from nfl_pruning.theory.ordering import UnsupportedProblemError
+from nfl_pruning.theory.abundant.limit import RADIUS, abundant_limit
+from nfl_pruning.theory.mixture.limit import mixture_limit
 from nfl_pruning.theory.proportional import proportional_limit
+from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.spectrum import spectral_limit
 from nfl_pruning.validation import check_choice, check_integer, check_number
@@ -28,6 +29,7 @@ def solve(
     limit: str = "proportional",
     n_features: int | None = None,
     radius: float | None = None,
+    tolerance: float | None = None,
 ) -> Solution:
     """The exact limit of a pruning problem.
 
@@ -38,6 +40,8 @@ def solve(
             infinitely many samples at fixed features, without a ridge, over a ball.
         n_features: with abundant data, number of features >= 3, for scores of the input's norm.
         radius: with abundant data, of the ball, > 0; 100 unless given.
+        tolerance: for a mixture of three classes or more, the standard error of the test error
+            that is worked for; 5e-4 unless given.
 
     Returns:
         A :class:`Solution`. What has no limit or is not covered comes back with a status and a
@@ -50,6 +54,8 @@ def solve(
     if n_features is not None:
         n_features = check_integer("n_features", n_features, 3)
     radius = RADIUS if radius is None else check_number("radius", radius, "(0, inf)")
+    if tolerance is not None:
+        tolerance = check_number("tolerance", tolerance, "(0, 1)")
     ball: dict[str, Any] = {}
     if limit == "abundant":
         ball = {"limit": limit, "n_features": n_features, "radius": radius}
@@ -57,6 +63,8 @@ def solve(
         try:
             if limit == "abundant":
                 return abundant_limit(problem, n_features, radius)
+            if isinstance(problem.inputs, Mixture):
+                return mixture_limit(problem, tolerance)
             return _proportional(problem.inputs, problem)
         except UnsupportedProblemError as reason:
             return Solution(problem, Status.UNSUPPORTED, str(reason), **ball)

@@ -10,15 +10,19 @@ import numpy as np
 
 from nfl_pruning.inputs import Spectrum
 from nfl_pruning.losses import LOSSES
-from nfl_pruning.probes import FixedProbe, InSampleProbe
+from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
 from nfl_pruning.problem import Problem, Teacher
 from nfl_pruning.selections import Random, RankSelection
-from nfl_pruning.theory.certify import certified_root
 from nfl_pruning.theory.closing import Closing, FreshClosing, StackedClosing, response
-from nfl_pruning.theory.keep_law import keep_law
-from nfl_pruning.theory.newton import System
-from nfl_pruning.theory.ordering import Margin, UnsupportedProblemError, refuse_mixture_parts
+from nfl_pruning.theory.integrators.panels.certify import certified_root
+from nfl_pruning.theory.integrators.panels.newton import System
 from nfl_pruning.theory.probe_fit import ProbeFit
+from nfl_pruning.theory.selection_law.keep_law import keep_law
+from nfl_pruning.theory.selection_law.ordering import (
+    Margin,
+    UnsupportedProblemError,
+    refuse_mixture_parts,
+)
 
 PERFECT = 1e-12
 
@@ -43,6 +47,7 @@ def probe_of(problem: Problem, spectrum: Spectrum) -> SpectralProbe:
     if isinstance(probe, FixedProbe):
         return _fixed(problem, probe, spectrum)
     in_sample = isinstance(probe, InSampleProbe)
+    assert in_sample or isinstance(probe, PilotProbe)
     size = problem.samples_per_feature if in_sample else probe.samples_per_feature
     fit = _fit(problem.teacher, spectrum, size, probe.ridge)
     alignment, sigma = fit.fit.alignment, fit.fit.sigma

@@ -12,19 +12,19 @@ from nfl_pruning.inputs import Spectrum
 from nfl_pruning.losses import Loss
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem, Teacher
-from nfl_pruning.theory.certify import certified_root
 from nfl_pruning.theory.closing import effective_curvature, response
-from nfl_pruning.theory.equations import response_of
-from nfl_pruning.theory.keep_law import keep_law
-from nfl_pruning.theory.mesh import LEVELS
-from nfl_pruning.theory.newton import System
+from nfl_pruning.theory.integrators.panels.certify import certified_root
+from nfl_pruning.theory.integrators.panels.equations import response_of
+from nfl_pruning.theory.integrators.panels.mesh import LEVELS
+from nfl_pruning.theory.integrators.panels.newton import System
 from nfl_pruning.theory.observables import best_norm, observables
-from nfl_pruning.theory.ordering import UnsupportedProblemError
 from nfl_pruning.theory.proportional import (
     named_state,
     no_fit_sentence,
     ridge_free_threshold,
 )
+from nfl_pruning.theory.selection_law.keep_law import keep_law
+from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.solution import Solution, verdict
 from nfl_pruning.theory.spectral_probe import probe_of
 from nfl_pruning.theory.state import State

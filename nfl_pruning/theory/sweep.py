@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.theory.fast.batch import Found, run_batch
-from nfl_pruning.theory.fast.cell import Kind
-from nfl_pruning.theory.fast.known import known_at
-from nfl_pruning.theory.fast.rule import Rule, Setting
 from nfl_pruning.theory.grid import Grid, families
+from nfl_pruning.theory.integrators.conditioned.batch import Found, run_batch
+from nfl_pruning.theory.integrators.conditioned.cell import Kind
+from nfl_pruning.theory.integrators.conditioned.known import known_at
+from nfl_pruning.theory.integrators.conditioned.rule import Rule, Setting
 from nfl_pruning.theory.observables import best_losses, calibration_slopes
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.solve import solve

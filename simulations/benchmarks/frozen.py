@@ -40,8 +40,8 @@ from nfl_pruning import (
     sweep,
 )
 from nfl_pruning.records import to_json
-from nfl_pruning.theory.abundant_gradient import abundant_values
-from nfl_pruning.theory.best_numbers import best_numbers
+from nfl_pruning.theory.abundant.gradient import abundant_values
+from nfl_pruning.theory.optimal.best_numbers import best_numbers
 
 Case = dict[str, Any]
 

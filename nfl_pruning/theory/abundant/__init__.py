@@ -1,0 +1,1 @@
+"""The limit of abundant data: many samples, a fixed number of features."""

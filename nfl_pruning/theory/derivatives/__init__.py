@@ -1,0 +1,1 @@
+"""Derivatives of the limits in a problem's numbers."""

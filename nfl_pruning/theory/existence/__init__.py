@@ -1,0 +1,1 @@
+"""When a fit without a ridge exists, as a function of the whole problem."""

@@ -1,1 +1,0 @@
-"""The proportional limit compiled whole: vectorised, differentiable, fast."""

@@ -1,0 +1,1 @@
+"""The ways to compute the moments of one set of equations; two of them check each other."""

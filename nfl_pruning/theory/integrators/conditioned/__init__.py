@@ -1,0 +1,1 @@
+"""The moments conditioned on the student's margin, compiled whole: vectorised, differentiable."""

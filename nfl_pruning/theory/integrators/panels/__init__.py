@@ -1,0 +1,1 @@
+"""Quadrature on graded panels, on the host: any loss, link and selection."""

@@ -1,0 +1,1 @@
+"""Limits for Gaussian mixtures and many classes: docs/equations.md, "Mixtures and many classes"."""

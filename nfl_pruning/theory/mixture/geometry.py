@@ -1,0 +1,163 @@
+"""The covariances of a mixture as algebra: what the equations of a fit do to features.
+
+An *operator* maps rows (b, features) to rows (a, features). All operators of a fit are sums
+``sum_c p_c A_c (x) Sigma_c`` with small matrices A_c, their inverses and products. Where the
+covariances commute an operator is one small matrix for each eigenvector; else it is dense.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from nfl_pruning.numerics.arrays import library_of
+
+Operator = Array
+
+
+class Geometry(Protocol):
+    """What the closing asks of the covariances.
+
+    Attributes:
+        weights: p_c, shape (C,). means: mu_c in the geometry's coordinates, shape (C, D).
+    """
+
+    weights: Any
+    means: Any
+
+    def combine(self, a: Array) -> Operator:
+        """sum_c p_c a_c (x) Sigma_c of small matrices a, shape (C, a, b)."""
+        ...
+
+    def inverse(self, operator: Operator, ridge: Array) -> Operator:
+        """(ridge + operator)^-1 of a square operator."""
+        ...
+
+    def compose(self, left: Operator, right: Operator) -> Operator:
+        """The operator that applies ``right`` first."""
+        ...
+
+    def transpose(self, operator: Operator) -> Operator:
+        """The adjoint."""
+        ...
+
+    def rows(self, operator: Operator, rows: Array) -> Array:
+        """The operator applied to rows (b, D), giving (a, D)."""
+        ...
+
+    def trace(self, operator: Operator) -> Array:
+        """Trace over features of (I (x) Sigma_c) operator, over d; shape (C, a, b)."""
+        ...
+
+    def overlap(self, left: Array, right: Array) -> Array:
+        """Left Sigma_c right^T of rows (a, D) and (b, D); shape (C, a, b)."""
+        ...
+
+    def between_means(self, operator: Operator) -> Array:
+        """mu_c operator mu_e^T, shape (C, C, a, b)."""
+        ...
+
+
+@jax.tree_util.register_pytree_node_class
+class Diagonal(NamedTuple):
+    """Covariances that share their eigenvectors; operators have shape (D, a, b).
+
+    Attributes:
+        weights: p_c, shape (C,). means: mu_c in the eigenbasis, shape (C, D).
+        eigenvalues: s_ci, shape (C, D).
+        multiplicity: share of all features that each coordinate stands for, shape (D,), sum 1:
+            1 / d each, or 0 for single directions among infinitely many and 1 for the rest.
+    """
+
+    weights: Any
+    means: Any
+    eigenvalues: Any
+    multiplicity: Any
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
+        return tuple(self), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, children: tuple[Any, ...]) -> Diagonal:
+        return cls(*children)
+
+    def combine(self, a: Array) -> Operator:
+        return jnp.einsum("c,cab,ci->iab", self.weights, a, self.eigenvalues)
+
+    def inverse(self, operator: Operator, ridge: Array) -> Operator:
+        if operator.shape[-1] == 1:
+            return 1 / (operator + ridge)
+        return jnp.linalg.inv(operator + ridge * jnp.eye(operator.shape[-1]))
+
+    def compose(self, left: Operator, right: Operator) -> Operator:
+        return left @ right
+
+    def transpose(self, operator: Operator) -> Operator:
+        return jnp.swapaxes(operator, -1, -2)
+
+    def rows(self, operator: Operator, rows: Array) -> Array:
+        return jnp.einsum("iab,bi->ai", operator, rows)
+
+    def trace(self, operator: Operator) -> Array:
+        einsum = library_of(operator).einsum
+        return einsum("i,ci,iab->cab", self.multiplicity, self.eigenvalues, operator)
+
+    def overlap(self, left: Array, right: Array) -> Array:
+        return library_of(left).einsum("ai,ci,bi->cab", left, self.eigenvalues, right)
+
+    def between_means(self, operator: Operator) -> Array:
+        return jnp.einsum("ci,iab,ei->ceab", self.means, operator, self.means)
+
+
+@jax.tree_util.register_pytree_node_class
+class Dense(NamedTuple):
+    """Any covariances; operators have shape (a, D, b, D), D = d.
+
+    Attributes:
+        weights: p_c, shape (C,). means: mu_c, shape (C, D).
+        covariances: Sigma_c, shape (C, D, D).
+    """
+
+    weights: Any
+    means: Any
+    covariances: Any
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
+        return tuple(self), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, children: tuple[Any, ...]) -> Dense:
+        return cls(*children)
+
+    def combine(self, a: Array) -> Operator:
+        return jnp.einsum("c,cab,cij->aibj", self.weights, a, self.covariances)
+
+    def inverse(self, operator: Operator, ridge: Array) -> Operator:
+        a, d = operator.shape[:2]
+        flat = operator.reshape(a * d, a * d) + ridge * jnp.eye(a * d)
+        return jnp.linalg.inv(flat).reshape(operator.shape)
+
+    def compose(self, left: Operator, right: Operator) -> Operator:
+        (a, d), (b, _) = left.shape[:2], left.shape[2:]
+        flat = left.reshape(a * d, b * d) @ right.reshape(b * d, -1)
+        return flat.reshape(a, d, *right.shape[2:])
+
+    def transpose(self, operator: Operator) -> Operator:
+        return jnp.transpose(operator, (2, 3, 0, 1))
+
+    def rows(self, operator: Operator, rows: Array) -> Array:
+        return jnp.einsum("aibj,bj->ai", operator, rows)
+
+    def trace(self, operator: Operator) -> Array:
+        d = self.means.shape[-1]
+        return library_of(operator).einsum("cij,ajbi->cab", self.covariances, operator) / d
+
+    def overlap(self, left: Array, right: Array) -> Array:
+        moved = library_of(left).einsum("ai,cij->caj", left, self.covariances)
+        return library_of(left).einsum("caj,bj->cab", moved, right)
+
+    def between_means(self, operator: Operator) -> Array:
+        return jnp.einsum("ci,aibj,ej->ceab", self.means, operator, self.means)

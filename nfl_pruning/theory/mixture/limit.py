@@ -1,0 +1,89 @@
+"""The limit of a problem whose inputs are a mixture: solved, certified, put into words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nfl_pruning.inputs.mixture import Mixture
+from nfl_pruning.numerics.status import Status
+from nfl_pruning.problem import Problem
+from nfl_pruning.theory.mixture.many import solve_many_classes
+from nfl_pruning.theory.mixture.pair import solve_two_classes
+from nfl_pruning.theory.mixture.result import Answer
+from nfl_pruning.theory.selection_law.level_sets import UnsupportedProblemError
+from nfl_pruning.theory.solution import Solution
+
+TOLERANCE = 5e-4  # standard error of the test error, where points are random
+EXACT = 1e-8  # error estimate, where they are not
+
+
+def mixture_limit(problem: Problem, tolerance: float | None = None) -> Solution:
+    """The proportional limit for a mixture (docs/equations.md, "Mixtures and many classes").
+
+    Args:
+        problem: inputs are a :class:`Mixture`; ridge > 0; a smooth loss, for three classes or more
+            logistic (softmax) or squared; a probe of fixed weights, a pilot or in-sample.
+        tolerance: for three classes or more the standard error of the test error at which points
+            are enough, 5e-4 unless given; two classes are solved to 1e-8.
+
+    Raises:
+        UnsupportedProblemError: the problem is outside of that.
+    """
+    mixture = problem.inputs
+    assert isinstance(mixture, Mixture)
+    _check(problem, mixture)
+    if mixture.n_classes == 2:
+        answer = solve_two_classes(problem)
+        return _solution(problem, answer, EXACT)
+    wanted = TOLERANCE if tolerance is None else tolerance
+    return _solution(problem, solve_many_classes(problem, wanted), wanted)
+
+
+def _check(problem: Problem, mixture: Mixture) -> None:
+    student = problem.student
+    if student.ridge == 0:
+        raise UnsupportedProblemError(
+            "The limit of a mixture needs ridge > 0: without one a fit to separable samples does "
+            "not exist, and where it does is not computed."
+        )
+    if not student.loss.smooth:
+        raise UnsupportedProblemError(
+            f"The limit of a mixture takes smooth losses; got {student.loss.name}."
+        )
+    if mixture.n_classes > 2 and student.loss.name not in ("logistic", "squared"):
+        raise UnsupportedProblemError(
+            "With three classes or more the limit takes the logistic loss (softmax) or the squared "
+            f"one (one against all); got {student.loss.name}."
+        )
+
+
+def _solution(problem: Problem, answer: Answer, wanted: float) -> Solution:
+    if not answer.found:
+        return Solution(problem, Status.NO_SOLUTION, answer.flaw, residual=answer.residual)
+    good = answer.error <= wanted and not answer.flaw
+    return Solution(
+        problem,
+        Status.CERTIFIED if good else Status.NOT_CERTIFIED,
+        answer.flaw or _sentence(answer, wanted, good=good),
+        residual=answer.residual,
+        error_estimate=answer.error,
+        **answer.values,
+        observables=answer.observables,
+    )
+
+
+def _sentence(answer: Answer, wanted: float, *, good: bool) -> str:
+    what = (
+        f"the standard error of the test error over {answer.scrambles} scrambles"
+        if answer.scrambles
+        else "the change under a finer quadrature"
+    )
+    relation = "at most" if good else "more than"
+    return f"Solved; {what} is {answer.error:.1e}, {relation} {wanted:g}."
+
+
+def finite_values(values: dict[str, Any]) -> dict[str, float]:
+    """Plain floats."""
+    return {name: float(np.asarray(value)) for name, value in values.items()}

@@ -1,0 +1,110 @@
+"""Three classes and more, from a problem to numbers with a standard error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from nfl_pruning.problem import Problem
+from nfl_pruning.theory.mixture.closing import State
+from nfl_pruning.theory.mixture.many_classes import (
+    Setting,
+    Stage,
+    kept,
+    probe_reads,
+    refit_terms,
+    setting_of,
+    solve_stage,
+)
+from nfl_pruning.theory.mixture.result import Answer, split, values_of
+from nfl_pruning.theory.mixture.worth import Outputs
+
+ENTROPY = 20230213  # of all points: equal problems have equal answers
+SCRAMBLES = 4
+FEWEST, MOST = 2**9, 2**14  # points a component and label
+
+
+class Warm:
+    """Laws found for a neighbouring problem, from which rounds start."""
+
+    def __init__(self) -> None:
+        self.probe: State | None = None
+        self.fit: State | None = None
+
+
+def solve_many_classes(problem: Problem, tolerance: float, warm: Warm | None = None) -> Answer:
+    """The limit for K >= 3 classes, by independent scrambles until their spread is small."""
+    with jax.enable_x64(True):
+        setting = setting_of(problem)
+    warm = warm or Warm()
+    n_points = FEWEST
+    while True:
+        runs = [_run(setting, n_points, scramble, warm) for scramble in range(SCRAMBLES)]
+        failed = [run for run in runs if isinstance(run, Answer)]
+        if failed:
+            return failed[0]
+        table = {name: np.array([run[name] for run in runs]) for name in runs[0]}
+        errors = table["test_error"]
+        error = float(np.std(errors, ddof=1) / np.sqrt(SCRAMBLES))
+        if error <= 0.7 * tolerance or n_points >= MOST:
+            break
+        # the spread falls about like 1 / points, but not reliably
+        growth = 2 ** int(np.ceil(np.log2(min(max(error / (0.6 * tolerance), 1.5), 8.0))))
+        n_points = min(n_points * growth, MOST)
+    residual = float(table.pop("residual").max())
+    values, observables = split({name: float(np.mean(row)) for name, row in table.items()})
+    return Answer(True, "", residual, error, values, observables, SCRAMBLES)
+
+
+def _run(
+    setting: Setting, n_points: int, scramble: int, warm: Warm
+) -> dict[str, float] | Answer:
+    """Every number, from points of one scramble."""
+    seeds = np.random.SeedSequence([ENTROPY, n_points, scramble]).spawn(2)
+    reads, probe = probe_reads(setting, n_points, seeds[0], warm.probe)
+    if reads is None:
+        assert probe is not None
+        return _failed("the probe's own fit", probe)
+    if probe is not None:
+        warm.probe = probe.state
+    points = kept(setting, reads, n_points, seeds[1])
+    terms = refit_terms(setting, reads, points)
+    near = warm.fit if warm.fit is not None and _fits(warm.fit, terms) else None
+    stage = solve_stage(setting, terms, near)
+    if not stage.converged:
+        return _failed("the fit", stage)
+    warm.fit = stage.state
+    basis = setting.outputs.matrix
+    outputs = Outputs(
+        np.asarray(stage.state.mean) @ basis,
+        np.einsum("ak,cab,bl->ckl", basis, np.asarray(stage.state.covariance), basis),
+    )
+    mixture = setting.mixture
+    mass = np.zeros((mixture.n_components, mixture.n_classes))
+    rows = np.broadcast_to(np.arange(len(mass))[:, None], points.label.shape)
+    np.add.at(mass, (rows, points.label), points.mass * mixture.weights[:, None])
+    found = values_of(
+        setting.problem, mixture, outputs, np.asarray(stage.fit.intercept) @ basis, mass,
+        seed=1 + scramble,
+    )  # fmt: skip
+    return found | {"residual": stage.residual}
+
+
+def _fits(state: State, terms: Any) -> bool:
+    """Whether a neighbour's law has the shapes of these terms."""
+    return (
+        state.cross.shape[0] == terms.pseudo.shape[0]
+        and state.cross.shape[-1] == terms.pseudo.shape[-1]
+        and state.coupling.shape[-1] == terms.points.own.shape[-1]
+    )
+
+
+def _failed(what: str, stage: Stage) -> Answer:
+    return Answer(
+        False,
+        f"No solution of the limit equations of {what} was found: rounds still change the unknowns "
+        f"by {stage.residual:.1e} of their size after {stage.steps}.",
+        stage.residual,
+    )

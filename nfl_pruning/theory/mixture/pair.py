@@ -1,0 +1,137 @@
+"""Two classes, from a problem to certified numbers."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from nfl_pruning.problem import Problem
+from nfl_pruning.theory.mixture.panels import COARSE, FINE, FINEST, Fineness
+from nfl_pruning.theory.mixture.refit import probe_reads, refit_builder
+from nfl_pruning.theory.mixture.result import Answer, split, values_of
+from nfl_pruning.theory.mixture.two_classes import (
+    Builder,
+    Setting,
+    Stage,
+    setting_of,
+    solve_stage,
+)
+from nfl_pruning.theory.mixture.worth import Outputs
+
+GOAL = 1e-9  # of the error estimate, until which quadratures are refined
+RUNGS = (COARSE, FINE, FINEST)
+MASS_TOLERANCE = 1e-9
+
+
+def solve_two_classes(problem: Problem) -> Answer:
+    """The limit for two classes; its error is the change from one quadrature to a finer one."""
+    with jax.enable_x64(True):
+        setting = setting_of(problem)
+        coarse = _at(setting, COARSE, None)
+        if isinstance(coarse, Answer):
+            return coarse
+        error, numbers = np.inf, _numbers(setting, *coarse)
+        for fineness in RUNGS[1:]:
+            finer = _at(setting, fineness, coarse[1])
+            if isinstance(finer, Answer):
+                return finer
+            new = _numbers(setting, *finer)
+            error = max(abs(new[name] - numbers[name]) / _size(name, new) for name in new
+                        if np.isfinite(new[name]) and not name.startswith("kept"))  # fmt: skip
+            coarse, numbers = finer, new
+            if error < GOAL:
+                break
+        builder, stage = coarse
+        values, observables = split(numbers)
+        return Answer(
+            True, _mass_flaw(setting, builder, stage), stage.root.residual, error, values,
+            observables,
+        )  # fmt: skip
+
+
+def _size(name: str, numbers: dict[str, float]) -> float:
+    """What a change of a number is measured by: probabilities by 1, others by their size."""
+    if "error" in name or name == "cosine":
+        return 1.0
+    return 1.0 + abs(numbers[name])
+
+
+def _at(setting: Setting, fineness: Fineness, near: Stage | None) -> tuple[Builder, Stage] | Answer:
+    """The refit at one fineness, or why there is none."""
+    reads, probe = probe_reads(setting, fineness)
+    if probe is not None and not probe.root.converged:
+        return _failed("the probe's own fit", probe)
+    builder = refit_builder(setting, reads)
+    stage = solve_stage(builder, fineness, None if near is None else near.root.x)
+    return (builder, stage) if stage.root.converged else _failed("the fit", stage)
+
+
+def _failed(what: str, stage: Stage) -> Answer:
+    return Answer(
+        False,
+        f"No solution of the limit equations of {what} was found: the residual stays at "
+        f"{stage.root.residual:.1e}.",
+        stage.root.residual,
+    )
+
+
+def _numbers(setting: Setting, builder: Builder, stage: Stage) -> dict[str, float]:
+    mixture, problem, state = setting.mixture, setting.problem, stage.state
+    outputs = Outputs(np.asarray(state.mean), np.asarray(state.covariance))
+    on_teacher = None
+    if setting.taught:
+        on_teacher = np.asarray(state.cross)[:, 0, -1] / problem.teacher.scale
+    found = values_of(
+        problem, mixture, outputs, np.asarray(stage.fit.intercept), _kept(setting, builder),
+        on_teacher=on_teacher,
+    )  # fmt: skip
+    return found | _overlaps(setting, stage, on_teacher)
+
+
+def _overlaps(setting: Setting, stage: Stage, on_teacher: np.ndarray | None) -> dict[str, float]:
+    """Norm of the student and, with one component, its cosine to the teacher."""
+    if on_teacher is None or len(on_teacher) > 1:
+        return {}
+    row = setting.teacher_row() / setting.problem.teacher.scale
+    teacher = float(np.asarray(setting.space.geometry.overlap(row, row))[0, 0, 0])
+    norm = float(np.sqrt(np.asarray(stage.state.covariance)[0, 0, 0]))
+    return {"norm": norm, "cosine": float(on_teacher[0]) / (norm * np.sqrt(teacher))}
+
+
+def _kept(setting: Setting, builder: Builder) -> np.ndarray:
+    """Mass kept of each component and class, shape (C, 2)."""
+    kept = np.zeros((setting.mixture.n_components, 2))
+    law = builder.law
+    for j, part in enumerate(builder.parts):
+        edges = np.concatenate([part.breaks, builder.sharp()[j]])
+
+        def keep(zeta: np.ndarray, part=part) -> np.ndarray:
+            return part.evaluate(zeta.ravel())[0].sum(0).reshape(zeta.shape)
+
+        kept[law.component[j], int(law.sign[j] > 0)] += law.integral(j, edges, keep)
+    return kept
+
+
+def _mass_flaw(setting: Setting, builder: Builder, stage: Stage) -> str:
+    """Why the nodes of the last quadrature are not to be trusted; nothing if their mass is right.
+
+    They are compared with the keep fraction itself, which they were not made from.
+    """
+    cloud, law = stage.terms.cloud, builder.law
+    mass = np.asarray(cloud.mass)
+    if builder.kind.taught:
+        assert law.teachers is not None
+        mass = mass * np.stack(
+            [
+                law.teachers[law.component[j]].probability(int(law.sign[j]), row)
+                for j, row in enumerate(np.asarray(cloud.zeta))
+            ]
+        )
+    asked = setting.problem.keep_fraction
+    defect = abs(float(mass.sum()) / asked - 1)
+    if defect <= MASS_TOLERANCE:
+        return ""
+    return (
+        "Solved, but not certified. The kept share of the quadrature differs from the one asked "
+        f"for by a factor of 1 +- {defect:.1e}."
+    )

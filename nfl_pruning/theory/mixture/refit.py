@@ -1,0 +1,319 @@
+"""The steps of a two-class problem: its probe, its selection, its refit, and the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import expit
+
+from nfl_pruning.losses import LOSSES
+from nfl_pruning.probes import CrossFitProbe, InSampleProbe, PilotProbe, WeightsProbe
+from nfl_pruning.programs import elementwise
+from nfl_pruning.scores.base import Context, binary_logits
+from nfl_pruning.selections import PropensitySelection, RankSelection, Stratum
+from nfl_pruning.theory.mixture.closing import Given
+from nfl_pruning.theory.mixture.orders import MarginOrder, kind_of
+from nfl_pruning.theory.mixture.panels import Fineness
+from nfl_pruning.theory.mixture.populations import (
+    KeptPart,
+    Populations,
+    by_propensity,
+    by_rank,
+    check_mass,
+    uniform,
+)
+from nfl_pruning.theory.mixture.two_classes import (
+    Builder,
+    Reads,
+    Setting,
+    Stage,
+    operator_shape,
+    populations_of,
+    rows_read,
+    solve_stage,
+)
+from nfl_pruning.theory.selection_law.level_sets import GeneralOrder, UnsupportedProblemError
+
+KNOWN = frozenset({"input_norm", "component", "label_is_right"})
+
+
+def unpruned_builder(setting: Setting, *, ridge: float, samples_per_feature: float) -> Builder:
+    """A logistic fit to all samples: what pilot and in-sample probes are."""
+    problem = setting.problem
+    return _blind(
+        setting, Stratum(1.0, 1.0), loss=LOSSES["logistic"], ridge=ridge,
+        samples_per_feature=samples_per_feature, free=problem.student.intercept,
+    )  # fmt: skip
+
+
+def _blind(setting: Setting, stratum: Stratum, **fit: Any) -> Builder:
+    """A fit to samples that no probe chose: it reads the teacher's row, if anything."""
+    geometry = setting.space.geometry
+    law = populations_of(setting, None)
+    if setting.taught:  # zeta is the teacher's own margin; it says how probable a label is
+        row = setting.teacher_row()
+        covariance = geometry.overlap(row, row)
+        given = Given(row, np.zeros(operator_shape(geometry, 1, 1)))
+        reads = Reads(given, geometry.means @ row.T, covariance, _nothing, _nothing)
+        bare = Populations(law.component, law.sign, law.mass)
+        parts = [_labelled(law, j, stratum) for j in law.labels]
+        return Builder(setting, reads, bare, parts, taught=False, sharp_of=law, **fit)
+    row = np.zeros((1, geometry.means.shape[1]))
+    reads = Reads(*rows_read(setting, row, 0.0, None), _nothing, _nothing)
+    return Builder(setting, reads, law, [uniform(stratum)] * len(law.labels), taught=False, **fit)
+
+
+def _nothing(component: int, sign: int, zeta: np.ndarray) -> np.ndarray:
+    """Nobody asks for the logit of a probe that does not choose."""
+    return zeta
+
+
+def _labelled(law: Populations, j: int, stratum: Stratum) -> KeptPart:
+    """Samples of one label, kept with one probability, as a function of the teacher's margin."""
+
+    def evaluate(zeta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        probability = law._teacher(j).probability(int(law.sign[j]), zeta)[None]
+        return stratum.keep_probability * probability, np.full_like(probability, stratum.weight)
+
+    return KeptPart(law.jumps, evaluate)
+
+
+def refit_builder(setting: Setting, reads: Reads | None) -> Builder:
+    """The fit to the kept samples."""
+    problem = setting.problem
+    student = problem.student
+    fit = {
+        "loss": student.loss,
+        "ridge": student.ridge,
+        "samples_per_feature": problem.samples_per_feature,
+        "free": student.intercept,
+    }
+    stratum = only_stratum(problem)
+    if stratum is not None:
+        return _blind(setting, stratum, **fit)
+    assert reads is not None
+    law = populations_of(setting, reads)
+    parts = kept_parts(setting, reads, law)
+    return Builder(setting, reads, law, parts, taught=setting.taught, **fit)
+
+
+def only_stratum(problem: Any) -> Stratum | None:
+    """The one band of a selection that looks at nothing; None of another."""
+    if isinstance(problem.selection, RankSelection) and problem.balance == "none":
+        strata = problem.selection.strata(problem.keep_fraction)
+        return strata[0] if len(strata) == 1 else None
+    return None
+
+
+def kept_parts(setting: Setting, reads: Reads, law: Populations) -> list[KeptPart]:
+    """What the problem's selection keeps of each population."""
+    problem = setting.problem
+    if problem.balance == "none":
+        parts = _select(setting, reads, law, problem.keep_fraction)
+        check_mass(law, parts, problem.keep_fraction)
+        return parts
+    parts: list[Any] = [None] * len(law.labels)
+    for sign, fraction in class_fractions(law, problem.keep_fraction, problem.balance).items():
+        part, rows = law.of_class(sign)
+        chosen = _select(setting, reads, part, fraction)
+        check_mass(part, chosen, fraction)
+        for row, one in zip(rows, chosen, strict=True):
+            parts[row] = one
+    return parts
+
+
+def class_fractions(law: Populations, keep_fraction: float, balance: str) -> dict[int, float]:
+    """The share of each class that a quota keeps."""
+    masses = {s: law.of_class(s)[0] for s in (-1, 1)}
+    shares = {
+        s: sum(float(law.between(j, -9.5, 9.5)) for j in law.labels if law.sign[j] == s)
+        for s in masses
+    }
+    return quota_fractions(shares, keep_fraction, balance)
+
+
+def quota_fractions(shares: dict[int, float], keep_fraction: float, balance: str) -> dict:
+    """Keep fractions within classes: alike, or the same mass of each until a class is used up."""
+    if balance == "proportional":
+        return dict.fromkeys(shares, keep_fraction)
+    left, open_ = keep_fraction, dict(shares)
+    fractions: dict[int, float] = {}
+    while open_:
+        each = left / len(open_)
+        full = [c for c, share in open_.items() if share <= each]
+        if not full:
+            return fractions | {c: each / share for c, share in open_.items()}
+        for c in full:
+            fractions[c] = 1.0
+            left -= open_.pop(c)
+    return fractions
+
+
+def _select(
+    setting: Setting, reads: Reads, law: Populations, keep_fraction: float
+) -> list[KeptPart]:
+    problem = setting.problem
+    sign = 1 if problem.keep == "hardest" else -1
+    if isinstance(problem.selection, PropensitySelection):
+        return by_propensity(law, _key(setting, reads, law), problem.selection, keep_fraction)
+    if not isinstance(problem.selection, RankSelection):
+        raise UnsupportedProblemError(f"Protocol {problem.selection.name!r} has no known limit.")
+    strata = problem.selection.strata(keep_fraction)
+    if len(strata) == 1:
+        return [uniform(strata[0])] * len(law.labels)
+    return by_rank(law, _order(setting, reads, law, sign), strata)
+
+
+def _order(setting: Setting, reads: Reads, law: Populations, sign: int) -> Any:
+    """The priority order, recognised from the score's own values where it is a plain one."""
+    score = setting.problem.ranking_score
+    if not score.needs:
+        ends = [_margin(reads, law, j, np.array([-9.5, 9.5])) for j in law.labels]
+        largest = 2.0 ** np.ceil(np.log2(np.abs(ends).max()))
+        kind = kind_of(score, float(min(largest, 512.0)))
+        if kind != "other":
+            return MarginOrder(
+                law, partial(_margin, reads, law), partial(_inverse, reads, law), sign,
+                size=kind == "size",
+            )  # fmt: skip
+    return GeneralOrder(law, _key(setting, reads, law), sign)
+
+
+def _margin(reads: Reads, law: Populations, j: int, zeta: np.ndarray) -> np.ndarray:
+    return reads.margin(int(law.component[j]), int(law.sign[j]), zeta)
+
+
+def _inverse(reads: Reads, law: Populations, j: int, h: np.ndarray) -> np.ndarray:
+    return reads.inverse(int(law.component[j]), int(law.sign[j]), h)
+
+
+@partial(jax.jit, static_argnames="score")
+def _evaluate(score: Any, margins: Any, label: Any, norm: Any, component: Any, right: Any) -> Any:
+    def full(value: Any) -> Any:
+        return jnp.full(margins.shape, value)
+
+    context = Context(full(norm), component=full(component), label_is_right=full(right))
+    return score.rank_key(binary_logits(margins), full(label), context)
+
+
+def _key(setting: Setting, reads: Reads, law: Populations) -> Callable:
+    """(population, zeta) -> rank key, the registered score called unchanged."""
+    score, mixture = setting.problem.ranking_score, setting.mixture
+    missing = sorted(score.needs - (KNOWN - {"label_is_right"} if setting.taught else KNOWN))
+    if missing:
+        raise UnsupportedProblemError(
+            f"The score {score.name!r} needs {' and '.join(missing)}, which the limit of this "
+            "mixture does not describe."
+        )
+    right = np.zeros(mixture.n_components, int) if setting.taught else mixture.likeliest
+
+    def key(j: int, zeta: np.ndarray) -> np.ndarray:
+        c, label = int(law.component[j]), int(law.sign[j] > 0)
+        margins = _margin(reads, law, j, np.asarray(zeta, float))
+        rest = (label, setting.space.norm[c], c, bool(right[c] == label))
+        with jax.enable_x64(True):
+            values = elementwise(lambda h: _evaluate(score, h, *rest), margins)
+        if not np.isfinite(values).all():
+            raise UnsupportedProblemError(
+                f"The score {score.name!r} is not finite on all probe margins."
+            )
+        return values
+
+    return key
+
+
+def probe_reads(setting: Setting, fineness: Fineness) -> tuple[Reads | None, Stage | None]:
+    """What the selection reads of the probe, and the probe's own fit where it was fitted."""
+    problem, probe = setting.problem, setting.problem.probe
+    if only_stratum(problem) is not None:
+        return None, None
+    if isinstance(probe, WeightsProbe):
+        row, intercept = margin_row(probe, setting)
+        return reading_of(setting, row, intercept, None), None
+    if isinstance(probe, CrossFitProbe) or not isinstance(probe, PilotProbe | InSampleProbe):
+        raise UnsupportedProblemError(
+            f"The limit of a mixture is not known for the probe {probe.label!r}; it takes fixed "
+            "weights, pilot and in-sample probes."
+        )
+    inside = isinstance(probe, InSampleProbe)
+    spf = problem.samples_per_feature if inside else probe.samples_per_feature
+    builder = unpruned_builder(setting, ridge=probe.ridge, samples_per_feature=spf)
+    stage = solve_stage(builder, fineness)
+    if not stage.root.converged:
+        return None, stage
+    fit = stage.fit
+    row, b = np.asarray(fit.rows), float(fit.intercept[0])
+    noise = np.asarray(fit.noise)
+    if not inside:
+        return reading_of(setting, row, b, noise), stage
+    return in_sample_reads(setting, stage), stage
+
+
+def margin_row(probe: Any, setting: Setting) -> tuple[np.ndarray, float]:
+    """A fixed probe's margin as a row (1, D) and an intercept."""
+    weights = np.atleast_2d(np.asarray(probe.weights, float))
+    intercepts = np.atleast_1d(np.asarray(probe.intercepts, float))
+    if len(weights) == 2:
+        weights = weights[1:] - weights[:1]
+        intercepts = intercepts[1:] - intercepts[:1] if len(intercepts) == 2 else intercepts
+    d = setting.mixture.means.shape[1]
+    if weights.shape[1] > d and not setting.mixture.any_size:
+        raise UnsupportedProblemError(
+            f"The probe has {weights.shape[1]} features and the mixture {d}."
+        )
+    return setting.space.rows(np.pad(weights, ((0, 0), (0, d - weights.shape[1])))), float(
+        intercepts[0]
+    )
+
+
+def reading_of(setting: Setting, row: np.ndarray, intercept: float, noise: Any) -> Reads:
+    """What is read of a probe that has not seen the samples."""
+    given, means, covariance = rows_read(setting, row, intercept, noise)
+    mean, deviation = means[:, 0], np.sqrt(covariance[:, 0, 0])
+    deviation = np.where(deviation > 0, deviation, 1.0)
+
+    def margin(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
+        return mean[c] + deviation[c] * zeta
+
+    def inverse(c: int, sign: int, h: np.ndarray) -> np.ndarray:
+        return (h - mean[c]) / deviation[c]
+
+    return Reads(given, means, covariance, margin, inverse)
+
+
+def in_sample_reads(setting: Setting, stage: Stage) -> Reads:
+    """What is read of a probe that was fitted on the samples: v_1, and its proximal point."""
+    fit, operator = stage.fit, np.asarray(stage.fit.inverse)
+    if setting.taught:  # zero on the teacher's row
+        operator = np.concatenate([operator, np.zeros_like(operator)], axis=2)
+    row, intercept, noise = np.asarray(fit.rows), float(fit.intercept[0]), np.asarray(fit.noise)
+    given, means, covariance = rows_read(setting, row, intercept, noise, operator)
+    mean, deviation = means[:, 0], np.sqrt(covariance[:, 0, 0])
+    step = np.asarray(stage.state.step)[:, 0, 0]
+    loss = LOSSES["logistic"]
+
+    def residual(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
+        v = sign * (mean[c] + deviation[c] * np.asarray(zeta, float))
+        with jax.enable_x64(True):
+            return sign * elementwise(lambda t: _prox_residual(loss, t, step[c]), v)
+
+    def margin(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
+        return mean[c] + deviation[c] * np.asarray(zeta, float) - residual(c, sign, zeta)
+
+    def inverse(c: int, sign: int, h: np.ndarray) -> np.ndarray:
+        return (h - sign * step[c] * expit(-sign * h) - mean[c]) / deviation[c]
+
+    def own(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
+        return residual(c, sign, zeta) / step[c]
+
+    return Reads(given, means, covariance, margin, inverse, own)
+
+
+@partial(jax.jit, static_argnames="loss")
+def _prox_residual(loss: Any, t: Any, step: Any) -> Any:
+    return loss.prox_residual(t, step + 0 * t)

@@ -1,0 +1,72 @@
+"""A mixture in the coordinates in which its covariances are simplest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nfl_pruning.inputs.mixture import Mixture
+from nfl_pruning.theory.mixture.geometry import Dense, Diagonal
+
+SAME = 1e-12  # relative difference up to which two covariances are one
+
+
+@dataclass(frozen=True)
+class Space:
+    """The geometry, and how rows are written in it.
+
+    Attributes:
+        geometry: with numpy arrays.
+        basis: columns are the geometry's axes, shape (d, d); None for the axes of x.
+        padding: coordinates added for features in which nothing but noise lives.
+        norm: sqrt(E ||x||^2 / d) of each component, what a score of the norm reads, shape (C,).
+    """
+
+    geometry: Diagonal | Dense
+    basis: np.ndarray | None
+    padding: int
+    norm: np.ndarray
+
+    def rows(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (k, d) in the geometry's coordinates, shape (k, D)."""
+        moved = rows if self.basis is None else rows @ self.basis
+        return np.pad(moved, ((0, 0), (0, self.padding)))
+
+
+def space_of(mixture: Mixture) -> Space:
+    """The space of a mixture: diagonal where its covariances commute and that is cheap to see."""
+    p, means, d = mixture.weights, mixture.means, mixture.means.shape[1]
+    covariances = mixture.covariances
+    if mixture.any_size:
+        variances = covariances.variances[:, None]
+        eigenvalues = np.repeat(variances, d + 1, axis=1)
+        multiplicity = np.append(np.zeros(d), 1.0)
+        geometry = Diagonal(p, np.pad(means, ((0, 0), (0, 1))), eigenvalues, multiplicity)
+        return Space(geometry, None, 1, np.sqrt(variances[:, 0]))
+    if covariances.form == "diagonal":
+        values = covariances.variances
+        norm = np.sqrt((values.sum(1) + (means**2).sum(1)) / d)
+        return Space(Diagonal(p, means, values, np.full(d, 1 / d)), None, 0, norm)
+    full = np.stack([covariances.covariance(c, d) for c in range(len(p))])
+    norm = np.sqrt((np.trace(full, axis1=1, axis2=2) + (means**2).sum(1)) / d)
+    basis = _common_basis(full)
+    if basis is None:
+        return Space(Dense(p, means, full), None, 0, norm)
+    values = np.stack([np.diag(basis.T @ one @ basis) for one in full])
+    return Space(Diagonal(p, means @ basis, values, np.full(d, 1 / d)), basis, 0, norm)
+
+
+def _common_basis(full: np.ndarray) -> np.ndarray | None:
+    """Eigenvectors that all covariances share, columns; None where there are none.
+
+    Those of a combination with weights that no two covariances' eigenvalues conspire against.
+    """
+    mixed = np.einsum("c,cij->ij", 1 + 0.1 * np.sqrt(np.arange(1, len(full) + 1)), full)
+    basis = np.linalg.eigh(mixed)[1]
+    for one in full:
+        turned = basis.T @ one @ basis
+        rest = turned - np.diag(np.diag(turned))
+        if np.abs(rest).max() > SAME * np.abs(turned).max() * len(turned):
+            return None
+    return basis
