@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from nfl_pruning.problem import Teacher as Teacher
     from nfl_pruning.pruned import Pruned as Pruned
     from nfl_pruning.pruning import prune as prune
+    from nfl_pruning.realdata.advice import Advice as Advice
+    from nfl_pruning.realdata.advise import advise as advise
     from nfl_pruning.scores import SCORES as SCORES
     from nfl_pruning.scores import Context as Context
     from nfl_pruning.scores import Score as Score
@@ -105,6 +107,8 @@ _HOMES = {
     "nfl_pruning.probes": ("FixedProbe", "WeightsProbe"),
     "nfl_pruning.problem": ("Problem", "Student", "Teacher"),
     "nfl_pruning.pruning": ("prune",),
+    "nfl_pruning.realdata.advice": ("Advice",),
+    "nfl_pruning.realdata.advise": ("advise",),
     "nfl_pruning.scores": ("SCORES", "Context", "Score", "register_score"),
     "nfl_pruning.selections": ("SELECTIONS", "make_selection", "register_selection", "select"),
     "nfl_pruning.theory.optimal.best_numbers": ("best_numbers",),

@@ -23,6 +23,7 @@ COMMANDS = {
     "score": "nfl_pruning.cli.score",
     "train": "nfl_pruning.cli.train",
     "compare": "nfl_pruning.cli.compare",
+    "advise": "nfl_pruning.cli.advise",
     "verify": "nfl_pruning.cli.verify",
     "adversary": "nfl_pruning.cli.adversary",
     "reproduce": "nfl_pruning.cli.reproduce",

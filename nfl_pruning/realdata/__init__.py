@@ -1,0 +1,1 @@
+"""Theory on people's own features: a fitted mixture, real refits, advice with error bars."""
