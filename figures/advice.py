@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import style
-from nfl_pruning.cli.scripts import draw_alone
+from nfl_pruning.experiments.scripts import draw_alone
 from nfl_pruning.records import RecordStore
 
 NAME = "advice"

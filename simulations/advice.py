@@ -16,19 +16,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from nfl_pruning.networks.splits import network_inputs
 
 from _cells import Job, Progress, run_jobs
-from nfl_pruning.cli.scripts import run_alone
 from nfl_pruning.data import Dataset, load_dataset
 from nfl_pruning.data.dataset import make_dataset
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.experiments.scripts import run_alone
 from nfl_pruning.networks.models import make_model
-from nfl_pruning.networks.splits import network_inputs
 from nfl_pruning.networks.training import Training, make_samples, replica, train
 from nfl_pruning.realdata.advice import Advice
 from nfl_pruning.realdata.advise import advise
 from nfl_pruning.realdata.refits import Cell, Outcome, Rows, Setting, run_cells
 from nfl_pruning.records import RecordStore
-from nfl_pruning.validation import InvalidArgumentError
 
 NAME = "advice"
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.networks.frozen import fit_logistic
 from nfl_pruning.realdata.clusters import likely_classes
@@ -12,7 +13,6 @@ from nfl_pruning.realdata.probing import parse_rows_probe
 from nfl_pruning.realdata.shrinkage import means_without_noise, shrunk_eigenvalues
 from nfl_pruning.realdata.softmax import ABSENT, fit_softmax
 from nfl_pruning.realdata.space import fit_space
-from nfl_pruning.validation import InvalidArgumentError
 
 
 def rows(seed=0, n=600, d=8, n_classes=3, distance=1.5, clusters=1):

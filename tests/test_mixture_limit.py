@@ -190,9 +190,7 @@ def test_equal_covariances_with_a_spectrum_agree_with_the_spectrum():
     one = Mixture(np.ones(1), np.zeros((1, 6)), s[None], None)
     old = solve(Problem(inputs=spectrum, probe="pilot:4:0.1", **common))
     # the spectrum's teacher has variance 1 on its inputs, the mixture's that of coordinate 1
-    new = solve(
-        Problem(inputs=one, probe="pilot:4:0.1", **common | {"signal": 1 / np.sqrt(s[0])})
-    )
+    new = solve(Problem(inputs=one, probe="pilot:4:0.1", **common | {"signal": 1 / np.sqrt(s[0])}))
     assert new.test_error == pytest.approx(old.test_error, abs=1e-8)
     assert new.norm == pytest.approx(old.norm, abs=1e-7)
 

@@ -195,7 +195,8 @@ def _read_logits(name: str) -> Any:
     """An array from a .npy, or ``logits`` of a .npz."""
     import numpy as np
 
-    from nfl_pruning.validation import InvalidArgumentError, check_file
+    from nfl_pruning.errors import InvalidArgumentError
+    from nfl_pruning.validation import check_file
 
     path = Path(name)
     check_file(path)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.realdata.diagnostics import Diagnostics
 from nfl_pruning.realdata.policies import Policy
-from nfl_pruning.validation import InvalidArgumentError
 
 if TYPE_CHECKING:
     from nfl_pruning.pruned import Pruned

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nfl_pruning.data.dataset import Dataset, make_dataset
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.realdata.advice import Advice
 from nfl_pruning.realdata.apply import Source
 from nfl_pruning.realdata.combine import Evidence, best_cells, depart, predictions
@@ -29,13 +30,7 @@ from nfl_pruning.realdata.space import MOST, fit_space
 from nfl_pruning.realdata.study import Rounds, Study
 from nfl_pruning.realdata.targets import TARGETS, column
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import (
-    InvalidArgumentError,
-    check_choice,
-    check_integer,
-    check_number,
-    check_seed,
-)
+from nfl_pruning.validation import check_choice, check_integer, check_number, check_seed
 
 KEEP_FRACTIONS = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 SCORES_ASKED = ("el2n", "margin")

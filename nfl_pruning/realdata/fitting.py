@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.realdata.clusters import cluster_codes, likely_classes
 from nfl_pruning.realdata.shrinkage import (
     LEAST,
@@ -22,7 +23,7 @@ from nfl_pruning.realdata.shrinkage import (
     shrunk_eigenvalues,
     shrunk_towards_one,
 )
-from nfl_pruning.validation import InvalidArgumentError, check_integer
+from nfl_pruning.validation import check_integer
 
 if TYPE_CHECKING:
     from nfl_pruning.inputs.mixture import Mixture

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfl_pruning.archive import check_no_input, real_place
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.records import write_atomically
 from nfl_pruning.report.page import STYLE
 from nfl_pruning.report.plots import as_data_uri
-from nfl_pruning.validation import InvalidArgumentError, check_writable
+from nfl_pruning.validation import check_writable
 
 if TYPE_CHECKING:
     from nfl_pruning.realdata.advice import Advice, Prediction

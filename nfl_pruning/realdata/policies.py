@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.selections import Selection, make_selection
-from nfl_pruning.validation import InvalidArgumentError, check_choice, check_number, format_number
+from nfl_pruning.validation import check_choice, check_number, format_number
 
 SUPPLIED = frozenset({"input_norm"})  # what a mixture knows beside logits and labels
 EXPLOITS = (0.25, 0.5, 0.75)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.realdata.policies import RANDOM, Policy
 from nfl_pruning.realdata.probing import RowsProbe
 from nfl_pruning.realdata.softmax import Fit, fit_softmax
@@ -19,7 +20,6 @@ from nfl_pruning.scores.base import SCORES
 from nfl_pruning.scores.evaluate import evaluate
 from nfl_pruning.selections import RankSelection
 from nfl_pruning.selections.finite import realised_counts
-from nfl_pruning.validation import InvalidArgumentError
 
 Cell = tuple[Policy, float]  # a policy and a keep fraction; all data are (RANDOM, 1.0)
 ALL: Cell = (RANDOM, 1.0)

@@ -96,9 +96,12 @@ def close(
     """The law of the logits that these moments give back, and the fit's parameter.
 
     Args:
-        geometry: of the inputs. moments: at the present law. mean: m of that law, shape (C, R).
+        geometry: of the inputs.
+        moments: at the present law.
+        mean: m of that law, shape (C, R).
         given: the rows that are read.
-        ridge: lambda. samples_per_feature: n / d of this fit, before pruning.
+        ridge: lambda.
+        samples_per_feature: n / d of this fit, before pruning.
         free: whether the intercept is free; else it is 0.
     """
     inverse = geometry.inverse(geometry.combine(moments.response), ridge)  # G, eq. (M3)
@@ -141,8 +144,8 @@ def _mean(
     """
     p, (n_components, n_outputs) = geometry.weights, moments.force.shape
     rest = moments.force - jnp.einsum("cab,cb->ca", moments.response, mean)
-    pull = jnp.einsum("c,ca,ci->ai", p, rest, geometry.means) + geometry.rows(reads, given.rows)
-    without = -geometry.rows(inverse, pull)
+    force = jnp.einsum("c,ca,ci->ai", p, rest, geometry.means) + geometry.rows(reads, given.rows)
+    without = -geometry.rows(inverse, force)
     # m_c = without mu_c - sum_e (mu_c G mu_e) p_e A_e m_e + b
     weighted = p[:, None, None] * moments.response
     kernel = jnp.einsum("ceab,ebd->caed", geometry.between_means(inverse), weighted)

@@ -217,7 +217,9 @@ def follow(
     """The root at the ridge asked for: at once, or along ridges that come down to it.
 
     Args:
-        walk: multiple of the ridge -> terms. start: of a neighbouring problem, if any.
+        walk: multiple of the ridge -> terms.
+        kind: what is compiled in.
+        start: of a neighbouring problem, if any.
     """
     terms = walk(1.0)
     if start is not None:

@@ -28,7 +28,8 @@ def kind_of(score: Score, largest: float) -> str:
     """``"signed"``: falls strictly with y h; ``"size"``: falls strictly with |h|; ``"other"``.
 
     Args:
-        score: of logits and labels alone. largest: |h| up to which it is tried.
+        score: of logits and labels alone.
+        largest: |h| up to which it is tried.
     """
     with jax.enable_x64(True):
         margins = jnp.asarray(_GRID * largest)

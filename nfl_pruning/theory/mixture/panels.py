@@ -75,7 +75,9 @@ def nodes_of(
     """Nodes in zeta of what is kept, their masses and weights, each (J, N); padded by zeros.
 
     Args:
-        law: of the populations. parts: what is kept of each. fineness: of the panels.
+        law: of the populations.
+        parts: what is kept of each.
+        fineness: of the panels.
         sharp: for each population, further places where panels should end.
     """
     rows = [_nodes(part, fineness, places) for part, places in zip(parts, sharp, strict=True)]
@@ -150,10 +152,14 @@ def panel_moments(
     """Moments of a fit at a law of its logits.
 
     Args:
-        state: with one output. cloud: what is kept. lines: from :func:`line_nodes`.
+        state: with one output.
+        cloud: what is kept.
+        lines: from :func:`line_nodes`.
         law: (deviation of the probe's logit, shape (C,); pseudo-inverse of Cov(z), shape (C, P, P);
             share p_c, shape (C,)).
         labels: read where ``taught``.
+        loss: of the fit.
+        taught: whether a teacher gives the labels.
     """
     per_population = jax.vmap(
         partial(_population, lines=lines, loss=loss, taught=taught), (0, None, None, None)

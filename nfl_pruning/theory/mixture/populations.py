@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.links import Link, Steps
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE, gauss_legendre
 from nfl_pruning.problem import Teacher
@@ -100,7 +101,8 @@ def teacher_law(teacher: Teacher, mean: float, deviation: float, cosine: float) 
 
     Args:
         teacher: gives the labels.
-        mean, deviation: of <x, e_1> in the component.
+        mean: of <x, e_1> in the component.
+        deviation: of it.
         cosine: correlation of <x, e_1> and zeta.
     """
     steps = teacher.link.steps
@@ -136,8 +138,9 @@ def by_rank(law: Populations, order: Any, strata: tuple[Stratum, ...]) -> list[K
     """What a rank selection keeps of each population.
 
     Args:
-        law: whose masses sum to 1. order: with priority, crossings and cut, as
-            :class:`GeneralOrder`. strata: bands, from first priority to last.
+        law: whose masses sum to 1.
+        order: with priority, crossings and cut, as :class:`GeneralOrder`.
+        strata: bands, from first priority to last.
     """
     shares = np.cumsum([stratum.share for stratum in strata])[:-1]
     cuts = [_cut(order, share) for share in shares]
@@ -206,7 +209,9 @@ def group_probabilities(masses: np.ndarray, logs: np.ndarray, keep_fraction: flo
     """min(1, c exp(log)) with the mean asked for: groups are filled from the largest down.
 
     Args:
-        masses: of the groups, sum 1, shape (J,). logs: of their propensities, -inf for none, (J,).
+        masses: of the groups, sum 1, shape (J,).
+        logs: of their propensities, -inf for none, shape (J,).
+        keep_fraction: the mean.
     """
     reachable = masses[np.isfinite(logs)].sum()
     if keep_fraction > reachable * (1 + 1e-12):

@@ -101,7 +101,10 @@ def rows_read(
     """What is read of a probe, with the mean and covariance of its logits on each component.
 
     Args:
-        row: mean of the probe's margin, shape (1, D). noise: of that row, operator or None.
+        setting: the problem's.
+        row: mean of the probe's margin, shape (1, D).
+        intercept: of the probe.
+        noise: of that row, operator or None.
         inverse: see :class:`Given`.
     """
     geometry = setting.space.geometry
@@ -119,6 +122,7 @@ def rows_read(
 
 
 def operator_shape(geometry: Any, a: int, b: int) -> tuple[int, ...]:
+    """Shape of an operator from b rows to a rows."""
     d = geometry.means.shape[1]
     return (d, a, b) if hasattr(geometry, "eigenvalues") else (a, d, b, d)
 
@@ -185,7 +189,8 @@ class Builder:
         """The terms of the equations.
 
         Args:
-            fineness: of the panels. spread: largest deviation of v given zeta.
+            fineness: of the panels.
+            spread: largest deviation of v given zeta.
             along: largest move of v, or of the probe's own logit, per unit of zeta.
             multiple: of the ridge.
         """
