@@ -350,3 +350,20 @@ def test_points_are_whitened_exactly_and_iteration_converges_where_plain_diverge
     )
     assert found.converged
     np.testing.assert_allclose(found.x, np.linalg.solve(np.eye(2) - matrix, np.ones(2)))
+
+
+def test_an_asymmetric_link_needs_the_intercept_that_theory_and_trials_give_it():
+    problem = Problem(
+        samples_per_feature=5, keep_fraction=0.4, signal=1.5, link="steps:0.8:0.1,0.9",
+        probe="fixed:0.7", ridge=0.05, intercept=True,
+    )  # fmt: skip
+    limit = solve(problem)
+    assert limit.status == "certified", limit.message
+    assert limit.problem == problem
+    trials = simulate(problem, n_trials=16, n_features=120, seed=2)
+    assert trials.standard_error("test_error") < 0.004
+    assert abs(trials.z_score("test_error", limit.test_error)) < 4
+    assert abs(trials.z_score("intercept", limit.observables["intercept"])) < 4
+    without = solve(problem.replace(intercept=False))
+    assert without.test_error > limit.test_error + 0.02  # what a student without one loses
+    assert abs(trials.z_score("test_error", without.test_error)) > 4  # the control

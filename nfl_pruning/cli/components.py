@@ -19,15 +19,13 @@ _OPTIONS = (
         help="Gaussian components with their labels, as Mixture.save writes them; the probe is "
         "then weights:FILE.json, pilot:..., in-sample:... or cross-fit:FOLDS:RIDGE.",
     ),
-    click.option(
-        "--intercept", is_flag=True, help="With --inputs: free intercepts, without penalty."
-    ),
+    click.option("--intercept", is_flag=True, help="Free intercepts, without penalty."),
     click.option(
         "--balance",
         default="none",
         show_default=True,
         metavar="X",
-        help="With --inputs: class quotas, none, proportional or equal.",
+        help="Class quotas: none, proportional or equal.",
     ),
 )
 NAMES = ("inputs", "intercept", "balance")
@@ -73,10 +71,8 @@ def components_of(options: dict[str, Any], rivals: tuple[str, ...] = ()) -> Comp
 
     text, intercept, balance = (options.pop(name) for name in NAMES)
     if text is None:
-        if intercept or balance != "none":
-            what = "--intercept" if intercept else f"--balance {balance}"
-            raise InvalidArgumentError(f"{what} needs --inputs; got no --inputs.")
-        return Components({})
+        asked = {"intercept": intercept, "balance": balance}
+        return Components(asked if intercept or balance != "none" else {})
     refuse_given(rivals, "inputs")
     inputs = parse_inputs(text)
     if not isinstance(inputs, Mixture):

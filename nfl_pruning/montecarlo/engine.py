@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import singledispatch
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ from nfl_pruning.montecarlo.runner import (
 from nfl_pruning.montecarlo.spectral import simulate_spectrum
 from nfl_pruning.montecarlo.statistics import Until, check_until, looks
 from nfl_pruning.montecarlo.trials import Layout, Outcome, Table, empty_table, explicit_trial
+from nfl_pruning.one_component import as_one_component, needs_component
 from nfl_pruning.problem import Problem
 from nfl_pruning.programs import warn_of_many_programs
 from nfl_pruning.records import RecordStore
@@ -94,6 +96,9 @@ def simulate(
 @singledispatch
 def _simulate(inputs: Inputs, problem: Problem, request: Request) -> Simulation:
     """Trials for a law of the inputs: this one for unit covariance; others register their own."""
+    if needs_component(problem):
+        found = simulate_mixture(as_one_component(problem), request)
+        return replace(found, problem=problem)
     until = check_until(request.until)
     n_features = check_integer("n_features", request.n_features, 2)
     job = make_job(problem, n_features=n_features, seed=request.seed)

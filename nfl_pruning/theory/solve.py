@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs import Isotropic, Mixture, Spectrum
 from nfl_pruning.numerics.status import Status
+from nfl_pruning.one_component import as_one_component, needs_component
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.abundant.limit import RADIUS, abundant_limit
@@ -81,6 +83,8 @@ def _proportional(inputs: Any, problem: Problem) -> Solution:
 
 @_proportional.register
 def _(inputs: Isotropic, problem: Problem) -> Solution:
+    if needs_component(problem):
+        return replace(mixture_limit(as_one_component(problem)), problem=problem)
     return proportional_limit(problem)
 
 
