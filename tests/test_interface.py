@@ -65,7 +65,7 @@ def test_names_scores_and_selections():
 @pytest.mark.parametrize(
     ("function", "positional", "keyword"),
     [
-        (solve, ["problem"], ["limit", "n_features", "radius"]),
+        (solve, ["problem"], ["limit", "n_features", "radius", "tolerance"]),
         (
             simulate,
             ["problem"],
