@@ -19,6 +19,7 @@ from nfl_pruning.probes import CrossFitProbe, WeightsProbe, parse_probe
 from nfl_pruning.scores.base import Context
 from nfl_pruning.selections import Verifier, make_selection
 from nfl_pruning.selections.finite import propensity_probabilities
+from nfl_pruning.theory.mixture.limit import _as_wide_as_the_probe
 
 KEY = jax.random.key(3)
 RNG = np.random.default_rng(5)
@@ -250,3 +251,17 @@ def test_entries_that_mean_nothing_are_refused():
         Problem(balance="fair")
     with pytest.raises(InvalidArgumentError, match="class quotas need a protocol"):
         Problem(balance="equal", selection="verifier:1:0")
+
+
+def test_a_probe_may_have_more_coordinates_than_the_means():
+    """Of scalar covariances: the limit then takes the means in the probe's coordinates."""
+    law = mixture("scalar")
+    wide = _as_wide_as_the_probe(Problem(inputs=law, probe=WeightsProbe(np.ones(6))), law)
+    np.testing.assert_array_equal(wide.means, np.pad(MEANS, ((0, 0), (0, 2))))
+    same = _as_wide_as_the_probe(Problem(inputs=law, probe=WeightsProbe(np.ones(3))), law)
+    assert same is law
+    full = Problem(inputs=mixture(), probe=WeightsProbe(np.ones(6)), keep_fraction=0.5)
+    found = solve(full)
+    assert found.status.name == "UNSUPPORTED" and "the mixture only 4" in found.message
+    with pytest.raises(InvalidArgumentError, match="at most the mixture's 4 features; got 6"):
+        simulate(full, n_trials=1)

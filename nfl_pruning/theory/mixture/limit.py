@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.numerics.status import Status
+from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.mixture.many import solve_many_classes
 from nfl_pruning.theory.mixture.pair import solve_two_classes
@@ -34,11 +36,26 @@ def mixture_limit(problem: Problem, tolerance: float | None = None) -> Solution:
     mixture = problem.inputs
     assert isinstance(mixture, Mixture)
     _check(problem, mixture)
+    wide = problem.replace(inputs=_as_wide_as_the_probe(problem, mixture))
     if mixture.n_classes == 2:
-        answer = solve_two_classes(problem)
-        return _solution(problem, answer, EXACT)
+        return _solution(problem, solve_two_classes(wide), EXACT)
     wanted = TOLERANCE if tolerance is None else tolerance
-    return _solution(problem, solve_many_classes(problem, wanted), wanted)
+    return _solution(problem, solve_many_classes(wide, wanted), wanted)
+
+
+def _as_wide_as_the_probe(problem: Problem, mixture: Mixture) -> Mixture:
+    """The same mixture, its means in as many coordinates as a probe of fixed weights has."""
+    if not isinstance(problem.probe, WeightsProbe):
+        return mixture
+    more = problem.probe.n_features - mixture.n_features
+    if more <= 0:
+        return mixture
+    if not mixture.any_size:
+        raise UnsupportedProblemError(
+            f"The probe has {problem.probe.n_features} features, the mixture only "
+            f"{mixture.n_features}."
+        )
+    return replace(mixture, means=np.pad(mixture.means, ((0, 0), (0, more))))
 
 
 def _check(problem: Problem, mixture: Mixture) -> None:
