@@ -40,6 +40,11 @@ def load_dataset(
     Raises:
         InvalidArgumentError: unknown name, or a file that is missing, damaged or does not fit.
     """
+    if not isinstance(data, (str, os.PathLike)):
+        raise InvalidArgumentError(
+            f"data must be a name or a file; got {type(data).__name__}: make_dataset(name, x, y) "
+            "takes arrays."
+        )
     text, path = os.fspath(data), Path(data)
     if text in DATASETS:
         folder = None if data_dir is None else Path(data_dir)
@@ -60,7 +65,7 @@ def load_dataset(
                 f"{os.fspath(data_dir)!r}."
             )
         return READERS[path.suffix.lower()](path, columns)
-    if path.exists():
+    if os.path.exists(path):
         raise InvalidArgumentError(f"data files must end in {' or '.join(READERS)}; got {text!r}.")
     check_choice("data set", text, DATASETS)
     raise AssertionError("unreachable: the name is unknown")

@@ -13,6 +13,7 @@ import numpy as np
 
 from nfl_pruning.data.columns import Columns, Roles, assign, suspects, take_ids
 from nfl_pruning.data.dataset import Dataset, make_dataset
+from nfl_pruning.data.remarks import remarks_on_copies
 from nfl_pruning.validation import InvalidArgumentError, check_file
 
 
@@ -33,7 +34,8 @@ def load_csv(path: Path, columns: Columns | None = None) -> Dataset:
     ids = take_ids(roles, header, plain, where)
     names = tuple(header[i] for i in roles.features)
     found = make_dataset(path.stem, x, plain[roles.label], where=where)
-    notes = (*roles.notes, *([] if columns.features else suspects(names, x)))
+    own = [] if columns.features else [*suspects(names, x), *remarks_on_copies(names, x, found.y)]
+    notes = (*roles.notes, *found.notes, *own)
     return replace(found, features=names, ids=ids, notes=notes, source=path)
 
 
