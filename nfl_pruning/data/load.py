@@ -13,6 +13,7 @@ from nfl_pruning.data.builtin import DATASETS
 from nfl_pruning.data.columns import Columns, listed
 from nfl_pruning.data.dataset import Dataset
 from nfl_pruning.data.files import load_csv, load_npz
+from nfl_pruning.data.remarks import remarks_on_test_data
 from nfl_pruning.validation import InvalidArgumentError, check_choice
 
 READERS = {".npz": load_npz, ".csv": load_csv}
@@ -99,5 +100,6 @@ def load_test_data(
             f"{dataset.shape} and its classes; got shape {test.shape} and {len(unknown)} unknown "
             f"classes{': ' * bool(unknown)}{listed(unknown, 5)}."
         )
+    notes += remarks_on_test_data(dataset.x, test.x, dataset.features, pooled=test.is_image)
     codes = np.array([dataset.classes.index(name) for name in test.classes])
     return replace(test, y=codes[test.y], classes=dataset.classes, notes=tuple(notes))
