@@ -19,6 +19,7 @@ import numpy as np
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.abundant.limit import RADIUS, plane_law
 from nfl_pruning.theory.abundant.plane import PLANE_LEVELS, Plane, plane_nodes
+from nfl_pruning.theory.selection_law.keep_law import mass_flaw
 from nfl_pruning.theory.selection_law.ordering import UnsupportedProblemError
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.solve import solve
@@ -90,6 +91,8 @@ def sandwich_variance(problem: Problem, *, n_features: int, radius: float = RADI
     with jax.enable_x64(True):
         law = plane_law(problem, n_features, radius)
         plane = plane_nodes(law, theta, loss=problem.student.loss, level=PLANE_LEVELS[-1])
+        if flaw := mass_flaw("quadrature", plane.defect(law.fraction)):
+            raise UnsupportedProblemError(flaw)
         pull, bend = _derivatives(problem, plane, theta)
         outside = plane.weighted(1), plane.weighted(2)
         if law.rest is not None:
