@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 
 PLOTS = (".png", ".pdf")
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-PLOTS = (".png", ".pdf")
-
 
 def check_output(
     path: str | os.PathLike[str],
