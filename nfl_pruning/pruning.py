@@ -132,7 +132,9 @@ def prune(
     selecting = time.perf_counter() - start - scoring
     counts = _class_counts(dataset, chosen)
     hard = [HARD_RULES] if _is_hard(rule, keep, keep_fraction) else []
-    ties = _ties(scored.rank_key, chosen, dataset.y if balance != "none" else None)
+    ties = []
+    if "score" in rule.uses:
+        ties = _ties(scored.rank_key, chosen, dataset.y if balance != "none" else None)
     data_notes = (*dataset.notes, *far_out_notes(dataset), *_unlearned(scored, dataset))
     return Pruned(
         chosen.indices,

@@ -152,7 +152,8 @@ def check_file(path: Path) -> None:
     if not os.path.exists(path):  # False for names that no file can have
         raise InvalidArgumentError(f"there is no file {str(path)!r}.")
     if not path.is_file():
-        raise InvalidArgumentError(f"{str(path)!r} is a folder, not a file.")
+        kind = "a folder, not a file" if path.is_dir() else "no plain file"
+        raise InvalidArgumentError(f"{str(path)!r} is {kind}.")
     if not path.stat().st_size:
         raise InvalidArgumentError(f"{str(path)!r} is empty.")
 

@@ -50,6 +50,14 @@ def test_an_input_is_never_replaced(data, command):
     assert (data.parent / "link.npz").is_symlink()
 
 
+def test_what_is_no_plain_file_is_not_read(data):
+    os.mkfifo("pipe.csv")  # opening it would wait for ever
+    (data.parent / "folder.csv").mkdir()
+    for name, words in (("pipe.csv", "no plain file"), ("folder.csv", "a folder, not a file")):
+        refused = run("prune", name)
+        assert refused.exit_code == 2 and words in refused.stderr
+
+
 def test_scores_are_inputs_as_well(data):
     np.savez("s.npz", scores=np.arange(40.0))
     before = (data.parent / "s.npz").read_bytes()

@@ -49,6 +49,25 @@ def test_the_hessian_of_a_limit_is_that_of_its_gradient():
 
 
 @pytest.mark.parametrize(
+    ("probe", "close"),
+    [("fixed:1", 2e-3), pytest.param("pilot:3:0.02", 1e-5, marks=pytest.mark.slow)],
+)
+def test_second_derivatives_where_a_margin_is_the_teacher_s(probe, close):
+    """Perfect probes, and the unpruned fits behind pilots: the root of 1 - rho^2 is a root of 0.
+
+    Few nodes: the two differ by the square of what is left of the coarser quadrature's error.
+    """
+    with jax.enable_x64(True):
+        f = limit_function(README.replace(probe=probe), nodes=24)
+        slope = jax.jit(jax.jacfwd(lambda r: f(ridge=r).cosine))
+        at, step = 0.05 / 6, 5e-5 / 6
+        bend = jax.jit(jax.jacfwd(jax.jacfwd(lambda r: f(ridge=r).cosine)))(at)
+        near = 8 * (slope(at + step) - slope(at - step))
+        expected = (near - slope(at + 2 * step) + slope(at - 2 * step)) / (12 * step)
+        assert abs(bend / expected - 1) < close
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("keep_fraction", 1.3),

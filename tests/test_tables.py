@@ -267,5 +267,7 @@ class TestScores:
         said = run("prune", tmp_path / "t.csv", "--scores", path, "--protocol", "threshold")
         assert "drawn by lot" in " ".join(said.output.split())
         path = table(tmp_path / "s.csv", {"id": data.ids, "scores": np.arange(N)})
+        said = run("prune", tmp_path / "t.csv", "--protocol", "random")
+        assert "drawn by lot" not in " ".join(said.output.split())  # of course, and by no score
         said = run("prune", tmp_path / "t.csv", "--scores", path, "--protocol", "threshold")
         assert "drawn by lot" not in " ".join(said.output.split())

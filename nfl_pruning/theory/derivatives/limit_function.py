@@ -51,8 +51,8 @@ def limit_function(
     """A function of a problem's numbers that ``jax.grad``, ``jax.jit`` and ``jax.vmap`` go through.
 
     Derivatives come from the implicit function theorem at the solved equations, thresholds and the
-    probe's own fit included, forward and reverse. Second ones are right, too, for fixed probes
-    short of perfect alignment; for the others they are NaN.
+    probe's own fit included, forward and reverse. Second ones are right, too, for fixed and
+    pilot probes; for in-sample probes nothing is known of them, and they may be NaN.
 
     Args:
         problem: what is not a number (link, loss, order of the score, protocol, kind of probe) and
