@@ -1,12 +1,12 @@
-"""Results for people as .npz files: arrays, the hash of the data, the configuration; no pickles."""
+"""Results for people: archives without pickles, plots, and places where either may be written."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,17 +14,26 @@ from nfl_pruning.errors import InvalidArgumentError, OutputExistsError
 from nfl_pruning.records import write_atomically
 from nfl_pruning.validation import check_writable
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PLOTS = (".png", ".pdf")
+
 
 def check_output(
     path: str | os.PathLike[str],
     *,
+    name: str = "out",
+    endings: Sequence[str] = (".npz",),
     force: bool = False,
     inputs: Iterable[str | os.PathLike[str] | None] = (),
 ) -> Path:
-    """The path of a .npz file that may be written; a link is written through.
+    """The path of a file that may be written; a link is written through.
 
     Args:
         path: the output.
+        name: of the option or argument that asks for it.
+        endings: one of which the file's name must have.
         force: whether a file that exists may be replaced.
         inputs: files that must stay as they are, under whatever name.
 
@@ -33,15 +42,17 @@ def check_output(
             one of the inputs, or a file that exists (unless ``force``).
     """
     target = Path(path)
-    if target.suffix.lower() != ".npz":
-        raise InvalidArgumentError(f"out must be a file name that ends in .npz; got {str(path)!r}.")
-    place = real_place("out", target)
-    check_no_input("out", target, inputs)
+    if target.suffix.lower() not in endings:
+        raise InvalidArgumentError(
+            f"{name} must be a file name that ends in {' or '.join(endings)}; got {str(path)!r}."
+        )
+    place = real_place(name, target)
+    check_no_input(name, target, inputs)
     if place.exists() and not place.is_file():
-        raise InvalidArgumentError(f"out must be a file; {str(path)!r} is something else.")
+        raise InvalidArgumentError(f"{name} must be a file; {str(path)!r} is something else.")
     if place.exists() and not force:
-        raise OutputExistsError(f"out exists already: {str(path)!r}; force replaces it.")
-    check_writable("out", place.parent)
+        raise OutputExistsError(f"{name} exists already: {str(path)!r}; force replaces it.")
+    check_writable(name, place.parent)
     return target
 
 
@@ -103,4 +114,15 @@ def write_archive(
         )
 
     write_atomically(Path(os.path.realpath(target)), write)
+    return target
+
+
+def write_plot(figure: Figure, path: str | os.PathLike[str], *, dpi: int) -> Path:
+    """Write a figure in the format of the file's ending, whole or not at all."""
+    target = Path(path)
+    form = target.suffix.lower().removeprefix(".")
+    write_atomically(
+        Path(os.path.realpath(target)),
+        lambda file: figure.savefig(file, format=form, dpi=dpi),
+    )
     return target

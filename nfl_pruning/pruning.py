@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -28,7 +29,13 @@ from nfl_pruning.selections import (
 from nfl_pruning.selections.balanced import BALANCES, select_by_class
 from nfl_pruning.selections.nested import nested_order
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import check_choice, check_number, check_seed
+from nfl_pruning.validation import (
+    check_choice,
+    check_kind,
+    check_number,
+    check_seed,
+    check_unmasked,
+)
 
 HARD_RULES = (
     "On Fashion-MNIST, keeping only the hardest 30 % or less lost up to 67 points of accuracy to "
@@ -106,6 +113,7 @@ def prune(
     )
     check_choice("balance", balance, BALANCES)
     probe = parse_data_probe(probe) if isinstance(probe, str) else probe
+    check_kind("probe", probe, DataProbe)
     key_probe, key_select = jax.random.split(jax.random.key(seed))
     start = time.perf_counter()
     if scores is None:
@@ -234,6 +242,7 @@ def check_rule(
 
 
 def _given(scores: np.ndarray, n_samples: int) -> Scored:
+    check_unmasked("scores", scores)
     values = np.asarray(scores)
     if values.shape != (n_samples,) or values.dtype.kind not in "iuf":
         raise InvalidArgumentError(
@@ -248,6 +257,12 @@ def _describe_given(values: np.ndarray, contract: Mapping[str, Any] | None) -> d
     """Which scores were given, and how they were computed where that is known."""
     content = hashlib.sha256(np.ascontiguousarray(values, "<f8").tobytes()).hexdigest()
     known = None if contract is None else dict(contract)
+    try:
+        json.dumps(known, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"scores_config must hold plain values that strict JSON can hold; {error}."
+        ) from None
     return {"score": "given", "scores_hash": content, "scores_config": known, "probe": None}
 
 

@@ -94,6 +94,24 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     raise InvalidArgumentError(f"{name} must be one of {', '.join(known)}; got {value!r}{hint}.")
 
 
+def check_kind(name: str, value: Any, kind: type) -> None:
+    """Raise unless ``value`` is of a class of this package that an argument must be of."""
+    if not isinstance(value, kind):
+        text = repr(value) if isinstance(value, (str, int, float, type(None))) else None
+        raise InvalidArgumentError(
+            f"{name} must be a {kind.__name__}; got {text or type(value).__name__}."
+        )
+
+
+def check_unmasked(name: str, value: Any) -> None:
+    """Raise where entries of a masked array are masked: what lies under a mask is no value."""
+    mask = getattr(value, "mask", None)
+    if hasattr(value, "filled") and mask is not None and mask.any():
+        raise InvalidArgumentError(
+            f"{name} must not be masked; {int(mask.sum())} of {value.size} entries are."
+        )
+
+
 def check_folder(name: str, place: str | os.PathLike[str]) -> Path:
     """Return ``place`` when it is a folder or can become one, else raise.
 
@@ -131,7 +149,7 @@ def check_writable(name: str, folder: Path) -> None:
 
 def check_file(path: Path) -> None:
     """Raise unless ``path`` is a file with something in it."""
-    if not path.exists():
+    if not os.path.exists(path):  # False for names that no file can have
         raise InvalidArgumentError(f"there is no file {str(path)!r}.")
     if not path.is_file():
         raise InvalidArgumentError(f"{str(path)!r} is a folder, not a file.")

@@ -303,6 +303,15 @@ def test_a_nearly_separable_minimiser_is_found_to_the_end():
     assert abs(found.cosine - 0.7697146) < 1e-6
 
 
+def test_scores_of_the_norm_are_certified_at_three_features():
+    """The kept part of a line through the plane ends in a square root there, unlike at five."""
+    problem = Problem(score="grand", keep="easiest", keep_fraction=0.3, probe="fixed:0.8")
+    found = solve(problem.replace(signal=2), limit="abundant", n_features=3)
+    assert found.status is Status.CERTIFIED and found.error_estimate < 1e-8
+    # By nodes that are not even in the root: 0.8559466 and 10.30349, to 6e-6.
+    assert abs(found.cosine - 0.8559441) < 1e-7 and abs(found.norm / 10.3035256 - 1) < 1e-8
+
+
 def test_spectra_are_told_apart():
     """Fits behind probes are kept by the law of the inputs: two spectra are never one."""
     first, second = (power_law(exponent, 1.2, 30) for exponent in (0.5, 1.5))

@@ -1,12 +1,16 @@
 """Variance and derivatives of the abundant-data limit, against samples and against re-solving."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
 
 from nfl_pruning import SCORES, FixedProbe, Problem, simulate
 from nfl_pruning.errors import UnsupportedProblemError
+from nfl_pruning.theory.abundant import gradient, sandwich
 from nfl_pruning.theory.abundant.gradient import VALUES, abundant_values
+from nfl_pruning.theory.abundant.plane import plane_nodes
 from nfl_pruning.theory.abundant.sandwich import sandwich_variance
 
 SHARP = Problem(keep_fraction=0.3, score=SCORES["margin"]).replace(signal=5.0)
@@ -26,6 +30,19 @@ def test_keeping_the_hardest_has_less_variance_than_random():
     assert hardest.plane[0, 0] > random.plane[0, 0]  # the size is harder to learn, though
     easiest = sandwich_variance(SHARP.replace(keep="easiest"), n_features=10)
     assert easiest.excess_risk > 2 * random.excess_risk
+
+
+def test_a_mesh_that_loses_mass_gives_no_variance_and_no_derivative(monkeypatch):
+    def lossy(*arguments, **how):
+        whole = plane_nodes(*arguments, **how)
+        return replace(whole, mass=whole.mass * (1 - 1e-8))
+
+    for module in (gradient, sandwich):
+        monkeypatch.setattr(module, "plane_nodes", lossy)
+    with pytest.raises(UnsupportedProblemError, match="kept share of the quadrature"):
+        sandwich_variance(SOFT, n_features=10)
+    with jax.enable_x64(True), pytest.raises(UnsupportedProblemError, match="kept share of the"):
+        jax.grad(lambda r: abundant_values(SOFT, {"keep_fraction": r})["cosine"])(0.6)
 
 
 @pytest.mark.slow

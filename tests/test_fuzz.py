@@ -19,6 +19,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from fuzz_draws import (
+    PROTOCOLS,
+    Rng,
+    comparison,
+    csv_file,
+    features,
+    labels,
+    npz_file,
+    options,
+    pick,
+    places,
+    scores_file,
+)
 from nfl_pruning import SCORES, Context, InvalidArgumentError, select
 from nfl_pruning.cli.main import main
 from nfl_pruning.data import load_dataset, make_dataset
@@ -28,189 +41,12 @@ from nfl_pruning.selections.finite import realised_counts
 
 CASES = int(os.environ.get("FUZZ_CASES", "5000"))
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
-NAMES = ["a", "b", "width", "id", "index", "Unnamed: 0", "", "x y", "label", "é", "[/b]", "user_id"]
-CLASSES = ["0", "1", "-1", "cat", "[/red]", "naïve", "2", "nan", " x ", ":smile:", "a,b", "True"]
-PROTOCOLS = ["threshold", "exact", "soft:0.5", "random", "window:0.1", "coverage:0.1", "power:1"]
 KEY = jax.random.key(3)
 STRICT = [
     ("jax_numpy_rank_promotion", "raise", "allow"),
     ("jax_numpy_dtype_promotion", "strict", "standard"),
     ("jax_transfer_guard", "disallow", None),
 ]
-
-Rng = np.random.Generator
-
-
-def pick(rng: Rng, values: Any) -> Any:
-    return values[int(rng.integers(len(values)))]
-
-
-def features(rng: Rng, n: int) -> np.ndarray:
-    """A table or images, of a usual or of an unusual kind."""
-    shapes = [(1,), (3,), (4,), (6,), (4, 4), (4, 4, 3), (1, 5, 5), (0,), (2, 1)]
-    x = rng.normal(size=(n, *pick(rng, shapes[:5] if rng.random() < 0.8 else shapes)))
-    kind = pick(rng, ["plain"] * 6 + ["size", "hole", "code", "int", "grey", "constant", "far"])
-    if kind == "size":
-        x *= pick(rng, [1e-310, 1e-200, 1e30, 1e200, 1e307])
-    elif kind == "hole" and x.size:
-        x.flat[rng.integers(x.size)] = pick(rng, [np.nan, np.inf, -np.inf])
-    elif kind == "code" and x.size:
-        x.flat[rng.integers(x.size, size=3)] = pick(rng, [-999, 99999, 1e12])
-    elif kind == "int":
-        x = rng.integers(0, 9, x.shape)
-    elif kind == "grey":
-        x = rng.random(x.shape)
-    elif kind == "constant":
-        x = np.full(x.shape, 0.3)
-    elif kind == "far":
-        x += 2.0**60
-    types = [np.float64] * 8 + [np.float32, np.float16, np.uint8, bool, complex, "U", ">f4"]
-    with np.errstate(all="ignore"):
-        return x.astype(pick(rng, types))
-
-
-def labels(rng: Rng, n: int) -> np.ndarray:
-    """Class names or numbers."""
-    kinds = [rng.integers(0, pick(rng, [1, 2, 2, 3, 3, 5]), n)] * 4
-    kinds += [
-        np.array([pick(rng, CLASSES[:5]) for _ in range(n)], "U"),
-        np.array([pick(rng, CLASSES) for _ in range(n)], "U"),
-        rng.integers(-1, 2, n),
-        rng.integers(0, 2, n).astype(float),
-        rng.normal(size=n),
-        rng.integers(0, 2, n).astype(bool),
-        np.where(rng.random(n) < 0.5, np.nan, 1.0),
-    ]
-    return pick(rng, kinds)
-
-
-def npz_file(rng: Rng, folder: Path) -> Path:
-    n = int(pick(rng, [0, 1, 2, 5, 12, *[24] * 8, *[40] * 4]))
-    arrays: dict[str, Any] = {"x": features(rng, n), "y": labels(rng, n)}
-    if rng.random() < 0.15:
-        arrays["ids"] = pick(rng, [np.arange(n), np.zeros(n), np.arange(n).astype(str), 3])
-    if rng.random() < 0.05:
-        arrays["feature_names"] = pick(rng, [np.array(["a", "b"]), np.arange(3), "a"])
-    if rng.random() < 0.05:
-        arrays.pop(pick(rng, ["x", "y"]))
-    if rng.random() < 0.05:
-        arrays["y"] = pick(rng, [np.zeros((n, 2)), np.zeros(n + 1, int), np.array(None, object)])
-    path = folder / pick(rng, ["d.npz", "d.npz", "é d.npz", "[red].npz", "D.NPZ"])
-    with path.open("wb") as file:
-        np.savez(file, **arrays)
-    return damaged(rng, path)
-
-
-def damaged(rng: Rng, path: Path) -> Path:
-    """The file, now and then cut or with bytes turned."""
-    raw = bytearray(path.read_bytes())
-    if rng.random() < 0.06 and raw:
-        if rng.random() < 0.5:
-            raw = raw[: int(rng.integers(len(raw)))]
-        else:
-            for place in rng.integers(len(raw), size=4):
-                raw[place] = int(rng.integers(256))
-        path.write_bytes(bytes(raw))
-    return path
-
-
-def cell(rng: Rng) -> str:
-    odd = ["", "x", "nan", "1e999", "-999", '"1,5"', "1 2", "0x10", "é", "1_000", "  3 "]
-    return pick(rng, odd) if rng.random() < 0.004 else f"{rng.normal():.3g}"
-
-
-def csv_file(rng: Rng, folder: Path) -> Path:
-    n, width = int(pick(rng, [0, 1, 2, 8, *[24] * 8, 40, 40])), int(rng.integers(1, 5))
-    start = NAMES[3:7] if rng.random() < 0.3 else []
-    names = [*([pick(rng, start)] if start else []), *rng.permutation(NAMES[:3])[:width]]
-    if rng.random() < 0.15:
-        names.append(pick(rng, NAMES))
-    where = int(rng.integers(len(names) + 1))
-    names.insert(where, "label" if rng.random() < 0.95 else "target")
-    own = labels(rng, n)
-    lines = [",".join(names)]
-    for row in range(n):
-        cells = [str(row) if name in NAMES[3:7] else cell(rng) for name in names]
-        cells[where] = f'"{own[row]}"'
-        if rng.random() < 0.002:
-            cells = cells[:-1]
-        lines.append(",".join(cells))
-    text = pick(rng, ["\n"] * 5 + ["\r\n", "\n\n"]).join(lines)
-    path = folder / pick(rng, ["t.csv", "t.csv", "[b] é.csv"])
-    path.write_bytes(text.encode(pick(rng, ["utf-8"] * 6 + ["utf-8-sig", "latin-1", "utf-16"])))
-    return damaged(rng, path)
-
-
-def scores_file(rng: Rng, folder: Path, n: int) -> Path:
-    count = n if rng.random() < 0.85 else int(rng.integers(0, n + 3))
-    values = pick(
-        rng,
-        [rng.normal(size=count)] * 3
-        + [
-            rng.integers(0, 2, count),
-            np.zeros(count),
-            rng.normal(size=(count, 2)),
-            np.full(count, np.nan),
-        ],
-    )
-    kind = pick(rng, ["npy", "npz", "csv", "ids", "txt"])
-    path = folder / f"scores.{'csv' if kind == 'ids' else kind}"
-    if kind == "npy":
-        np.save(path, values)
-    elif kind == "npz":
-        np.savez(path, **{pick(rng, ["scores"] * 5 + ["mask"]): values})
-    else:
-        flat = np.atleast_2d(values.T).T
-        rows = [",".join(map(str, row)) for row in flat]
-        if kind == "ids":
-            rows = [f"{i},{row}" for i, row in enumerate(rows)]
-        header = pick(rng, {"ids": ["id,scores", "id,score", "i,j"]}.get(kind, ["scores", "", "a"]))
-        path.write_text("\n".join([*([header] if header else []), *rows]))
-    return damaged(rng, path)
-
-
-def options(rng: Rng, folder: Path) -> list[str]:
-    """Options of ``prune``, mostly in range."""
-    drawn: dict[str, list[str]] = {
-        "--keep-fraction": ["0.3", "0.5", "0.2", "1", "0.9", "0.1", "1.5", "nan", "x", "1e-9"],
-        "--protocol": [
-            *PROTOCOLS,
-            *PROTOCOLS,
-            "exat",
-            "soft:2",
-            "piecewise:1:0.3:1",
-            "piecewise:x",
-        ],
-        "--exploit": ["0.5", "0", "1", "0.2", "2", "nan"],
-        "--keep": ["hardest", "easiest", "hard"],
-        "--score": [*SCORES, *SCORES, "el3n"],
-        "--probe": ["in-sample", "pilot", "in-sample", "pilot:0.5", "pilot:0.01", "fixed:1"],
-        "--probe-ridge": ["0.01", "10", "1e-12", "1e12", "0"],
-        "--scale": ["auto", "common", "per-feature", "none", "x"],
-        "--balance": ["none", "equal", "proportional", "x"],
-        "--seed": ["0", "1", "4294967295", "-1", "x"],
-        "--label-column": ["label", "y", "target", "a", "é"],
-        "--id-column": ["id", "none", "index", "a", "ids"],
-        "--drop": ["a", "b,id", "label", ","],
-    }
-    found: list[str] = []
-    for name, values in drawn.items():
-        often = 0.08 if name in ("--label-column", "--id-column", "--drop") else 0.3
-        if rng.random() < often:
-            most = len(values) if rng.random() < 0.1 else len(values) // 2 + 1
-            found += [name, pick(rng, values[:most])]
-    if rng.random() < 0.7:
-        places = ["out.npz"] * 30 + [
-            "d.npz",
-            "t.csv",
-            "none/x.npz",
-            "x.txt",
-            "link.npz",
-            "held.npz",
-        ]
-        found += ["--out", str(folder / pick(rng, places))]
-        found += ["--force"] * (rng.random() < 0.5)
-    return found
 
 
 def snapshot(folder: Path) -> dict[str, Any]:
@@ -228,18 +64,35 @@ def said(refusal: InvalidArgumentError, kind: str) -> str:
     return kind
 
 
-def command_case(rng: Rng, folder: Path) -> str:
-    """One command on one set of files; returns how it ended."""
-    path = (npz_file if rng.random() < 0.5 else csv_file)(rng, folder)
+def command_line(rng: Rng, folder: Path) -> list[str]:
+    """One command on files of its own; three in five have nothing odd and should succeed."""
+    odd = rng.random() < 0.4
+    path = (npz_file if rng.random() < 0.5 else csv_file)(rng, folder, odd=odd)
     if rng.random() < 0.1:
         os.link(path, folder / "held.npz")
+        os.link(path, folder / "held.png")
         os.symlink(path, folder / "link.npz")
-    line = ["prune", str(path), *options(rng, folder)]
-    if rng.random() < 0.15:
-        line += ["--scores", str(scores_file(rng, folder, 24))]
-    if rng.random() < 0.04:
+    kind = rng.random()
+    if kind < 0.012:
+        line = ["compare", str(path), *comparison(rng, folder, odd=odd)]
+        if rng.random() < 0.2:
+            line += ["--test-data", str(path)]
+        return line
+    if kind < 0.035:
         quick = ["--model", "logistic", "--epochs", "1", "--batch-size", "8"]
-        line = [pick(rng, ["score", "train"]), str(path), *quick]
+        return [pick(rng, ["score", "train"]), str(path), *quick]
+    given = rng.random() < 0.15
+    without = ("--score", "--probe", "--probe-ridge", "--scale") if given and not odd else ()
+    line = ["prune", str(path), *options(rng, odd=odd, without=without)]
+    line += places(rng, folder, odd=odd)
+    if given:
+        line += ["--scores", str(scores_file(rng, folder, pick(rng, [24, 40]), odd=odd))]
+    return line
+
+
+def command_case(rng: Rng, folder: Path) -> str:
+    """One command on one set of files; returns how it ended."""
+    line = command_line(rng, folder)
     before = snapshot(folder)
     ran = CliRunner().invoke(main, [*line, "--json"])
     trouble = "".join(traceback.format_exception(*ran.exc_info)) if ran.exc_info else ""
@@ -257,7 +110,30 @@ def command_case(rng: Rng, folder: Path) -> str:
     found = json.loads(ran.stdout, parse_constant=pytest.fail)
     if line[0] == "prune":
         check_subset(found, line, folder / written if written else None)
+    if line[0] == "compare":
+        check_comparison(found, line)
     return line[0]
+
+
+def check_comparison(found: dict[str, Any], line: list[str]) -> None:
+    """Verdicts against plain random, from the accuracies shown, and the same from the records."""
+    balanced = "--balance" in line
+    for rules in found["accuracy"].values():
+        assert next(iter(rules)) == "random", line
+        assert any(rule.startswith("random ") for rule in rules) == balanced, line
+        assert all(0 <= value <= 1 for values in rules.values() for value in values), line
+        assert all(len(values) == 2 for values in rules.values()), line
+    for row in found["verdicts"]:
+        rules = found["accuracy"][f"{row['keep_fraction']:g}"]
+        gap = 100 * np.mean(np.subtract(rules[row["rule"]], rules["random"]))
+        assert row["difference"] == pytest.approx(gap), line
+    for name in found["config"]["features"] or ():
+        assert name not in ("", "label", "id", "index", "Unnamed: 0"), line
+    assert found["reused"] == 0
+    again = [part for part in line if not part.endswith((".png", "--plot"))]
+    ran = CliRunner().invoke(main, [*again, "--json"])
+    known = json.loads(ran.stdout)
+    assert known["reused"] == 2 and known["accuracy"] == found["accuracy"], line
 
 
 def check_subset(found: dict[str, Any], line: list[str], out: Path | None) -> None:
@@ -377,9 +253,9 @@ def one_case(number: int) -> str:
     try:
         with tempfile.TemporaryDirectory() as place:
             kind, folder = rng.random(), Path(place)
-            if kind < 0.55:
+            if kind < 0.5:
                 return command_case(rng, folder)
-            if kind < 0.75:
+            if kind < 0.7:
                 return load_case(rng, folder)
             return array_case(rng) if kind < 0.95 else dataset_case(rng)
     finally:
@@ -402,3 +278,5 @@ def test_random_inputs_end_in_success_or_a_sentence(tmp_path, monkeypatch):
     assert not failures, f"{len(failures)} failures\n" + "\n".join(failures)
     for kind in ("prune", "refused", "loaded", "scored", "pruned"):  # the draw reaches all doors
         assert ends[kind] > CASES / 100, ends
+    assert ends["compare"] >= CASES // 500, ends
+    assert 0.4 < ends["prune"] / (ends["prune"] + ends["refused"]) < 0.7, ends

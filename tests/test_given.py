@@ -7,8 +7,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nfl_pruning import SCORES, Context, InvalidArgumentError, Problem, Status, select, solve
-from nfl_pruning.data import make_dataset
+from nfl_pruning import (
+    SCORES,
+    Context,
+    InvalidArgumentError,
+    Problem,
+    Score,
+    Status,
+    existence_threshold,
+    limit_function,
+    limit_values,
+    optimal_rule,
+    select,
+    simulate,
+    solve,
+)
+from nfl_pruning.adversary.find import find_adversary
+from nfl_pruning.data import load_dataset, make_dataset
 from nfl_pruning.links import parse_link
 from nfl_pruning.numerics.status import Status as Home
 from nfl_pruning.problem import Student, Teacher
@@ -141,6 +156,8 @@ def test_scores_that_are_no_numbers(scores):
         (np.zeros((0, 4)), np.zeros(0, int), "at least 2 samples"),
         (np.ones((2, 2)), [1e300, 0.0], "2^53"),
         (np.ones((2, 2)), np.array([None, 1], object), "None"),
+        (np.ma.array(np.ones((2, 2)), mask=[[0, 1], [0, 0]]), [0, 1], "1 of 4 entries are"),
+        (np.ones((2, 2)), np.ma.array([0, 1], mask=[1, 1]), "y in mine must not be masked"),
     ],
 )
 def test_data_that_are_none(x, y, words):
@@ -156,6 +173,83 @@ def test_layouts_and_labels_that_are_fine():
     assert make_dataset("a", np.ones((2, 2)), np.array(["x", "y"], object)).classes == ("x", "y")
     with pytest.raises(InvalidArgumentError, match="make_dataset"):
         prune(cast(Any, LOGITS), seed=0)
+
+
+def test_masks_are_not_looked_through():
+    """What lies under a mask is no value; a mask that hides nothing is none."""
+    hidden = np.ma.array(LABELS, mask=LABELS == 1)
+    for call in (
+        lambda: select(jax.random.key(0), hidden, 0.5),
+        lambda: SCORES["el2n"](LOGITS, hidden),
+        lambda: SCORES["el2n"](np.ma.array(LOGITS, mask=LOGITS > 0), LABELS),
+        lambda: prune(make_dataset("a", LOGITS, LABELS > 0), seed=0, scores=hidden),
+    ):
+        with pytest.raises(InvalidArgumentError, match="must not be masked"):
+            call()
+    bare = np.ma.array(LABELS, mask=np.zeros(5))
+    assert SCORES["el2n"](LOGITS, bare).shape == (5,)
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [(["a"], "the label 1"), (["a", "a"], "got a, a"), (["b", "c", "b"], "distinct names")],
+)
+def test_names_of_classes_that_do_not_fit(classes, words):
+    with pytest.raises(InvalidArgumentError, match=words):
+        make_dataset("a", np.ones((4, 2)), [0, 1, 0, 1], classes=classes)
+    assert make_dataset("a", np.ones((4, 2)), [2, 1, 2, 1], classes="xyz").classes == ("y", "z")
+
+
+ODD_RESULTS: list[tuple[Any, str]] = [
+    (lambda z: jnp.zeros(2), r"shape \(5,\); got shape \(2,\)"),
+    (lambda z: z, r"got shape \(5, 3\)"),
+    (lambda z: None, "real numbers"),
+    (lambda z: "a", "real numbers"),
+    (lambda z: z[..., 0] * 1j, "complex"),
+]
+
+
+@pytest.mark.parametrize(("function", "words"), ODD_RESULTS, ids=range(len(ODD_RESULTS)))
+def test_what_a_score_of_one_s_own_returns(function, words):
+    own = Score(f"own {words}", lambda z, y, c: function(z), label_aware=False)
+    for call in (own, jax.jit(own)):
+        with pytest.raises(InvalidArgumentError, match=words):
+            call(LOGITS, LABELS)
+
+
+PLAIN: Any = 3
+CALLS_WITH_OTHER_THINGS: list[tuple[Any, str]] = [
+    (lambda: solve(PLAIN), "problem must be a Problem; got 3"),
+    (lambda: simulate(PLAIN, n_features=9, n_trials=1), "problem must be"),
+    (lambda: existence_threshold(PLAIN), "problem must be"),
+    (lambda: optimal_rule(PLAIN), "problem must be"),
+    (lambda: limit_function(PLAIN), "problem must be"),
+    (lambda: limit_values(PLAIN, {}), "problem must be"),
+    (lambda: limit_values(Problem(), PLAIN), "numbers must be a Mapping"),
+    (lambda: limit_values(Problem(), {"ridge": "a"}), "ridge must be a number"),
+    (lambda: limit_values(Problem(), {"ridge": np.ones(2)}), "ridge must be a number"),
+    (lambda: simulate(Problem(), n_features=9, n_trials=1, records=PLAIN), "records must be"),
+    (lambda: find_adversary(PLAIN, 0.3), "score must be a Score"),
+    (lambda: load_dataset(PLAIN), "make_dataset"),
+    (lambda: load_dataset("a" * 5000), "must be one of"),
+    (lambda: load_dataset("a" * 5000 + ".csv"), "there is no file"),
+    (lambda: prune(make_dataset("a", LOGITS, LABELS), seed=0, probe=PLAIN), "a DataProbe"),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"), CALLS_WITH_OTHER_THINGS, ids=range(len(CALLS_WITH_OTHER_THINGS))
+)
+def test_things_of_another_kind(call, words):
+    with pytest.raises(InvalidArgumentError, match=words):
+        call()
+
+
+def test_a_configuration_that_no_file_could_hold_is_refused_before_the_work():
+    data = make_dataset("a", LOGITS, LABELS > 0)
+    for value in (np.nan, object()):
+        with pytest.raises(InvalidArgumentError, match="scores_config must hold plain values"):
+            prune(data, seed=0, scores=np.arange(5.0), scores_config={"a": value})
 
 
 PROBLEMS = [

@@ -122,3 +122,24 @@ def test_records_and_plots_likewise(data, monkeypatch):
     for options in (("--records", "r"), ("--plot", "p.png")):
         refused = CliRunner().invoke(main, ["compare", str(data), *options])
         assert refused.exit_code == 2 and "permission denied" in refused.stderr
+
+
+def test_plots_that_exist_are_not_replaced_unasked(data, monkeypatch):
+    """Refused before the work; with --force the picture appears whole, through a link."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(data.parent))
+    quick = ("--model", "logistic", "--epochs", "1", "--repeats", "2", "--keep-fraction", "0.5")
+    comparison = ("compare", str(data), *quick, "--protocol", "threshold", "--plot")
+    search = ("adversary", "--score", "entropy", "--keep", "easiest", "--effort", "1", "--out")
+    (data.parent / "kept.png").write_text("mine")
+    os.symlink("kept.png", "link.png")
+    for line in (comparison, search):
+        refused = CliRunner().invoke(main, [*line, "link.png"])
+        assert refused.exit_code == 2 and "pass --force to replace it" in refused.stderr
+        assert (data.parent / "kept.png").read_text() == "mine"
+    replaced = CliRunner().invoke(main, [*comparison, "link.png", "--force"])
+    assert replaced.exit_code == 0, replaced.output
+    assert os.path.islink("link.png")
+    assert (data.parent / "kept.png").read_bytes().startswith(b"\x89PNG")
+    (data.parent / "folder.png").mkdir()
+    refused = CliRunner().invoke(main, [*search, "folder.png", "--force"])
+    assert refused.exit_code == 2 and "something else" in refused.stderr

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from nfl_pruning.cli.main import main
-from nfl_pruning.data import load_dataset, make_dataset
+from nfl_pruning.data import load_dataset, load_test_data, make_dataset
 from nfl_pruning.plausible import chance_notes, far_out_notes
 from nfl_pruning.pruning import prune
 from nfl_pruning.scaling import fit_scaling
@@ -91,6 +91,45 @@ def test_ids_and_lines_name_the_rows(tmp_path):
     lines = [f"img{i},{line}" for i, line in enumerate(lines)]
     (tmp_path / "t.csv").write_text("id,a,b,label\n" + "\n".join(lines))
     assert "id img9" in far_out_notes(load_dataset(tmp_path / "t.csv"))[0]
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 2)])
+def test_test_data_that_were_seen_or_have_other_units_are_told(tmp_path, shape):
+    own = X - X.min() + 1
+    np.savez(tmp_path / "d.npz", x=own.reshape(-1, *shape), y=Y)
+    data = load_dataset(tmp_path / "d.npz")
+    fresh = np.roll(own, 1, axis=0) + RNG.normal(size=X.shape)
+    columns = np.array([1, 1, 1e-3, 1])
+    for rows, count, words in (
+        (fresh, 0, ""),
+        (np.concatenate([fresh, own[:7]]), 1, "7 of 307 test rows"),
+        (1000 * fresh, 1, "scale"),
+        (fresh / 1000, 1, "scale"),
+        (fresh * 1e200, 1, "scale"),
+        (fresh + 1e6, 1, "scale"),
+        (fresh * columns, len(shape) == 1, "1 of 4 features are on another scale"),
+    ):
+        labels = np.arange(len(rows)) % 3
+        np.savez(tmp_path / "t.npz", x=rows.reshape(-1, *shape), y=labels)
+        notes = load_test_data(tmp_path / "t.npz", data).notes
+        assert len(notes) == count
+        assert not count or words in notes[0]
+    if len(shape) == 1:
+        assert "column 2 of x" in notes[0]
+
+
+def test_test_data_of_the_same_columns_are_left_alone(tmp_path):
+    """Rare, constant and whole numbers differ by chance; no unit does."""
+    for kind in (
+        (RNG.random((2 * N, 4)) < 0.05) * 1.0,
+        RNG.poisson(1, (2 * N, 4)) + RNG.random((2 * N, 1)),
+        np.column_stack([np.full(2 * N, 3.0), RNG.random(2 * N)]),
+        RNG.lognormal(0, 2, (2 * N, 3)),
+    ):
+        np.savez(tmp_path / "d.npz", x=np.column_stack([kind[:N], X]), y=Y)
+        np.savez(tmp_path / "t.npz", x=np.column_stack([kind[N:], -X]), y=Y)
+        data = load_dataset(tmp_path / "d.npz")
+        assert load_test_data(tmp_path / "t.npz", data).notes == data.notes == ()
 
 
 def test_chance_is_said():

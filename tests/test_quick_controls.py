@@ -136,25 +136,35 @@ def test_the_noise_of_a_spectral_probe_is_isotropic_in_whitened_inputs():
 
 
 def test_the_noise_of_a_pilot_lies_where_fits_put_it():
-    """Shares of the probe's squared margin by feature, against ridge-logistic fits by Newton."""
-    spectrum = power_law(1.0, 0.0, 40)
+    """Shares of the probe's squared margin by feature, against ridge-logistic fits by Newton.
+
+    A control: noise of the same size, isotropic in the inputs instead, lies elsewhere.
+    """
+    spectrum, n, ridge = power_law(1.0, 0.0, 40), 120, 0.005
     s, t = spectrum.eigenvalues, spectrum.teacher
     with jax.enable_x64(True):
-        closing = _fresh(BASE.replace(probe="pilot:4:0.02"), spectrum)
-    expected = s * closing.uu
+        probe = probe_of(BASE.replace(probe=f"pilot:{n / 40:g}:{ridge}"), spectrum)
+    closing, rho = probe.closing, probe.alignment
+    assert isinstance(closing, FreshClosing)
+    mean = (rho * closing.uu + np.sqrt(1 - rho**2) * closing.up) / t
+    noise = closing.uu - mean**2
+    isotropic = mean**2 + np.sum(s * noise) / s.sum()
     rng, shares = np.random.default_rng(2), []
     for _ in range(150):
-        x = rng.normal(size=(160, 40)) * np.sqrt(s)
-        y = np.where(rng.uniform(size=160) < expit(2 * x @ t), 1, -1)
+        x = rng.normal(size=(n, 40)) * np.sqrt(s)
+        y = np.where(rng.uniform(size=n) < expit(2 * x @ t), 1, -1)
         w = np.zeros(40)
         for _ in range(12):
             p = expit(-y * (x @ w))
-            hessian = (x.T * (p * (1 - p))) @ x / 160 + 0.02 * np.eye(40)
-            w -= np.linalg.solve(hessian, -x.T @ (y * p) / 160 + 0.02 * w)
+            hessian = (x.T * (p * (1 - p))) @ x / n + ridge * np.eye(40)
+            w -= np.linalg.solve(hessian, -x.T @ (y * p) / n + ridge * w)
         shares.append(s * w**2 / np.sum(s * w**2))
-    shares = np.stack(shares)
+    shares, off = np.stack(shares), []
     for part in (slice(0, 3), slice(3, 10), slice(10, 40)):
         each = shares[:, part].sum(1)
         error = each.std() / np.sqrt(len(each))
-        assert error < 0.02
-        assert abs(each.mean() - expected[part].sum()) < 4 * error + 0.02
+        assert error < 0.01
+        close = 4 * error + 0.02
+        assert abs(each.mean() - np.sum((s * closing.uu)[part])) < close
+        off.append(abs(each.mean() - np.sum((s * isotropic)[part])) / close)
+    assert max(off) > 1.5

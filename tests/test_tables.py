@@ -119,6 +119,54 @@ def test_other_numbers_are_not(tmp_path, values):
     assert load_dataset(table(tmp_path / "t.csv", plain(size=values))).notes == ()
 
 
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["cat", "NaN"], ["'NaN' looks like a missing label"]),
+        (["0", "1", "?", ""], []),
+        (["0", "1", "n/a"], ["'n/a' looks like a missing label"]),
+        (["1", "1.0", "2"], ["'1' and '1.0'", "one class written in 2 ways"]),
+        (["ant", "Ant ", "bee"], ["'Ant' and 'ant'", "are read as 2 classes"]),
+        (["1e3", "1000.0", "1000"], ["written in 3 ways"]),
+        (["inf", "-inf", "0x1", "1"], []),
+        ([str(2**60), str(2**60 + 1)], []),
+        (["true", "false"], []),
+    ],
+)
+def test_labels_that_look_like_something_else_are_named(tmp_path, names, words):
+    labels = np.array(names, object)[np.arange(N) % len(names)]
+    path = table(tmp_path / "t.csv", plain() | {"label": labels})
+    if "" in names:
+        with pytest.raises(InvalidArgumentError, match="needs a label"):
+            load_dataset(path)
+        return
+    data = load_dataset(path)
+    assert len(data.classes) == len(names)
+    assert len(data.notes) == bool(words)
+    for word in words:
+        assert word in data.notes[0]
+    np.savez(tmp_path / "t.npz", x=NUMBERS, y=np.char.strip(labels.astype(str)))
+    assert load_dataset(tmp_path / "t.npz").notes == data.notes
+
+
+def test_a_copy_of_the_labels_is_named(tmp_path):
+    """One value a class: whatever the order of the classes; not where a row differs."""
+    codes = np.array([7, -2, 3])[np.arange(N) % 3]
+    near = codes.copy()
+    near[-1] = 3 if near[-1] == 7 else 7
+    merged = np.minimum(codes, 3)
+    for own, told in ((codes, True), (near, False), (merged, False)):
+        labels = np.array(["x", "y", "z"])[np.arange(N) % 3]
+        path = table(tmp_path / "t.csv", plain(target=own) | {"label": labels})
+        notes = load_dataset(path).notes
+        assert [("'target'" in note, "copy of the labels" in note) for note in notes] == [
+            (True, True)
+        ] * told
+        assert load_dataset(path, columns=Columns(drop=("target",))).notes == ()
+        np.savez(tmp_path / "t.npz", x=np.column_stack([NUMBERS, own]), y=labels)
+        assert len(load_dataset(tmp_path / "t.npz").notes) == told
+
+
 def test_test_data_are_matched_by_name(tmp_path):
     data = load_dataset(table(tmp_path / "train.csv", {"id": range(N), **plain()}))
     turned = {"": range(N)} | dict(reversed(plain().items()))

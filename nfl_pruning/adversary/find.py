@@ -17,7 +17,7 @@ from nfl_pruning.adversary.simulate import SimulatedGap, simulate_gap
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import check_choice, check_number, check_seed
+from nfl_pruning.validation import check_choice, check_kind, check_number, check_seed
 
 FOUND, NONE_FOUND, NONE_EXISTS = "found", "none-found", "none-exists"
 LEAST_GAP = 1e-3  # excess loss, in nats, below which a gap does not matter
@@ -138,6 +138,7 @@ def find_adversary(
         InvalidArgumentError: an argument is out of range, or the score cannot be evaluated.
     """
     score = load_score(score) if isinstance(score, str) else score
+    check_kind("score", score, Score)
     keep_fraction = check_number("keep_fraction", keep_fraction, "(0, 1)")
     check_choice("keep", keep, ("hardest", "easiest"))
     check_seed(seed)

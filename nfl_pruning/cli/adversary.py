@@ -38,23 +38,19 @@ Examples:
               help="Starting points of the search, >= 1.")  # fmt: skip
 @click.option("--out", default=None, metavar="FILE", type=click.Path(path_type=Path),
               help="Plot of the law, .png or .pdf.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace an existing plot.")
 @json_option
 def command(
     score: str, keep_fraction: str, keep: str, seed: str, effort: str, out: Path | None,
-    as_json: bool,
+    force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Search, certify, simulate; print the outcome."""
     from nfl_pruning.adversary.find import find_adversary, load_score
-    from nfl_pruning.errors import InvalidArgumentError
-    from nfl_pruning.validation import check_writable
+    from nfl_pruning.archive import PLOTS, check_output
 
     number, starts = seed_of(seed), whole("effort", effort, 1)
-    if out is not None and (out.suffix not in (".png", ".pdf") or not out.parent.is_dir()):
-        raise InvalidArgumentError(
-            f"out must be a .png or .pdf in a folder that exists; got {str(out)!r}."
-        )
     if out is not None:
-        check_writable("out", out.parent)
+        check_output(out, endings=PLOTS, force=force)
     sys.path.insert(0, str(Path.cwd()))  # where the user's module lies
     chosen, written = load_score(score), None
     found = find_adversary(chosen, real(keep_fraction), keep=keep, seed=number, effort=starts)

@@ -105,11 +105,15 @@ Examples:
 @click.option("--records", metavar="DIR", help="Finished repeats; the user's cache by default.")
 @click.option("--fresh", is_flag=True, help="Compute all repeats again.")
 @click.option("--plot", metavar="FILE", help="Draw the differences (.png or .pdf).")
+@click.option("--force", is_flag=True, help="Replace an existing plot.")
 @json_option
-def command(as_json: bool, plot: str | None, **options: Any) -> None:
+def command(as_json: bool, plot: str | None, force: bool, **options: Any) -> None:
     """Run the repeats, then say what they show."""
     if plot is not None:
-        _check_plot(plot, input_files(*(options[name] for name in INPUTS)))
+        from nfl_pruning.archive import PLOTS, check_output
+
+        inputs = input_files(*(options[name] for name in INPUTS))
+        check_output(plot, name="plot", endings=PLOTS, force=force, inputs=inputs)
     found = _run(**options)
     if plot is not None:
         draw(found.verdicts["accuracy"], plot)
@@ -129,21 +133,6 @@ def command(as_json: bool, plot: str | None, **options: Any) -> None:
     if found.reused:
         again = "(--fresh computes all again)"
         click.echo(f"Repeats taken from an earlier run: {found.reused} {again}.")
-
-
-def _check_plot(plot: str, inputs: list[str]) -> None:
-    from nfl_pruning.archive import check_no_input, real_place
-    from nfl_pruning.errors import InvalidArgumentError
-    from nfl_pruning.validation import check_writable
-
-    path = Path(plot)
-    if path.suffix not in (".png", ".pdf"):
-        raise InvalidArgumentError(
-            f"plot must be a .png or .pdf file in a folder that exists; got {plot!r}."
-        )
-    place = real_place("plot", path)
-    check_no_input("plot", path, inputs)
-    check_writable("plot", place.parent)
 
 
 def _run(

@@ -116,6 +116,8 @@ def draw(found: list[Any], path: str) -> None:
     """Difference from random against keep fraction, one line a rule."""
     from matplotlib.figure import Figure
 
+    from nfl_pruning.archive import write_plot
+
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
     for rule in dict.fromkeys(verdict.rule for verdict in found):
@@ -134,4 +136,4 @@ def draw(found: list[Any], path: str) -> None:
     axes.set_xticks(fractions, [format_number(fraction) for fraction in fractions])
     axes.minorticks_off()
     figure.legend(fontsize=7, loc="outside right upper", frameon=False)
-    figure.savefig(path, dpi=150)
+    write_plot(figure, path, dpi=150)

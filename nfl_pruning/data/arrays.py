@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_unmasked
 
 MOST_DENSE = 2**32  # bytes that sparse features may take once they are dense
 
@@ -35,6 +36,7 @@ def as_array(name: str, value: Any, where: str) -> np.ndarray:
     Raises:
         InvalidArgumentError: it cannot be an array, or a sparse one is too large once dense.
     """
+    check_unmasked(f"{name} in {where}", value)
     try:
         return _as_array(value, name, where)
     except (ValueError, TypeError, BufferError, RuntimeError) as error:

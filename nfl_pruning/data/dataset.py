@@ -13,6 +13,7 @@ import numpy as np
 
 from nfl_pruning.data.arrays import as_array
 from nfl_pruning.data.labels import from_one_hot, plain_labels
+from nfl_pruning.data.remarks import remarks_on_classes
 from nfl_pruning.errors import InvalidArgumentError
 
 ROWS_PER_CHUNK = 4096
@@ -152,8 +153,21 @@ def make_dataset(
     _check_layout(features.shape[1:], where)
     flat = _real_features(features.reshape(len(features), -1), where)
     if classes is not None:
-        names = tuple(classes[int(label)] for label in names)
-    return Dataset(name, flat, codes, names, tuple(features.shape[1:]))
+        names = _renamed(names, tuple(map(str, classes)), where)
+    notes = tuple(remarks_on_classes(names))
+    return Dataset(name, flat, codes, names, tuple(features.shape[1:]), notes=notes)
+
+
+def _renamed(labels: tuple[str, ...], classes: tuple[str, ...], where: str) -> tuple[str, ...]:
+    """The names of the labels, which number them from 0."""
+    known = {str(code): name for code, name in enumerate(classes)}
+    strange = [label for label in labels if label not in known]
+    if strange or len(set(classes)) < len(classes):
+        raise InvalidArgumentError(
+            f"classes must be distinct names of the labels 0 to {len(classes) - 1} in {where}; got "
+            f"{', '.join(classes)}{f' and the label {strange[0]}' if strange else ''}."
+        )
+    return tuple(known[label] for label in labels)
 
 
 def _check_layout(shape: tuple[int, ...], where: str) -> None:

@@ -12,6 +12,7 @@ from nfl_pruning.data.archives import read_npz as read_npz
 from nfl_pruning.data.columns import NO_IDS, Columns, suspects
 from nfl_pruning.data.dataset import Dataset, make_dataset
 from nfl_pruning.data.parts import with_parts
+from nfl_pruning.data.remarks import remarks_on_copies
 from nfl_pruning.data.scores_file import load_contract as load_contract
 from nfl_pruning.data.scores_file import load_scores as load_scores
 from nfl_pruning.data.tables import load_csv as load_csv
@@ -38,10 +39,10 @@ def load_npz(path: Path, columns: Columns | None = None) -> Dataset:
         path, ("x", label, *([own] if named else []), *more), ("ids", "feature_names")
     )
     found = make_dataset(path.stem, arrays["x"], arrays[label], where=str(path))
-    names, notes = None, []
+    names, notes = None, list(found.notes)
     if not found.is_image:
         names = _feature_names(arrays.get("feature_names"), found.x.shape[1])
-        notes += suspects(names, found.x)
+        notes += [*suspects(names, found.x), *remarks_on_copies(names, found.x, found.y)]
     ids = None if columns.ids == NO_IDS else arrays.get(own)
     if ids is not None and not _are_ids(ids, len(found)):
         sentence = (

@@ -20,6 +20,7 @@ from nfl_pruning.data.files import load_csv, load_npz
 from nfl_pruning.data.frames import Frame, as_frame, from_frame
 from nfl_pruning.data.npy import load_npy, read_vector
 from nfl_pruning.data.parts import with_parts
+from nfl_pruning.data.remarks import remarks_on_test_data
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.validation import check_choice
 
@@ -133,7 +134,7 @@ def _from_text(
         return DATASETS[text](folder, part)
     ending = next((e for e in sorted(READERS, key=len) if path.name.lower().endswith(e)), None)
     if ending is None:
-        if path.exists():
+        if os.path.exists(path):
             endings = " or ".join(READERS)
             raise InvalidArgumentError(f"data files must end in {endings}; got {text!r}.")
         check_choice("data set", text, DATASETS)
@@ -243,5 +244,6 @@ def load_test_data(data: Any, dataset: Dataset, columns: Columns | None = None) 
             f"{dataset.shape} and its classes; got shape {test.shape} and {len(unknown)} unknown "
             f"classes{': ' * bool(unknown)}{listed(unknown, 5)}."
         )
+    notes += remarks_on_test_data(dataset.x, test.x, dataset.features, pooled=test.is_image)
     codes = np.array([dataset.classes.index(name) for name in test.classes])
     return replace(test, y=codes[test.y], classes=dataset.classes, notes=tuple(notes))

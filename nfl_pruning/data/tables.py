@@ -17,6 +17,7 @@ from nfl_pruning.data.columns import Columns, Roles, assign, suspects, take_ids
 from nfl_pruning.data.dataset import Dataset, make_dataset
 from nfl_pruning.data.labels import from_one_hot, whole_texts
 from nfl_pruning.data.parts import with_parts
+from nfl_pruning.data.remarks import remarks_on_copies
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.validation import check_file
 
@@ -45,7 +46,8 @@ def load_csv(path: Path, columns: Columns | None = None) -> Dataset:
     ids = take_ids(roles, header, {place: plain[place] for place in roles.ids}, where)
     names = tuple(header[i] for i in roles.features)
     found = make_dataset(path.name.split(".csv")[0], x, labels, where=where)
-    notes = (*roles.notes, *([] if columns.features else suspects(names, x)))
+    own = [] if columns.features else [*suspects(names, x), *remarks_on_copies(names, x, found.y)]
+    notes = (*roles.notes, *found.notes, *own)
     found = replace(found, features=names, ids=ids, notes=notes, source=path)
     return with_parts(found, group=plain.get(roles.group), split=plain.get(roles.split))
 

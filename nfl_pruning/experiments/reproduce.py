@@ -44,7 +44,7 @@ def reproduce(
     """
     check_choice("preset", preset, PRESETS)
     jobs = min(len(experiments), jobs or usual_jobs())
-    if jobs == 1:
+    if jobs <= 1:  # also where there is nothing to do
         for experiment in experiments:
             yield _entered(experiment, preset, reproduce_one(experiment, preset, fresh=fresh))
         return

@@ -33,7 +33,7 @@ from nfl_pruning.problem import Problem
 from nfl_pruning.programs import warn_of_many_programs
 from nfl_pruning.records import RecordStore
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import check_integer, check_number, check_seed
+from nfl_pruning.validation import check_integer, check_kind, check_number, check_seed
 
 
 @with_own_settings
@@ -79,6 +79,9 @@ def simulate(
             score needs what simulated samples do not have, the memory budget is too small, or the
             loss is the hinge without a ridge.
     """
+    check_kind("problem", problem, Problem)
+    if records is not None:
+        check_kind("records", records, RecordStore)
     n_trials = check_integer("n_trials", n_trials, 1)
     check_number("tolerance", tolerance, "(0, 1]")
     warn_of_many_programs()

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from nfl_pruning.adversary.find import Finding
 from nfl_pruning.adversary.ranking import ranker
+from nfl_pruning.archive import write_plot
 from nfl_pruning.report.plots import LOOKS, SETTINGS
 from nfl_pruning.scores.base import Score
 
@@ -38,8 +39,7 @@ def draw_finding(found: Finding, score: Score, out: Path) -> Path:
         right.set_title(f"{shown.n_samples} samples, {100 * found.keep_fraction:g} % kept")
         right.grid(axis="x", visible=False)
         right.set_axisbelow(True)
-        figure.savefig(out, dpi=160)
-    return out
+        return write_plot(figure, out, dpi=160)
 
 
 def _law(axes: Any, found: Finding, score: Score) -> None:

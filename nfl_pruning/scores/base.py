@@ -115,7 +115,7 @@ class Score:
         values = values if jnp.issubdtype(values.dtype, jnp.floating) else values.astype(float)
         check_precision(logits, values)
         found = self.difficulty(values, jnp.asarray(labels), context)
-        check_result(self.name, found)
+        check_result(self.name, found, values.shape[:-1])
         return jnp.broadcast_to(found, values.shape[:-1])
 
     def check(self, logits: Any, labels: Any, context: Context) -> tuple[Any, Any]:

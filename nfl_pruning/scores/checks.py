@@ -13,6 +13,7 @@ import numpy as np
 from jax.core import Tracer
 
 from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.validation import check_unmasked
 
 Shape = tuple[int, ...]
 
@@ -20,6 +21,7 @@ Shape = tuple[int, ...]
 def as_numbers(name: str, value: Any) -> Any:
     """An array of real numbers from what a user gave; raises for text, objects, complex numbers."""
     found = value
+    check_unmasked(name, value)
     if not isinstance(value, jax.Array):
         try:
             found = np.asarray(value)
@@ -81,6 +83,7 @@ def check_labels(value: Any, logits: Any) -> Any:
 
 
 def _labels_array(value: Any) -> np.ndarray:
+    check_unmasked("labels", value)
     try:
         return np.asarray(value)
     except (ValueError, TypeError):
@@ -98,8 +101,21 @@ def check_precision(given: Any, values: Any) -> None:
             )
 
 
-def check_result(name: str, found: Any) -> None:
-    """Raise where a score that is at hand is not a number."""
+def check_result(name: str, found: Any, shape: Shape) -> None:
+    """Raise where a score is not one real number a sample, or one for all of them."""
+    whose = f"score {name!r}"
+    if not isinstance(found, jax.Array):
+        found = as_numbers(f"what {whose} returns", found)
+    if not jnp.issubdtype(found.dtype, jnp.number) or jnp.iscomplexobj(found):
+        raise InvalidArgumentError(f"{whose} must return real numbers; got type {found.dtype}.")
+    try:
+        fits = np.broadcast_shapes(found.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InvalidArgumentError(
+            f"{whose} must return one number a sample, shape {shape}; got shape {found.shape}."
+        )
     if is_at_hand(found) and jnp.issubdtype(jnp.asarray(found).dtype, jnp.floating):
         bad = np.argwhere(np.isnan(np.asarray(found)))
         if len(bad):

@@ -17,7 +17,7 @@ from nfl_pruning.theory.mixture.limit import mixture_limit
 from nfl_pruning.theory.proportional import proportional_limit
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.spectrum import spectral_limit
-from nfl_pruning.validation import check_choice, check_integer, check_number
+from nfl_pruning.validation import check_choice, check_integer, check_kind, check_number
 
 LIMITS = ("proportional", "abundant")
 
@@ -50,6 +50,7 @@ def solve(
     Raises:
         InvalidArgumentError: an argument is out of range.
     """
+    check_kind("problem", problem, Problem)
     check_choice("limit", limit, LIMITS)
     if n_features is not None:
         n_features = check_integer("n_features", n_features, 3)

@@ -75,9 +75,15 @@ class State(NamedTuple):
 
 
 def across_share(rho: Any) -> Any:
-    """sqrt(1 - rho^2): what of the teacher's margin the probe does not see."""
-    library = library_of(rho)
-    return library.sqrt(library.maximum(1 - rho**2, 0.0))
+    """sqrt(1 - rho^2): what of the teacher's margin the probe does not see.
+
+    At a perfect alignment, which is another program and no number to differentiate in, all
+    derivatives are 0: the root's own, infinite, would turn those in other numbers to NaN.
+    """
+    library, square = library_of(rho), 1 - rho**2
+    if library is np:
+        return np.sqrt(np.maximum(square, 0.0))
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
 
 
 class Moments(NamedTuple):

@@ -16,9 +16,10 @@ from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.abundant.ball import Risk
 from nfl_pruning.theory.abundant.limit import RADIUS, plane_law
-from nfl_pruning.theory.abundant.plane import PLANE_LEVELS
+from nfl_pruning.theory.abundant.plane import PLANE_LEVELS, plane_nodes
 from nfl_pruning.theory.derivatives.implicit import difference, implicit, safe_step
 from nfl_pruning.theory.numbers import with_numbers
+from nfl_pruning.theory.selection_law.keep_law import mass_flaw
 from nfl_pruning.theory.solve import solve
 from nfl_pruning.validation import check_choice
 
@@ -86,6 +87,10 @@ def _jacobian(setting: tuple, values: list[float], theta: np.ndarray) -> np.ndar
     def everything(moved: Problem) -> Risk:
         return Risk(plane_law(_unpruned(moved), None, radius), loss, level)
 
+    law = plane_law(here, n_features, radius)
+    plane = plane_nodes(law, theta, loss=loss, level=level)
+    if flaw := mass_flaw("quadrature", plane.defect(law.fraction)):
+        raise UnsupportedProblemError(flaw)
     hessian = kept(here).full(theta)[2]
     slope = everything(here).slope(theta)
     places = (theta, _best(here, radius))

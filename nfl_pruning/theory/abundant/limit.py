@@ -171,7 +171,7 @@ def _certified(
         found, digits = new, now
         if error < TARGET_ERROR or level is PLANE_LEVELS[-1]:
             plane = plane_nodes(law, found.theta, loss=loss, level=level)
-            defect = abs(float(plane.weighted(0).sum()) / law.fraction - 1)
+            defect = plane.defect(law.fraction)
         if error < TARGET_ERROR and defect <= MASS_TOLERANCE:
             break
     assert found is not None and digits is not None

@@ -111,6 +111,10 @@ class Plane:
         """Mass times keep probability times weight^power, summed over layers, (2, k, m)."""
         return self.mass * np.sum(self.keep * self.omega**power, axis=0)
 
+    def defect(self, fraction: float) -> float:
+        """Relative difference of what the nodes keep and a keep fraction."""
+        return abs(float(self.weighted(0).sum()) / fraction - 1)
+
 
 def _u_edges(law: PlaneLaw, layers: Layers, theta: np.ndarray, loss: Loss, n: int) -> np.ndarray:
     """Panels in u, shape (panels, 2); the count is rounded up with empty panels."""

@@ -21,6 +21,7 @@ from nfl_pruning.problem import Problem
 from nfl_pruning.settings import float64
 from nfl_pruning.theory.abundant.limit import RADIUS, plane_law
 from nfl_pruning.theory.abundant.plane import PLANE_LEVELS, Plane, plane_nodes
+from nfl_pruning.theory.selection_law.keep_law import mass_flaw
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.solve import solve
 from nfl_pruning.validation import check_integer
@@ -91,6 +92,8 @@ def sandwich_variance(problem: Problem, *, n_features: int, radius: float = RADI
     theta = np.array([solution.state["theta_u"], solution.state["theta_p"]])
     law = plane_law(problem, n_features, radius)
     plane = plane_nodes(law, theta, loss=problem.student.loss, level=PLANE_LEVELS[-1])
+    if flaw := mass_flaw("quadrature", plane.defect(law.fraction)):
+        raise UnsupportedProblemError(flaw)
     slope, curvature = _derivatives(problem, plane, theta)
     outside = plane.weighted(1), plane.weighted(2)
     if law.rest is not None:

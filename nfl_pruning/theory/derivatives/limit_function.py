@@ -27,7 +27,7 @@ from nfl_pruning.theory.integrators.conditioned.known import (
 )
 from nfl_pruning.theory.integrators.conditioned.limit import Limit, limit
 from nfl_pruning.theory.integrators.conditioned.mesh import Nodes
-from nfl_pruning.validation import check_choice, check_number
+from nfl_pruning.validation import check_choice, check_kind, check_number
 
 DIRECT = {
     "samples_per_feature": "(0, inf)",
@@ -77,6 +77,7 @@ def limit_function(
         ...     f = limit_function(Problem(probe="fixed:0.8"))
         ...     jax.grad(lambda r: f(keep_fraction=r).cosine)(0.3)
     """
+    check_kind("problem", problem, Problem)
     taken = known(problem)
     if taken is None:
         raise InvalidArgumentError(

@@ -12,6 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs import Spectrum
@@ -25,7 +26,7 @@ from nfl_pruning.theory.numbers import all_numbers, with_numbers
 from nfl_pruning.theory.observables import observables
 from nfl_pruning.theory.proportional import no_fit_sentence, pose
 from nfl_pruning.theory.spectrum import spectrum_system
-from nfl_pruning.validation import check_choice
+from nfl_pruning.validation import check_choice, check_kind, check_number
 
 VALUES = ("cosine", "norm", "test_error", "test_loss")
 LEVEL = LEVELS[3]
@@ -53,7 +54,12 @@ def limit_values(problem: Problem, numbers: Mapping[str, Any]) -> dict[str, Arra
         >>> with jax.enable_x64(True):
         ...     jax.grad(lambda r: limit_values(hinge, {"keep_fraction": r})["test_error"])(0.3)
     """
+    check_kind("problem", problem, Problem)
+    check_kind("numbers", numbers, Mapping)
     names = tuple(check_choice("number", name, all_numbers()) for name in numbers)
+    for name in names:
+        if not isinstance(numbers[name], Tracer):
+            check_number(name, numbers[name], "(-inf, inf)")
     values = tuple(jnp.asarray(numbers[name], float) for name in names)
 
     def system_at(given: list[float]) -> System:

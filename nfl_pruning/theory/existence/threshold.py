@@ -16,6 +16,7 @@ from nfl_pruning.settings import float64
 from nfl_pruning.theory.existence.separability import separability_threshold
 from nfl_pruning.theory.probe_limit import ProbeLimit, probe_limit
 from nfl_pruning.theory.selection_law.keep_law import KeepLaw, keep_law
+from nfl_pruning.validation import check_kind
 
 STRIDE = 1.3  # between the numbers of samples per feature that are looked at
 FARTHEST = 1e3  # kept samples per feature at which the search ends
@@ -39,6 +40,7 @@ def existence_threshold(problem: Problem) -> float:
     Raises:
         InvalidArgumentError: the score has no limit.
     """
+    check_kind("problem", problem, Problem)
     try:
         probe = probe_limit(problem)
         constraint = problem.student.loss.obeys

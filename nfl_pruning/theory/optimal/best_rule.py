@@ -25,7 +25,7 @@ from nfl_pruning.theory.optimal.rule_search import Ended, search, value_of
 from nfl_pruning.theory.optimal.usual import on_bins, usual_problems
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.sweep import solve_each
-from nfl_pruning.validation import check_choice, check_integer
+from nfl_pruning.validation import check_choice, check_integer, check_kind
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ def optimal_rule(
         InvalidArgumentError: the link is not symmetric, the probe has seen the samples, the ridge
             is 0, an argument is out of range, or no usual rule has a certified limit.
     """
+    check_kind("problem", problem, Problem)
     check_choice("goal", goal, GOALS)
     check_integer("bins", bins, 2)
     check_integer("starts", starts, 1)

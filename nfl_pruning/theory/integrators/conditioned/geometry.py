@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from nfl_pruning.theory.state import State
+from nfl_pruning.theory.state import State, across_share
 
 REACH = 8.0  # the normal density has 1.2e-15 of its mass outside
 
@@ -36,7 +36,7 @@ def direction(unknowns: Array) -> tuple[Array, Array]:
 def geometry(unit: Array, rho: Array) -> Geometry:
     """From the student's unit vector and the probe's cosine to the teacher."""
     along, across, noise = unit
-    perp = jnp.sqrt(jnp.maximum(1 - rho**2, 0.0))
+    perp = across_share(rho)
     c_z = rho * along + perp * across
     beside = perp * along - rho * across
     s_z = jnp.hypot(noise, beside)
@@ -46,4 +46,4 @@ def geometry(unit: Array, rho: Array) -> Geometry:
 def alone(rho: Array) -> Geometry:
     """The law of (u, z) without a student, to be used with x = 0."""
     zero = jnp.zeros_like(rho)
-    return Geometry(zero, zero, zero + 1, rho, jnp.sqrt(jnp.maximum(1 - rho**2, 0.0)))
+    return Geometry(zero, zero, zero + 1, rho, across_share(rho))
