@@ -14,6 +14,7 @@ from nfl_pruning.data.columns import Columns, Roles, assign, suspects, take_ids
 from nfl_pruning.data.dataset import Dataset, make_dataset
 from nfl_pruning.data.labels import from_one_hot
 from nfl_pruning.data.parts import with_parts
+from nfl_pruning.data.remarks import remarks_on_copies
 from nfl_pruning.errors import InvalidArgumentError
 
 
@@ -66,7 +67,9 @@ def from_frame(frame: Frame, columns: Columns | None = None) -> Dataset:
     x, names = _features(frame, roles)
     found = make_dataset(frame.name, x, _labels(frame, roles), classes=_classes(frame, roles),
                          where=where)  # fmt: skip
-    notes = [] if columns.features or names is None else suspects(names, found.x)
+    notes = list(found.notes)
+    if names is not None and not columns.features:
+        notes += [*suspects(names, found.x), *remarks_on_copies(names, found.x, found.y)]
     found = replace(
         found, features=names, ids=own, notes=(*roles.notes, *notes), source=frame.source
     )
