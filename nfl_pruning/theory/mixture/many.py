@@ -39,23 +39,33 @@ def solve_many_classes(problem: Problem, tolerance: float, warm: Warm | None = N
     with jax.enable_x64(True):
         setting = setting_of(problem)
     warm = warm or Warm()
-    n_points = FEWEST
+    n_points, spreads = FEWEST, []
     while True:
         runs = [_run(setting, n_points, scramble, warm) for scramble in range(SCRAMBLES)]
         failed = [run for run in runs if isinstance(run, Answer)]
         if failed:
             return failed[0]
         table = {name: np.array([run[name] for run in runs]) for name in runs[0]}
-        errors = table["test_error"]
-        error = float(np.std(errors, ddof=1) / np.sqrt(SCRAMBLES))
-        if error <= 0.7 * tolerance or n_points >= MOST:
+        spreads.append((n_points, float(np.var(table["test_error"], ddof=1))))
+        error = _standard_error(spreads)
+        if (len(spreads) > 1 and error <= 0.9 * tolerance) or n_points >= MOST:
             break
-        # the spread falls about like 1 / points, but not reliably
-        growth = 2 ** int(np.ceil(np.log2(min(max(error / (0.6 * tolerance), 1.5), 8.0))))
+        growth = 2 ** int(np.ceil(np.log2(min(max((error / (0.8 * tolerance)) ** 2, 1.5), 8.0))))
         n_points = min(n_points * growth, MOST)
     residual = float(table.pop("residual").max())
     values, observables = split({name: float(np.mean(row)) for name, row in table.items()})
     return Answer(True, "", residual, error, values, observables, SCRAMBLES)
+
+
+def _standard_error(spreads: list[tuple[int, float]]) -> float:
+    """Standard error of the mean over the last scrambles, from the spreads at all numbers of points.
+
+    Few scrambles may lie close together by luck, and to stop there would favour such luck. The
+    spread falls at least like 1 / points, so that what was seen with fewer counts as well.
+    """
+    last = spreads[-1][0]
+    variance = np.mean([variance * n_points / last for n_points, variance in spreads])
+    return float(np.sqrt(variance / SCRAMBLES))
 
 
 def _run(setting: Setting, n_points: int, scramble: int, warm: Warm) -> dict[str, float] | Answer:
