@@ -230,7 +230,7 @@ CALLS_WITH_OTHER_THINGS: list[tuple[Any, str]] = [
     (lambda: limit_values(Problem(), {"ridge": np.ones(2)}), "ridge must be a number"),
     (lambda: simulate(Problem(), n_features=9, n_trials=1, records=PLAIN), "records must be"),
     (lambda: find_adversary(PLAIN, 0.3), "score must be a Score"),
-    (lambda: load_dataset(PLAIN), "make_dataset"),
+    (lambda: load_dataset(PLAIN), "a table or an array; got int"),
     (lambda: load_dataset("a" * 5000), "must be one of"),
     (lambda: load_dataset("a" * 5000 + ".csv"), "there is no file"),
     (lambda: prune(make_dataset("a", LOGITS, LABELS), seed=0, probe=PLAIN), "a DataProbe"),

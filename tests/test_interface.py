@@ -26,6 +26,7 @@ from nfl_pruning import (
 )
 
 NAMES = {
+    "Advice", "advise",
     "Comparison", "ComparisonPlan", "Context", "Dataset", "Finding", "FixedProbe", "HeavyTails",
     "LowRank", "Mixture", "WeightsProbe",
     "InvalidArgumentError", "Isotropic", "LINKS", "LOSSES", "NetworkScores", "Problem", "Pruned",

@@ -360,7 +360,7 @@ def test_an_asymmetric_link_needs_the_intercept_that_theory_and_trials_give_it()
     limit = solve(problem)
     assert limit.status == "certified", limit.message
     assert limit.problem == problem
-    trials = simulate(problem, n_trials=16, n_features=120, seed=2)
+    trials = simulate(problem, n_trials=24, n_features=120, seed=2)
     assert trials.standard_error("test_error") < 0.004
     assert abs(trials.z_score("test_error", limit.test_error)) < 4
     assert abs(trials.z_score("intercept", limit.observables["intercept"])) < 4

@@ -158,8 +158,8 @@ def _run(
     """Check outputs first, then advise."""
     from nfl_pruning.archive import check_output
     from nfl_pruning.cli.options import whole
-    from nfl_pruning.cli.output import steps
     from nfl_pruning.data import load_dataset, load_test_data
+    from nfl_pruning.experiments.progress import steps
     from nfl_pruning.realdata.advise import advise
     from nfl_pruning.realdata.page import check_page
 

@@ -71,8 +71,10 @@ def components_of(options: dict[str, Any], rivals: tuple[str, ...] = ()) -> Comp
 
     text, intercept, balance = (options.pop(name) for name in NAMES)
     if text is None:
-        asked = {"intercept": intercept, "balance": balance}
-        return Components(asked if intercept or balance != "none" else {})
+        if not intercept and balance == "none":
+            return Components({})
+        refuse_given(rivals, "intercept" if intercept else "balance")
+        return Components({"intercept": intercept, "balance": balance})
     refuse_given(rivals, "inputs")
     inputs = parse_inputs(text)
     if not isinstance(inputs, Mixture):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nfl_pruning.archive import check_no_input, real_place
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.records import write_atomically
-from nfl_pruning.report.page import STYLE
+from nfl_pruning.report.page import style
 from nfl_pruning.report.plots import as_data_uri
 from nfl_pruning.validation import check_writable
 
@@ -65,7 +65,7 @@ def check_page(path: str | os.PathLike[str], *, force: bool, inputs: list[Any]) 
 def page(advice: Advice) -> str:
     """The whole page."""
     name = escape(advice.source.dataset.name)
-    parts = [HEAD.format(name=name, style=STYLE), f"<h1>Should {name} be pruned?</h1>"]
+    parts = [HEAD.format(name=name, style=style()), f"<h1>Should {name} be pruned?</h1>"]
     parts.append(
         '<section class="say">' + "".join(f"<p>{escape(s)}</p>" for s in advice.sentences())
     )

@@ -42,6 +42,11 @@ def page(entries: Sequence[Checked], about: dict[str, Any]) -> str:
     return _template().render(entries=entries, about=about, good=good)
 
 
+def style() -> str:
+    """The style that all pages of the package share."""
+    return (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+
+
 @cache
 def _template() -> Template:
     """The page with its holes; what is put into them is escaped."""

@@ -58,7 +58,7 @@ def solve_many_classes(problem: Problem, tolerance: float, warm: Warm | None = N
 
 
 def _standard_error(spreads: list[tuple[int, float]]) -> float:
-    """Standard error of the mean over the last scrambles, from the spreads at all numbers of points.
+    """Standard error of the mean over the last scrambles, from spreads at all numbers of points.
 
     Few scrambles may lie close together by luck, and to stop there would favour such luck. The
     spread falls at least like 1 / points, so that what was seen with fewer counts as well.
