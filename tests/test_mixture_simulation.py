@@ -331,7 +331,10 @@ def test_the_command_line_takes_a_file(tmp_path):
     table = CliRunner().invoke(main, arguments.replace(" --json", "").split()).output
     assert "worst class error" in table and "components:" in table
     for wrong, sentence in (
-        ("simulate --intercept", "--intercept needs --inputs"),
+        (
+            "simulate --spectrum power:1:1:20 --intercept",
+            "--spectrum cannot go with --intercept",
+        ),
         (f"{arguments} --spectrum power:1:1:20", "--spectrum cannot go with --inputs"),
         ("simulate --inputs gaussian", "inputs must be components:FILE.json"),
     ):
