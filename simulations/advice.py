@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from nfl_pruning.networks.splits import network_inputs
+from nfl_pruning.networks.standardising import network_inputs
 
 from _cells import Job, Progress, run_jobs
 from nfl_pruning.data import Dataset, load_dataset
@@ -24,7 +24,7 @@ from nfl_pruning.data.dataset import make_dataset
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.experiments.scripts import run_alone
 from nfl_pruning.networks.models import make_model
-from nfl_pruning.networks.training import Training, make_samples, replica, train
+from nfl_pruning.networks.training import Training, make_samples, replica, train_replicas
 from nfl_pruning.realdata.advice import Advice
 from nfl_pruning.realdata.advise import advise
 from nfl_pruning.realdata.refits import Cell, Outcome, Rows, Setting, run_cells
@@ -97,7 +97,7 @@ def network_features(model: str) -> tuple[np.ndarray, np.ndarray]:
     own, others = order[: len(order) // 2][:size], order[len(order) // 2 :]
     x = jnp.asarray(network_inputs(data.x, is_image=True))
     network = make_model(model, len(data.classes), data.shape)
-    state = train(
+    state = train_replicas(
         jax.random.split(key_train, 1),
         make_samples(x, own[None], data.y[own][None]),
         model=network,
