@@ -30,15 +30,15 @@ def draw(store: RecordStore, out: Path) -> list[Path]:
 def _scores(records: list[Record], out: Path) -> list[Path]:
     figure, grid = style.canvas(2, 3, panel_height=2.4)
     names = {"test_error": "test error", "worst_class_error": "worst class's error"}
-    for row, (name, label) in zip(grid, names.items(), strict=True):
+    for number, (row, (name, label)) in enumerate(zip(grid, names.items(), strict=True)):
         for axes, (rule, title) in zip(row, RULES.items(), strict=True):
             for score in SCORES:
                 style.curve(axes, score, matching(records, rule=rule, score=score), name)
             style.curve(axes, "random", matching(records, rule="random"), name)
             style.keep_axis(axes, ticks=TICKS)
-            axes.set_title(title if row is grid[0] else "")
+            axes.set_title("" if number else title)
             axes.set_ylabel(label)
-            if row is grid[0]:
+            if not number:
                 axes.set_xlabel("")
     style.share_rows(grid)
     style.legend_below(figure, ("random", *SCORES))

@@ -105,18 +105,18 @@ def close(
         free: whether the intercept is free; else it is 0.
     """
     inverse = geometry.inverse(geometry.combine(moments.response), ridge)  # G, eq. (M3)
-    reads = geometry.combine(moments.given)  # D = sum_c p_c B_c (x) Sigma_c
+    reads = geometry.combine(moments.given)  # D, eq. (M3)
     rows, intercept, new_mean = _mean(geometry, moments, mean, given, inverse, reads, free)
     noise = geometry.combine(moments.square) / samples_per_feature
     noise = geometry.compose(geometry.compose(inverse, noise), geometry.transpose(inverse))
-    passed = -geometry.compose(inverse, reads)  # how the given rows' noise is passed on
+    passed = -geometry.compose(inverse, reads)  # -G D: how the given rows' noise is passed on
     covariance, cross = _noise(geometry, moments, given, inverse, passed, samples_per_feature)
     noise = noise + covariance
     step = geometry.trace(inverse) / samples_per_feature  # eq. (M6)
     coupling = jnp.zeros_like(moments.shared)
     if given.inverse is not None:
         through = geometry.compose(passed, geometry.transpose(given.inverse))
-        coupling = geometry.trace(through) / samples_per_feature
+        coupling = geometry.trace(through) / samples_per_feature  # eq. (M6)
     state = State(
         new_mean,
         geometry.overlap(rows, rows) + geometry.trace(noise),  # eq. (M7)
@@ -174,7 +174,7 @@ def _noise(
     passed: Operator,
     samples_per_feature: Array,
 ) -> tuple[Operator, Operator]:
-    """Noise that the fit takes from the given rows, and its covariance with theirs, as operators.
+    """Noise that the fit takes from the given rows, and its covariance with theirs: eq. (M9).
 
     Both fits to the same samples also share the samples' own noise, E[f f_1^T].
     """
