@@ -6,6 +6,7 @@ case runs in this process through the command line's entry function or the libra
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import tempfile
@@ -162,6 +163,9 @@ def check_subset(found: dict[str, Any], line: list[str], out: Path | None) -> No
             assert any("near chance" in note for note in found["warnings"]), line
     if out is None:
         return
+    if out.suffix == ".csv":
+        check_table(found, out)
+        return
     with np.load(out, allow_pickle=False) as archive:
         arrays = dict(archive)
     weights, rows = arrays["weights"], arrays["indices"]
@@ -173,6 +177,19 @@ def check_subset(found: dict[str, Any], line: list[str], out: Path | None) -> No
     assert (arrays["keep_probabilities"][rows] > 0).all()
     if "ids" in arrays:
         assert len(set(arrays["ids"].tolist())) == n
+
+
+def check_table(found: dict[str, Any], out: Path) -> None:
+    """The user's own rows, each with what was decided of it."""
+    with out.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == found["n_samples"]
+    kept = [row for row in rows if row["keep"] in ("True", "true", "1")]
+    assert len(kept) == found["n_kept"]
+    assert all(float(row["weight"]) > 0 for row in kept)
+    assert sum(float(row["weight"]) > 0 for row in rows) == len(kept)
+    if "id" in rows[0]:  # else the user's own column, under its own name
+        assert len({row["id"] for row in rows}) == len(rows)
 
 
 def array_case(rng: Rng) -> str:
