@@ -16,7 +16,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from nfl_pruning.networks.standardising import network_inputs
 
 from _cells import Job, Progress, run_jobs
 from nfl_pruning.data import Dataset, load_dataset
@@ -24,6 +23,7 @@ from nfl_pruning.data.dataset import make_dataset
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.experiments.scripts import run_alone
 from nfl_pruning.networks.models import make_model
+from nfl_pruning.networks.standardising import network_inputs
 from nfl_pruning.networks.training import Training, make_samples, replica, train_replicas
 from nfl_pruning.realdata.advice import Advice
 from nfl_pruning.realdata.advise import advise
