@@ -77,7 +77,7 @@ def solve_stage(
         higher = terms._replace(ridge=terms.ridge * multiple)
         stage = _Rounds(setting, higher).until(state, tolerance, most=120)
         steps += stage.steps
-        state = stage.state
+        state = stage.state if stage.converged else state
     return replace(stage, steps=steps)
 
 
