@@ -59,13 +59,13 @@ class Given(NamedTuple):
 
     Attributes:
         rows: their means, shape (P, D).
-        noise: Cov of their noise, an operator from rows (P, D) to (P, D); zero where exact.
+        noise: Cov of their noise, an operator from rows (P, D) to (P, D); None where exact.
         inverse: G_1 of a probe fitted on the samples that it scores, extended by zeros to the
             operator (R_1, P); None for another probe.
     """
 
     rows: Any
-    noise: Any
+    noise: Any = None
     inverse: Any = None
 
 
@@ -109,18 +109,20 @@ def close(
     rows, intercept, new_mean = _mean(geometry, moments, mean, given, inverse, reads, free)
     noise = geometry.combine(moments.square) / samples_per_feature
     noise = geometry.compose(geometry.compose(inverse, noise), geometry.transpose(inverse))
-    passed = -geometry.compose(inverse, reads)  # -G D: how the given rows' noise is passed on
-    covariance, cross = _noise(geometry, moments, given, inverse, passed, samples_per_feature)
-    noise = noise + covariance
-    step = geometry.trace(inverse) / samples_per_feature  # eq. (M6)
+    cross = geometry.overlap(rows, given.rows)  # eq. (M8)
     coupling = jnp.zeros_like(moments.shared)
-    if given.inverse is not None:
-        through = geometry.compose(passed, geometry.transpose(given.inverse))
-        coupling = geometry.trace(through) / samples_per_feature  # eq. (M6)
+    if given.noise is not None:
+        passed = -geometry.compose(inverse, reads)  # -G D: how the given rows' noise is passed on
+        more, shared = _noise(geometry, moments, given, inverse, passed, samples_per_feature)
+        noise, cross = noise + more, cross + geometry.trace(shared)
+        if given.inverse is not None:
+            through = geometry.compose(passed, geometry.transpose(given.inverse))
+            coupling = geometry.trace(through) / samples_per_feature  # eq. (M6)
+    step = geometry.trace(inverse) / samples_per_feature  # eq. (M6)
     state = State(
         new_mean,
         geometry.overlap(rows, rows) + geometry.trace(noise),  # eq. (M7)
-        geometry.overlap(rows, given.rows) + geometry.trace(cross),  # eq. (M8)
+        cross,
         step,
         coupling,
         intercept,

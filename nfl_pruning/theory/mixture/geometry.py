@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from nfl_pruning.numerics.arrays import library_of
@@ -161,3 +162,14 @@ class Dense(NamedTuple):
 
     def between_means(self, operator: Operator) -> Array:
         return jnp.einsum("ci,aibj,ej->ceab", self.means, operator, self.means)
+
+    def nearest(self, basis: Array) -> Diagonal:
+        """The covariances' diagonals in another basis, columns of shape (D, D)."""
+        library = library_of(self.means)
+        values = library.einsum("ki,ckl,li->ci", basis, self.covariances, basis, optimize=True)
+        d = self.means.shape[-1]
+        return Diagonal(self.weights, self.means @ basis, values, np.full(d, 1 / d))
+
+    def diagonal(self, operator: Operator, basis: Array) -> Operator:
+        """An operator's diagonal in another basis, of the form that :class:`Diagonal` has."""
+        return library_of(operator).einsum("ki,akbl,li->iab", basis, operator, basis, optimize=True)

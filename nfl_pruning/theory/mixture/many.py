@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import numpy as np
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.mixture.closing import State
-from nfl_pruning.theory.mixture.many_classes import (
-    Setting,
-    Stage,
-    kept,
-    probe_reads,
-    refit_terms,
-    setting_of,
-    solve_stage,
-)
+from nfl_pruning.theory.mixture.kept_points import kept
+from nfl_pruning.theory.mixture.many_classes import Setting, refit_terms, setting_of
+from nfl_pruning.theory.mixture.many_probe import probe_reads
+from nfl_pruning.theory.mixture.points import Points
 from nfl_pruning.theory.mixture.result import Answer, split, values_of
-from nfl_pruning.theory.mixture.worth import Outputs
+from nfl_pruning.theory.mixture.search import TOLERANCE, Stage, fits, solve_stage
+from nfl_pruning.theory.mixture.worth import POINTS, Outputs
 
 ENTROPY = 20230213  # of all points: equal problems have equal answers
-SCRAMBLES = 4
+SCRAMBLES = 6
 FEWEST, MOST = 2**9, 2**14  # points a component and label
+FEWEST_DENSE = 2**10  # where covariances share no eigenvectors points cost less than rounds
+MORE = 8  # times as many points after a failure
+FINER = 0.2  # the rounds' tolerance, scaled, over that of the test error
 
 
 class Warm:
-    """Laws found for a neighbouring problem, from which rounds start."""
+    """What was found for a neighbouring problem, from which rounds start."""
 
     def __init__(self) -> None:
-        self.probe: State | None = None
-        self.fit: State | None = None
+        self.probe: Stage | None = None
+        self.fit: Stage | None = None
 
 
 def solve_many_classes(problem: Problem, tolerance: float, warm: Warm | None = None) -> Answer:
@@ -39,22 +35,38 @@ def solve_many_classes(problem: Problem, tolerance: float, warm: Warm | None = N
     with jax.enable_x64(True):
         setting = setting_of(problem)
     warm = warm or Warm()
-    n_points, spreads = FEWEST, []
+    n_points = FEWEST if setting.space.turn is None else FEWEST_DENSE
+    spreads: list[tuple[int, float]] = []
     while True:
-        runs = [_run(setting, n_points, scramble, warm) for scramble in range(SCRAMBLES)]
+        runs = _runs(setting, n_points, warm, tolerance)
         failed = [run for run in runs if isinstance(run, Answer)]
+        if failed and n_points * MORE <= MOST:  # few points may have no solution of their own
+            n_points *= MORE
+            continue
         if failed:
             return failed[0]
         table = {name: np.array([run[name] for run in runs]) for name in runs[0]}
         spreads.append((n_points, float(np.var(table["test_error"], ddof=1))))
         error = _standard_error(spreads)
-        if (len(spreads) > 1 and error <= 0.9 * tolerance) or n_points >= MOST:
+        if error <= 0.8 * tolerance or n_points >= MOST:
             break
-        growth = 2 ** int(np.ceil(np.log2(min(max((error / (0.8 * tolerance)) ** 2, 1.5), 8.0))))
+        growth = 2 ** int(np.ceil(np.log2(min(max((error / (0.7 * tolerance)) ** 2, 1.5), 8.0))))
         n_points = min(n_points * growth, MOST)
     residual = float(table.pop("residual").max())
     values, observables = split({name: float(np.mean(row)) for name, row in table.items()})
     return Answer(True, "", residual, error, values, observables, SCRAMBLES)
+
+
+def _runs(
+    setting: Setting, n_points: int, warm: Warm, tolerance: float
+) -> list[dict[str, float] | Answer]:
+    """Every number from each scramble, up to the first that has no solution."""
+    runs: list[dict[str, float] | Answer] = []
+    for scramble in range(SCRAMBLES):
+        runs.append(_run(setting, n_points, scramble, warm, tolerance))
+        if isinstance(runs[-1], Answer):
+            break
+    return runs
 
 
 def _standard_error(spreads: list[tuple[int, float]]) -> float:
@@ -68,44 +80,61 @@ def _standard_error(spreads: list[tuple[int, float]]) -> float:
     return float(np.sqrt(variance / SCRAMBLES))
 
 
-def _run(setting: Setting, n_points: int, scramble: int, warm: Warm) -> dict[str, float] | Answer:
+def _run(
+    setting: Setting, n_points: int, scramble: int, warm: Warm, tolerance: float
+) -> dict[str, float] | Answer:
     """Every number, from points of one scramble."""
     seeds = np.random.SeedSequence([ENTROPY, n_points, scramble]).spawn(2)
-    reads, probe = probe_reads(setting, n_points, seeds[0], warm.probe)
+    rest = min(TOLERANCE, FINER * tolerance) if setting.space.turn is None else FINER * tolerance
+    reads, probe = probe_reads(setting, n_points, seeds[0], warm.probe, rest)
     if reads is None:
         assert probe is not None
         return _failed("the probe's own fit", probe)
     if probe is not None:
-        warm.probe = probe.state
+        warm.probe = probe
     points = kept(setting, reads, n_points, seeds[1])
+    mass = _kept_mass(setting, points)
+    gone = _without_samples(setting, mass)
+    if gone is not None:
+        return gone
     terms = refit_terms(setting, reads, points)
-    near = warm.fit if warm.fit is not None and _fits(warm.fit, terms) else None
-    stage = solve_stage(setting, terms, near)
+    stage = solve_stage(setting, terms, fits(warm.fit, terms), rest)
     if not stage.converged:
         return _failed("the fit", stage)
-    warm.fit = stage.state
+    warm.fit = stage
     basis = setting.outputs.matrix
     outputs = Outputs(
         np.asarray(stage.state.mean) @ basis,
         np.einsum("ak,cab,bl->ckl", basis, np.asarray(stage.state.covariance), basis),
     )
     mixture = setting.mixture
-    mass = np.zeros((mixture.n_components, mixture.n_classes))
-    rows = np.broadcast_to(np.arange(len(mass))[:, None], points.label.shape)
-    np.add.at(mass, (rows, points.label), points.mass * mixture.weights[:, None])
     found = values_of(
         setting.problem, mixture, outputs, np.asarray(stage.fit.intercept) @ basis, mass,
-        seed=1 + scramble,
+        seed=1 + scramble, points=POINTS // 4,
     )  # fmt: skip
     return found | {"residual": stage.residual}
 
 
-def _fits(state: State, terms: Any) -> bool:
-    """Whether a neighbour's law has the shapes of these terms."""
-    return (
-        state.cross.shape[0] == terms.pseudo.shape[0]
-        and state.cross.shape[-1] == terms.pseudo.shape[-1]
-        and state.coupling.shape[-1] == terms.points.own.shape[-1]
+def _kept_mass(setting: Setting, points: Points) -> np.ndarray:
+    """Mass kept of each component and class, shape (C, K)."""
+    mixture = setting.mixture
+    mass = np.zeros((mixture.n_components, mixture.n_classes))
+    rows = np.broadcast_to(np.arange(len(mass))[:, None], points.label.shape)
+    np.add.at(mass, (rows, points.label), points.mass * mixture.weights[:, None])
+    return mass
+
+
+def _without_samples(setting: Setting, mass: np.ndarray) -> Answer | None:
+    """A failure, where a free intercept would run off because a class keeps no sample."""
+    free = setting.problem.student.intercept and not setting.outputs.squared
+    gone = np.flatnonzero((mass.sum(0) == 0) & (setting.mixture.class_shares > 0))
+    if not free or not len(gone):
+        return None
+    return Answer(
+        False,
+        f"Next to nothing of class {gone[0]} is kept, so that its free intercept has no finite "
+        "value; quotas (balance), a larger keep fraction or a share at random keep some.",
+        float("nan"),
     )
 
 

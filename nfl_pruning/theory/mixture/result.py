@@ -8,7 +8,7 @@ import numpy as np
 
 from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.mixture.worth import Outputs, worth_of
+from nfl_pruning.theory.mixture.worth import POINTS, Outputs, worth_of
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ def values_of(
     *,
     on_teacher: np.ndarray | None = None,
     seed: int = 0,
+    points: int = POINTS,
 ) -> dict[str, float]:
     """Every number of a fit by name, those of a :class:`Solution`'s fields among them.
 
@@ -52,8 +53,9 @@ def values_of(
         kept: mass kept of each component and class, shape (C, K).
         on_teacher: see :func:`worth_of`.
         seed: see there.
+        points: see there.
     """
-    value = worth_of(problem, mixture, outputs, on_teacher, seed=seed)
+    value = worth_of(problem, mixture, outputs, on_teacher, seed=seed, points=points)
     found = {
         "test_error": value.test_error,
         "test_loss": value.test_loss,

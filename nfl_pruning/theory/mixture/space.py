@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from nfl_pruning.inputs.mixture import Mixture
+from nfl_pruning.theory.mixture.closing import Given
 from nfl_pruning.theory.mixture.geometry import Dense, Diagonal
+from nfl_pruning.theory.mixture.rounds import Terms
 
+SMALL = 150  # outputs x features up to which dense algebra costs no more than the points
 SAME = 1e-12  # relative difference up to which two covariances are one
 
 
@@ -21,17 +25,38 @@ class Space:
         basis: columns are the geometry's axes, shape (d, d); None for the axes of x.
         padding: coordinates added for features in which nothing but noise lives.
         norm: sqrt(E ||x||^2 / d) of each component, what a score of the norm reads, shape (C,).
+        turn: eigenvectors of the mean covariance, columns, where the geometry is dense.
     """
 
     geometry: Diagonal | Dense
     basis: np.ndarray | None
     padding: int
     norm: np.ndarray
+    turn: np.ndarray | None = None
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
         """Rows (k, d) in the geometry's coordinates, shape (k, D)."""
         moved = rows if self.basis is None else rows @ self.basis
         return np.pad(moved, ((0, 0), (0, self.padding)))
+
+    def cheap(self, terms: Terms) -> Terms | None:
+        """Terms with the covariances' diagonals alone; None where whole ones cost little."""
+        geometry, given = terms.geometry, terms.given
+        if self.turn is None or terms.points.eta.shape[-1] * len(self.turn) < SMALL:
+            return None
+        noise, inverse = (
+            None if one is None else geometry.diagonal(one, self.turn)
+            for one in (given.noise, given.inverse)
+        )
+        return terms._replace(
+            geometry=self.near, given=Given(given.rows @ self.turn, noise, inverse)
+        )
+
+    @cached_property
+    def near(self) -> Diagonal:
+        """The diagonals of the covariances in the basis of ``turn``."""
+        assert isinstance(self.geometry, Dense) and self.turn is not None
+        return self.geometry.nearest(self.turn)
 
 
 def space_of(mixture: Mixture) -> Space:
@@ -52,7 +77,8 @@ def space_of(mixture: Mixture) -> Space:
     norm = np.sqrt((np.trace(full, axis1=1, axis2=2) + (means**2).sum(1)) / d)
     basis = _common_basis(full)
     if basis is None:
-        return Space(Dense(p, means, full), None, 0, norm)
+        turn = np.linalg.eigh(np.einsum("c,cij->ij", p, full))[1]
+        return Space(Dense(p, means, full), None, 0, norm, turn)
     values = np.stack([np.diag(basis.T @ one @ basis) for one in full])
     return Space(Diagonal(p, means @ basis, values, np.full(d, 1 / d)), basis, 0, norm)
 

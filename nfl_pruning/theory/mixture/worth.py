@@ -87,6 +87,7 @@ def worth_of(
     on_teacher: np.ndarray | None = None,
     *,
     seed: int = 0,
+    points: int = POINTS,
 ) -> Worth:
     """Population values of a model whose outputs have a known law on each component.
 
@@ -97,9 +98,10 @@ def worth_of(
         on_teacher: covariance of the margin and the first coordinate of x on each component, shape
             (C,), where a teacher labels.
         seed: of the quasi-random points that K >= 3 logits need.
+        points: as many of them for smooth functions, divided among the components.
     """
     if outputs.means.shape[1] > 1:
-        return _of_logits(mixture, outputs, problem.student.loss, seed)
+        return _of_logits(mixture, outputs, problem.student.loss, seed, points)
     h, density, chance = _margins(problem, mixture, outputs, on_teacher)
     with jax.enable_x64(True):
         return _of_margin(h, density, chance, problem.student.loss)
@@ -161,12 +163,12 @@ def _of_margin(h: np.ndarray, density: np.ndarray, chance: np.ndarray, loss: Los
     )  # fmt: skip
 
 
-def _of_logits(mixture: Mixture, outputs: Outputs, loss: Loss, seed: int) -> Worth:
+def _of_logits(mixture: Mixture, outputs: Outputs, loss: Loss, seed: int, points: int) -> Worth:
     law, share = mixture.label_law, mixture.weights
     largest = largest_probabilities(outputs, seed=seed)
     right = share @ (law * largest)
     shares = share @ law
-    logits = _points_of(outputs, seed)  # (C, N, K)
+    logits = _points_of(outputs, seed, points)  # (C, N, K)
     n = logits.shape[1]
     mass = np.repeat(share / n, n)
     flat, target = logits.reshape(-1, logits.shape[2]), np.repeat(law, n, axis=0)
@@ -232,10 +234,10 @@ def _uniform(dimensions: int, count: int, seed: int) -> np.ndarray:
     return np.clip(points, 1e-12, 1 - 1e-12)
 
 
-def _points_of(outputs: Outputs, seed: int) -> np.ndarray:
+def _points_of(outputs: Outputs, seed: int, points: int) -> np.ndarray:
     """Logits at points of their normal law, shape (C, points, K)."""
     components, k = outputs.means.shape
-    count = max(2 ** int(np.log2(POINTS // components)), 2**9)
+    count = max(2 ** int(np.log2(points // components)), 2**9)
     values, vectors = np.linalg.eigh(outputs.covariances)
     roots = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
     found = np.empty((components, count, k))

@@ -1,0 +1,159 @@
+"""Many classes: which points of a mixture a selection keeps, and with which weights."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nfl_pruning.errors import UnsupportedProblemError
+from nfl_pruning.problem import Problem
+from nfl_pruning.scores.base import Context
+from nfl_pruning.selections import PropensitySelection, RankSelection
+from nfl_pruning.theory.mixture.many_classes import Reads, Setting
+from nfl_pruning.theory.mixture.points import (
+    Points,
+    band_shares,
+    normal_points,
+    pack,
+    propensity_shares,
+)
+from nfl_pruning.theory.mixture.prox import Outputs, derivatives, proximal
+from nfl_pruning.theory.mixture.refit import KNOWN, only_stratum, quota_fractions
+
+
+def _samples(
+    setting: Setting, n_given: int, n_points: int, seed: np.random.SeedSequence
+) -> tuple[np.ndarray, ...]:
+    """Standard points with each label that their component has.
+
+    Returns:
+        component, label and mass within the component, each (n,); zeta (n, P); eta (n, R).
+    """
+    law, n_outputs = setting.mixture.label_law, len(setting.outputs.basis)
+    rows = []
+    for c, child in enumerate(seed.spawn(len(law))):
+        points = normal_points(n_points, n_given + n_outputs, child)
+        for label in np.flatnonzero(law[c]):
+            rows.append((c, label, law[c, label] / n_points, points))
+    component, label, mass = (
+        np.concatenate([np.full(n_points, row[i]) for row in rows]) for i in range(3)
+    )
+    points = np.concatenate([row[3] for row in rows])
+    return component, label.astype(int), mass, points[:, :n_given], points[:, n_given:]
+
+
+def everyone(setting: Setting, n_points: int, seed: np.random.SeedSequence) -> Points:
+    """All samples, with weight 1."""
+    component, label, mass, zeta, eta = _samples(setting, 1, n_points, seed)
+    fields = {"given": 0 * zeta, "eta": eta, "label": label, "own": np.zeros((len(eta), 1))}
+    keep = [(np.ones(len(label)), 1.0)]
+    return pack(keep, component, mass, fields, setting.mixture.n_components)
+
+
+def kept(setting: Setting, reads: Reads, n_points: int, seed: np.random.SeedSequence) -> Points:
+    """The samples that the problem's selection keeps."""
+    problem, mixture = setting.problem, setting.mixture
+    component, label, mass, zeta, eta = _samples(setting, reads.mean.shape[1], n_points, seed)
+    root = _roots(reads.covariance)
+    given = np.einsum("npq,nq->np", root[component], zeta)
+    outputs, own = _scored(reads, component, label, given, mixture.n_classes)
+    share = mixture.weights[component] * mass
+    stratum = only_stratum(problem)
+    if stratum is not None:
+        parts = [(np.full(len(label), stratum.keep_probability), stratum.weight)]
+    else:
+        key = _key(setting, component, label, outputs @ reads.basis)
+        parts = _selected(problem, key, label, share)
+    fields = {"given": given, "eta": eta, "label": label, "own": own}
+    return pack(parts, component, mass, fields, mixture.n_components)
+
+
+def _roots(covariance: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(np.maximum(values, 0))[:, None, :]) @ np.swapaxes(vectors, 1, 2)
+
+
+def _scored(
+    reads: Reads, component: np.ndarray, label: np.ndarray, given: np.ndarray, n_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The probe's outputs that are scored, (n, P), and the sample's force in its probe, (n, P)."""
+    raw = reads.mean[component] + given
+    if reads.step is None:
+        return raw, np.zeros((len(raw), 1))
+    outputs, own = np.empty_like(raw), np.empty_like(raw)
+    softmax = Outputs.of(n_classes, squared=False)
+    for c in range(len(reads.mean)):
+        rows = np.flatnonzero(component == c)
+        with jax.enable_x64(True):
+            h, f = _fitted(softmax, raw[rows].T, label[rows], np.linalg.inv(reads.step[c]))
+        outputs[rows], own[rows] = np.asarray(h).T, np.asarray(f).T
+    return outputs, own
+
+
+@partial(jax.jit, static_argnums=0)
+def _fitted(outputs: Outputs, v: Any, label: Any, inverse: Any) -> tuple[Any, Any]:
+    h, _ = proximal(outputs, v, label, jnp.ones(v.shape[1]), inverse, v)
+    return h, derivatives(outputs, h, label)[0]
+
+
+def _key(
+    setting: Setting, component: np.ndarray, label: np.ndarray, logits: np.ndarray
+) -> np.ndarray:
+    """The registered score's rank key of every sample, shape (n,)."""
+    score, mixture = setting.problem.ranking_score, setting.mixture
+    missing = sorted(score.needs - KNOWN)
+    if missing:
+        raise UnsupportedProblemError(
+            f"The score {score.name!r} needs {' and '.join(missing)}, which the limit of a "
+            "mixture does not describe."
+        )
+    right = mixture.likeliest[component] == label
+    with jax.enable_x64(True):
+        key = np.asarray(_rank_key(score, logits, label, setting.space.norm[component],
+                                   component, right))  # fmt: skip
+    if not np.isfinite(key).all():
+        raise UnsupportedProblemError(f"The score {score.name!r} is not finite on all logits.")
+    return key
+
+
+@partial(jax.jit, static_argnums=0)
+def _rank_key(score: Any, logits: Any, label: Any, norm: Any, component: Any, right: Any) -> Any:
+    context = Context(input_norm=norm, component=component, label_is_right=right)
+    return score.rank_key(logits, label, context)
+
+
+def _selected(
+    problem: Problem, key: np.ndarray, label: np.ndarray, share: np.ndarray
+) -> list[tuple[np.ndarray, float | np.ndarray]]:
+    """(keep probability, weight) of every sample, layers that add up."""
+    if problem.balance == "none":
+        return _select(problem, key, share, problem.keep_fraction)
+    masses = {int(k): float(share[label == k].sum()) for k in np.unique(label)}
+    layers: dict[int, list[np.ndarray]] = {}
+    for k, fraction in quota_fractions(masses, problem.keep_fraction, problem.balance).items():
+        rows = np.flatnonzero(label == k)
+        for i, (keep, weight) in enumerate(
+            _select(problem, key[rows], share[rows] / masses[k], fraction)
+        ):
+            pair = layers.setdefault(i, [np.zeros(len(label)), np.ones(len(label))])
+            pair[0][rows], pair[1][rows] = keep, weight
+    return [(keep, weight) for keep, weight in layers.values()]
+
+
+def _select(
+    problem: Problem, key: np.ndarray, share: np.ndarray, fraction: float
+) -> list[tuple[np.ndarray, float | np.ndarray]]:
+    selection = problem.selection
+    if isinstance(selection, PropensitySelection):
+        logs = np.asarray(selection.log_propensity(key), float)
+        return [(propensity_shares(logs, share, fraction), 1.0)]
+    if not isinstance(selection, RankSelection):
+        raise UnsupportedProblemError(f"Protocol {selection.name!r} has no known limit.")
+    sign = 1 if problem.keep == "hardest" else -1
+    bands = band_shares(sign * key, share, selection.strata(fraction))
+    return [(inside * band.keep_probability, band.weight) for inside, band in bands
+            if band.keep_probability > 0]  # fmt: skip

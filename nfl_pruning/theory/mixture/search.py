@@ -1,0 +1,198 @@
+"""Many classes: the law that one round of the equations gives back.
+
+Where covariances share no eigenvectors a round costs the inverse of a matrix of (outputs x
+features), and the points next to nothing. There the rounds use the diagonals of the covariances in
+the eigenbasis of their mean, whose algebra is cheap, plus a shift of the unknowns; one exact round
+where they end says by how much the shift has to change. The end is the exact round's own, whatever
+was left out: only its result counts, and an exact round measures what is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from nfl_pruning.theory.mixture.anderson import fixed_point
+from nfl_pruning.theory.mixture.closing import Fit, State
+from nfl_pruning.theory.mixture.many_classes import Setting
+from nfl_pruning.theory.mixture.rounds import Terms, at_rest, one_round, pack, sizes, unpack
+
+TOLERANCE = 1e-5  # of the fixed point, scaled, unless a caller asks for less
+LADDER = (100.0, 30.0, 10.0, 3.0, 1.0)
+CORRECTIONS = 12  # at most
+UNKNOWN_RATE = 0.2  # by which a correction shrinks what is left, before it was seen
+GRADIENT = 1e-6  # largest that may be left in the fitted outputs
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A fit that was solved for.
+
+    Attributes:
+        state: law of its outputs. fit: its parameter. converged: whether the search ended.
+        residual: largest scaled change that is left. steps: rounds taken.
+        shift: what exact rounds add to cheap ones, packed; 0 where all are exact.
+        rate: by which corrections shrank the residual.
+    """
+
+    state: State
+    fit: Fit
+    converged: bool
+    residual: float
+    steps: int
+    shift: np.ndarray | float = 0.0
+    rate: float = UNKNOWN_RATE
+
+
+def solve_stage(
+    setting: Setting,
+    terms: Terms,
+    near: Stage | None,
+    tolerance: float = TOLERANCE,
+    *,
+    exact: bool = False,
+) -> Stage:
+    """The law that a round gives back: from a neighbour's, from rest, or down the ridge.
+
+    Args:
+        setting: of the problem.
+        terms: of the equations.
+        near: the answer of a neighbouring problem with the same shapes.
+        tolerance: largest scaled change of the unknowns by one more round.
+        exact: whether the fit's parameter is wanted, not its law and intercept alone.
+    """
+    if near is not None and near.converged:
+        stage = _attempt(setting, terms, near.state, tolerance, near=near, exact=exact)
+        if stage.converged:
+            return stage
+    rest = at_rest(terms, len(setting.outputs.basis))
+    stage = _attempt(setting, terms, rest, tolerance, exact=exact)
+    if stage.converged:
+        return stage
+    state, steps = rest, stage.steps
+    for multiple in LADDER:
+        higher = terms._replace(ridge=terms.ridge * multiple)
+        stage = _Rounds(setting, higher).until(state, tolerance, most=120)
+        steps += stage.steps
+        state = stage.state if stage.converged else state
+    return replace(stage, steps=steps)
+
+
+def _attempt(
+    setting: Setting,
+    terms: Terms,
+    start: State,
+    tolerance: float,
+    *,
+    near: Stage | None = None,
+    exact: bool,
+) -> Stage:
+    """From one start: by corrected cheap rounds where rounds are dear, else by plain ones."""
+    cheap = setting.space.cheap(terms)
+    if cheap is not None:
+        stage = _corrected(setting, terms, cheap, start, tolerance, near=near, exact=exact)
+        if stage.converged:
+            return stage
+    return _Rounds(setting, terms).until(start, tolerance, cautious=near is None)
+
+
+class _Rounds:
+    """Rounds of one fit, each from the outputs that the last one fitted."""
+
+    def __init__(self, setting: Setting, terms: Terms) -> None:
+        n, size = terms.points.mass.shape
+        self.setting, self.terms = setting, terms
+        self.outputs = np.zeros((n, len(setting.outputs.basis), size))
+        self.law: State | None = None
+        self.fit: Fit | None = None
+        self.gradient = np.inf
+
+    def __call__(self, state: State) -> State:
+        free = self.setting.problem.student.intercept
+        with jax.enable_x64(True):
+            self.law, self.fit, self.outputs, gradient = one_round(
+                state, self.outputs, self.terms, outputs=self.setting.outputs, free=free
+            )
+        self.gradient = float(gradient)
+        return self.law
+
+    def until(
+        self,
+        start: State,
+        tolerance: float,
+        *,
+        shift: np.ndarray | float = 0.0,
+        cautious: bool = True,
+        most: int = 60,
+    ) -> Stage:
+        """The law that a round, with a shift added, gives back."""
+
+        def answer(x: np.ndarray) -> np.ndarray:
+            return pack(self(unpack(x, start))) + shift
+
+        first = pack(start)
+        if np.all(start.mean == 0):  # from rest: the linear fit first
+            first = answer(first)
+        found = fixed_point(answer, first, lambda x: sizes(x, start), tolerance=tolerance,
+                            cautious=cautious, most=most)  # fmt: skip
+        assert self.law is not None and self.fit is not None
+        state = unpack(found.x, start)._replace(intercept=self.law.intercept)
+        good = found.converged and self.gradient < GRADIENT
+        return Stage(state, self.fit, good, found.residual, found.steps)
+
+
+def _corrected(
+    setting: Setting,
+    terms: Terms,
+    cheap: Terms,
+    start: State,
+    tolerance: float,
+    *,
+    near: Stage | None,
+    exact: bool,
+) -> Stage:
+    """Cheap rounds to their end, an exact one, a better shift, until the exact one agrees."""
+    full, quick = _Rounds(setting, terms), _Rounds(setting, cheap)
+    shift, rate = (0.0, UNKNOWN_RATE) if near is None else (near.shift, near.rate)
+    inner, last, steps = 1e-3, np.inf, 0
+    stage = quick.until(start, inner, shift=shift, cautious=near is None)
+    for _ in range(CORRECTIONS):
+        steps += stage.steps + 1
+        if not stage.converged:
+            break
+        full.outputs = quick.outputs
+        law = full(stage.state)
+        moved, scale = pack(law) - pack(stage.state), sizes(pack(stage.state), stage.state)
+        error = float(np.max(np.abs(moved) / scale))
+        if np.isfinite(last):
+            rate = min(max(error / last, 0.01), 1.0)
+        if not np.isfinite(error) or error > 2 * last or full.gradient > GRADIENT:
+            break
+        assert full.fit is not None
+        if error < tolerance:
+            return Stage(law, full.fit, True, error, steps, shift, rate)
+        shift = shift + moved
+        offset = np.asarray(law.intercept) - np.asarray(stage.state.intercept)
+        inner, last = max(0.02 * error, 0.1 * tolerance), error
+        stage = quick.until(stage.state, inner, shift=shift, cautious=False)
+        if stage.converged and not exact and 2 * rate * error < tolerance:
+            state = stage.state._replace(intercept=stage.state.intercept + offset)
+            fit = full.fit._replace(intercept=state.intercept)
+            return Stage(state, fit, True, 2 * rate * error + inner, steps, shift, rate)
+    return replace(stage, converged=False, fit=full.fit or stage.fit, steps=steps)
+
+
+def fits(stage: Stage | None, terms: Any) -> Stage | None:
+    """A neighbour's answer, if it has the shapes of these terms."""
+    if stage is None:
+        return None
+    state = stage.state
+    same = (
+        state.cross.shape[0] == terms.pseudo.shape[0]
+        and state.cross.shape[-1] == terms.pseudo.shape[-1]
+        and state.coupling.shape[-1] == terms.points.own.shape[-1]
+    )
+    return stage if same else None

@@ -1,0 +1,76 @@
+"""Rounds of many classes: cheap ones, corrected, end where exact ones do."""
+
+import numpy as np
+import pytest
+
+import nfl_pruning as nfl
+from nfl_pruning.inputs import Mixture
+from nfl_pruning.probes import WeightsProbe
+from nfl_pruning.problem import Problem, Student
+from nfl_pruning.theory.mixture.kept_points import kept
+from nfl_pruning.theory.mixture.many_classes import refit_terms, setting_of
+from nfl_pruning.theory.mixture.many_probe import probe_reads
+from nfl_pruning.theory.mixture.rounds import at_rest, pack, sizes
+from nfl_pruning.theory.mixture.search import _Rounds, solve_stage
+
+FEATURES = 80  # two outputs by 80 features: beyond the size at which rounds are corrected ones
+
+
+def _problem(**changes):
+    rng = np.random.default_rng(3)
+    means = 1.2 * rng.normal(size=(3, FEATURES)) / np.sqrt(FEATURES) * 3
+    factors = rng.normal(size=(3, FEATURES, FEATURES)) / np.sqrt(FEATURES)
+    covariances = factors @ np.swapaxes(factors, 1, 2) + 0.1 * np.eye(FEATURES)
+    mixture = Mixture(np.array([0.5, 0.3, 0.2]), means, covariances, np.arange(3))
+    weights = 0.3 * means + 0.1 * rng.normal(size=(3, FEATURES))
+    base = Problem(
+        inputs=mixture, score="margin", keep_fraction=0.3, samples_per_feature=8,
+        probe=WeightsProbe(weights, np.zeros(3)), student=Student(ridge=0.02, intercept=True),
+    )  # fmt: skip
+    return base.replace(**changes)
+
+
+def _stage(setting, terms, tolerance=1e-6):
+    return solve_stage(setting, terms, None, tolerance)
+
+
+@pytest.mark.parametrize("probe", [None, "in-sample:0.05"])
+def test_corrected_rounds_end_where_exact_ones_do(probe, monkeypatch):
+    problem = _problem() if probe is None else _problem(probe=probe)
+    setting = setting_of(problem)
+    seeds = np.random.SeedSequence(1).spawn(2)
+    reads, _ = probe_reads(setting, 2**9, seeds[0], None, 1e-7)
+    terms = refit_terms(setting, reads, kept(setting, reads, 2**9, seeds[1]))
+    corrected = _stage(setting, terms)
+    cheap = setting.space.cheap(terms)
+    assert cheap is not None and not np.isscalar(corrected.shift)
+    uncorrected = _Rounds(setting, cheap).until(at_rest(terms, 2), 1e-6)
+    monkeypatch.setattr(type(setting.space), "cheap", lambda *_: None)
+    exact = _stage(setting, terms)
+    assert corrected.converged and exact.converged and uncorrected.converged
+
+    def apart(stage):
+        x = pack(exact.state)
+        change = np.abs(pack(stage.state) - x) / sizes(x, exact.state)
+        return max(
+            float(change.max()), float(np.abs(stage.state.intercept - exact.state.intercept).max())
+        )
+
+    assert apart(corrected) < 2e-5
+    assert apart(uncorrected) > 1e-2  # what the correction is for
+
+
+def test_a_class_that_keeps_nothing_is_named():
+    problem = _problem(score="entropy", keep="easiest", keep_fraction=0.01)
+    far = _problem().inputs
+    means = far.means.copy()
+    means[0] *= 4  # one class is the surest by far
+    problem = problem.replace(
+        inputs=Mixture(far.weights, means, far.covariances, np.arange(3)),
+        probe=WeightsProbe(means, np.zeros(3)),
+    )
+    solution = nfl.solve(problem)
+    assert str(solution.status) == "no-solution"
+    assert "Next to nothing of class" in solution.message
+    bounded = nfl.solve(problem.replace(student=Student(ridge=0.02)))
+    assert str(bounded.status) != "no-solution"
