@@ -28,15 +28,13 @@ from nfl_pruning.theory.mixture.populations import (
     check_mass,
     uniform,
 )
+from nfl_pruning.theory.mixture.stages import Builder, Stage, solve_stage
 from nfl_pruning.theory.mixture.two_classes import (
-    Builder,
     Reads,
     Setting,
-    Stage,
     operator_shape,
     populations_of,
     rows_read,
-    solve_stage,
 )
 from nfl_pruning.theory.selection_law.level_sets import GeneralOrder
 
@@ -228,8 +226,16 @@ def _key(setting: Setting, reads: Reads, law: Populations) -> Callable:
     return key
 
 
-def probe_reads(setting: Setting, fineness: Fineness) -> tuple[Reads | None, Stage | None]:
-    """What the selection reads of the probe, and the probe's own fit where it was fitted."""
+def probe_reads(
+    setting: Setting, fineness: Fineness, known: dict[Any, Stage]
+) -> tuple[Reads | None, Stage | None]:
+    """What the selection reads of the probe, and the probe's own fit where it was fitted.
+
+    Args:
+        setting: the problem's.
+        fineness: of panels.
+        known: probes' fits by what they are, also of neighbouring problems; found ones are added.
+    """
     problem, probe = setting.problem, setting.problem.probe
     if only_stratum(problem) is not None:
         return None, None
@@ -243,8 +249,13 @@ def probe_reads(setting: Setting, fineness: Fineness) -> tuple[Reads | None, Sta
         )
     inside = isinstance(probe, InSampleProbe)
     spf = problem.samples_per_feature if inside else probe.samples_per_feature
-    builder = unpruned_builder(setting, ridge=probe.ridge, samples_per_feature=spf)
-    stage = solve_stage(builder, fineness)
+    what = (probe.ridge, spf, problem.teacher, problem.student.intercept)
+    if (*what, fineness) not in known:
+        builder = unpruned_builder(setting, ridge=probe.ridge, samples_per_feature=spf)
+        near = known.get((*what, "last"))
+        stage = solve_stage(builder, fineness, None if near is None else near.root)
+        known[(*what, fineness)] = known[(*what, "last")] = stage
+    stage = known[(*what, fineness)]
     if not stage.root.converged:
         return None, stage
     fit = stage.fit

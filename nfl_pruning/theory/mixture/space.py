@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -34,6 +35,7 @@ class Space:
         return np.pad(moved, ((0, 0), (0, self.padding)))
 
 
+@lru_cache(maxsize=8)
 def space_of(mixture: Mixture) -> Space:
     """The space of a mixture: diagonal where its covariances commute and that is cheap to see."""
     p, means, d = mixture.weights, mixture.means, mixture.means.shape[1]

@@ -30,6 +30,7 @@ BINS = 15  # of confidence, of equal width: the usual expected calibration error
 PANELS, NODES, RANGE = 40, 8, 9.0  # of a normal variable, within so many standard deviations
 POINTS = 2**16  # of smooth functions of K logits, divided among the components
 ORTHANT_POINTS = 2**10  # for each probability that a logit is the largest
+FLAT = (4.0, 6.0, 9.0, 14.0, 22.0, 37.0)  # ends of panels on which a loss flattens
 STEEPEST = 1e4  # slopes beyond it are not looked for
 
 
@@ -214,7 +215,8 @@ def _calibration_error(confidence: np.ndarray, mass: np.ndarray, right: np.ndarr
 def _confidence_ends() -> np.ndarray:
     """Margins at which the confidence passes from one bin to the next, and 0."""
     shares = np.arange(1, BINS) / BINS
-    return np.sort(np.append(np.log(shares / (1 - shares)), 0.0))
+    inner = np.append(np.log(shares / (1 - shares)), 0.0)
+    return np.sort(np.concatenate([inner, FLAT, np.negative(FLAT)]))
 
 
 def _gauss_legendre(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
