@@ -210,9 +210,7 @@ def _component_of(moments: Moments, n_components: int) -> Array:
     return jnp.concatenate([part.reshape(-1) for part in parts])
 
 
-def search(
-    start: np.ndarray, terms: Terms, kind: Kind, slopes: np.ndarray | None = None
-) -> Root:
+def search(start: np.ndarray, terms: Terms, kind: Kind, slopes: np.ndarray | None = None) -> Root:
     """Damped Newton from a start; a step is halved until the largest residual falls.
 
     At least one step is taken, so that a root of a coarser quadrature moves to this one's.

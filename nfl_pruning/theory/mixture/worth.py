@@ -121,7 +121,7 @@ def _margins(
         variance = max(outputs.covariances[c, 0, 0], 1e-300)
         deviation = np.sqrt(variance)
         inner = mean + deviation * np.linspace(-RANGE, RANGE, PANELS + 1)
-        inside = ends[(ends > inner[0]) & (ends < inner[-1])]
+        inside = np.clip(ends, inner[0], inner[-1])  # of one number, so that programs are shared
         h, width = _gauss_legendre(np.sort(np.concatenate([inner, inside])))
         density = np.exp(-0.5 * ((h - mean) / deviation) ** 2) / (deviation * np.sqrt(2 * np.pi))
         if on_teacher is None:
