@@ -226,7 +226,7 @@ def search(start: np.ndarray, terms: Terms, kind: Kind, slopes: np.ndarray | Non
         if root.converged:
             return root
     x = np.asarray(start)
-    here = linearised(jnp.asarray(x), terms, kind)
+    here = linearised(x, terms, kind)
     error, evaluations = _size(here.value), 1
     while evaluations < MOST_STEPS and np.isfinite(error):
         if error < CONVERGED and evaluations > 1:
@@ -235,7 +235,7 @@ def search(start: np.ndarray, terms: Terms, kind: Kind, slopes: np.ndarray | Non
         longest = np.max(np.abs(step) / (1 + np.abs(x)))
         length = min(1.0, 1.5 / max(longest, 1e-300)) if np.isfinite(longest) else 0.0
         while length > 1e-3:
-            there = linearised(jnp.asarray(x + length * step), terms, kind)
+            there = linearised(x + length * step, terms, kind)
             new_error = _size(there.value)
             evaluations += 1
             if new_error < max(error * (1 - 1e-4 * length), ROUNDING):
@@ -251,7 +251,7 @@ def _chord(start: np.ndarray, terms: Terms, kind: Kind, slopes: np.ndarray) -> R
     """Steps with one derivative; they end where the residual no longer falls tenfold."""
     x, inverse, last = np.asarray(start), np.linalg.inv(slopes), np.inf
     for evaluations in range(1, MOST_CHORDS + 1):
-        here = valued(jnp.asarray(x), terms, kind)._replace(jacobian=slopes)
+        here = valued(x, terms, kind)._replace(jacobian=slopes)
         error = _size(here.value)
         root = Root(x, error, evaluations, here)
         if (error < CONVERGED and evaluations > 1) or not error < 0.1 * last:
@@ -287,7 +287,7 @@ def follow(
         if root.converged:
             return root, terms
     x = _linear_fit(terms, kind)
-    arrived(unpack(jnp.asarray(x), terms, kind))
+    arrived(unpack(x, terms, kind))
     terms = walk(1.0)
     root = search(x, terms, kind)
     if root.converged:
@@ -297,7 +297,7 @@ def follow(
         terms = walk(multiple)
         if x is None:
             x = _linear_fit(terms, kind)
-            arrived(unpack(jnp.asarray(x), terms, kind))
+            arrived(unpack(x, terms, kind))
             terms = walk(multiple)
         root = search(x, terms, kind)
         x = root.x
@@ -308,4 +308,4 @@ def follow(
 def _linear_fit(terms: Terms, kind: Kind) -> np.ndarray:
     """What a round makes of a fit at rest: the fit that is linear in the labels."""
     rest = at_rest(terms, kind)
-    return rest + np.asarray(linearised(jnp.asarray(rest), terms, kind).value)
+    return rest + np.asarray(linearised(rest, terms, kind).value)

@@ -52,7 +52,7 @@ def solve_two_classes(problem: Problem, warm: Warm | None = None) -> Answer:
         warm.fit = coarse[1].root
         error, numbers = np.inf, _numbers(setting, *coarse)
         for fineness in RUNGS[1:]:
-            finer = _at(setting, fineness, warm)
+            finer = _at(setting, fineness, warm, coarse[0])
             if isinstance(finer, Answer):
                 return finer
             new = _numbers(setting, *finer)
@@ -76,15 +76,27 @@ def _size(name: str, numbers: dict[str, float]) -> float:
     return 1.0 + abs(numbers[name])
 
 
-def _at(setting: Setting, fineness: Fineness, warm: Warm) -> tuple[Builder, Stage] | Answer:
-    """The refit at one fineness, or why there is none."""
-    reads, probe = probe_reads(setting, fineness, warm.probes)
-    if probe is not None and not probe.root.converged:
-        return _failed("the probe's own fit", probe)
-    builder = refit_builder(setting, reads)
-    near = warm.fit if warm.fit is not None and fits(warm.fit, builder) else None
-    stage = solve_stage(builder, fineness, near)
-    return (builder, stage) if stage.root.converged else _failed("the fit", stage)
+def _at(
+    setting: Setting, fineness: Fineness, warm: Warm, known: Builder | None = None
+) -> tuple[Builder, Stage] | Answer:
+    """The refit at one fineness, or why there is none.
+
+    Args:
+        setting: the problem's.
+        fineness: of panels.
+        warm: where to start.
+        known: the refit's parts, where they do not depend on the fineness.
+    """
+    probe = None
+    if known is None or known.of_fitted_probe:
+        reads, probe = probe_reads(setting, fineness, warm.probes)
+        if probe is not None and not probe.root.converged:
+            return _failed("the probe's own fit", probe)
+        known = refit_builder(setting, reads)
+        known.of_fitted_probe = probe is not None
+    near = warm.fit if warm.fit is not None and fits(warm.fit, known) else None
+    stage = solve_stage(known, fineness, near)
+    return (known, stage) if stage.root.converged else _failed("the fit", stage)
 
 
 def fits(root: Root, builder: Builder) -> bool:

@@ -42,7 +42,13 @@ class Stage:
 
 
 class Builder:
-    """Makes the terms of a fit at any fineness and any spread of its logits."""
+    """Makes the terms of a fit at any fineness and any spread of its logits.
+
+    Attributes:
+        of_fitted_probe: whether what it reads was itself solved at one fineness.
+    """
+
+    of_fitted_probe = False
 
     def __init__(
         self,
@@ -146,7 +152,7 @@ def _solve_by_lines(builder: Builder, fineness: Fineness, near: Root | None) -> 
     """Nodes for the law at the start, or at every ridge for that found at the last one."""
     kind = builder.kind
     law = None if near is None else near.last.state
-    for _ in range(MOST_MESHES):
+    for _ in range(MOST_MESHES if near is None else 1):  # a finer rule tells whether nodes served
         found: dict[str, Any] = {"state": law}
 
         def walk(multiple: float, found: dict[str, Any] = found) -> Terms:

@@ -24,6 +24,7 @@ from scipy.stats import qmc
 from nfl_pruning.inputs import Mixture
 from nfl_pruning.links import smoothed_steps
 from nfl_pruning.losses import Loss
+from nfl_pruning.numerics.quadrature import gauss_legendre
 from nfl_pruning.problem import Problem
 
 BINS = 15  # of confidence, of equal width: the usual expected calibration error
@@ -221,7 +222,7 @@ def _confidence_ends() -> np.ndarray:
 
 def _gauss_legendre(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and widths of panels between consecutive ends."""
-    node, weight = np.polynomial.legendre.leggauss(NODES)
+    node, weight = gauss_legendre(NODES)
     half, middle = 0.5 * np.diff(ends), 0.5 * (ends[1:] + ends[:-1])
     nodes = middle[:, None] + half[:, None] * node
     return nodes.ravel(), (half[:, None] * weight).ravel()
