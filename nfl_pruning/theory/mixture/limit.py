@@ -42,15 +42,24 @@ def mixture_limit(
     Raises:
         UnsupportedProblemError: the problem is outside of that.
     """
-    mixture = problem.inputs
-    assert isinstance(mixture, Mixture)
-    _check(problem, mixture)
-    wide = problem.replace(inputs=_as_wide_as_the_probe(problem, mixture))
-    if mixture.n_classes == 2:
+    wide = prepared(problem)
+    if wide.inputs.n_classes == 2:
         return _solution(problem, pair.solve_two_classes(wide, near and near.pair), EXACT)
     wanted = TOLERANCE if tolerance is None else tolerance
     found = many.solve_many_classes(wide, wanted, near and near.many)
     return _solution(problem, found, wanted)
+
+
+def prepared(problem: Problem) -> Problem:
+    """The problem that is solved: checked, its mixture as wide as its probe.
+
+    Raises:
+        UnsupportedProblemError: it is not one whose limit is known.
+    """
+    mixture = problem.inputs
+    assert isinstance(mixture, Mixture)
+    _check(problem, mixture)
+    return problem.replace(inputs=_as_wide_as_the_probe(problem, mixture))
 
 
 def _as_wide_as_the_probe(problem: Problem, mixture: Mixture) -> Mixture:

@@ -46,16 +46,16 @@ def solve_two_classes(problem: Problem, warm: Warm | None = None) -> Answer:
     warm = Warm() if warm is None else warm
     with jax.enable_x64(True):
         setting = setting_of(problem)
-        coarse = _at(setting, COARSE, warm)
+        coarse = at(setting, COARSE, warm)
         if isinstance(coarse, Answer):
             return coarse
         warm.fit = coarse[1].root
-        error, numbers = np.inf, _numbers(setting, *coarse)
+        error, numbers = np.inf, numbers_at(setting, *coarse)
         for fineness in RUNGS[1:]:
-            finer = _at(setting, fineness, warm, coarse[0])
+            finer = at(setting, fineness, warm, coarse[0])
             if isinstance(finer, Answer):
                 return finer
-            new = _numbers(setting, *finer)
+            new = numbers_at(setting, *finer)
             error = max(abs(new[name] - numbers[name]) / _size(name, new) for name in new
                         if np.isfinite(new[name]) and not name.startswith("kept"))  # fmt: skip
             coarse, numbers, warm.fit = finer, new, finer[1].root
@@ -76,7 +76,7 @@ def _size(name: str, numbers: dict[str, float]) -> float:
     return 1.0 + abs(numbers[name])
 
 
-def _at(
+def at(
     setting: Setting, fineness: Fineness, warm: Warm, known: Builder | None = None
 ) -> tuple[Builder, Stage] | Answer:
     """The refit at one fineness, or why there is none.
@@ -115,7 +115,8 @@ def _failed(what: str, stage: Stage) -> Answer:
     )
 
 
-def _numbers(setting: Setting, builder: Builder, stage: Stage) -> dict[str, float]:
+def numbers_at(setting: Setting, builder: Builder, stage: Stage) -> dict[str, float]:
+    """Every number of a solved fit, by name."""
     mixture, problem, state = setting.mixture, setting.problem, stage.state
     outputs = Outputs(np.asarray(state.mean), np.asarray(state.covariance))
     on_teacher = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,7 @@ class Stage:
 
     Attributes:
         kind, terms, root: of the search. state: law of its logits. fit: its parameter.
+        again: another builder of the same shapes -> its terms, with nodes made to the same law.
     """
 
     kind: Kind
@@ -39,6 +42,7 @@ class Stage:
     root: Root
     state: State
     fit: Fit
+    again: Callable[[Builder], Terms]
 
 
 class Builder:
@@ -164,11 +168,16 @@ def _solve_by_lines(builder: Builder, fineness: Fineness, near: Root | None) -> 
         slopes = None if near is None else np.asarray(near.last.jacobian)
         start = None if near is None else near.x
         root, terms = follow(walk, kind, start, arrived, slopes)
-        stage = Stage(kind, terms, root, root.last.state, root.last.fit)
+        again = partial(_line_terms, fineness, found["state"])
+        stage = Stage(kind, terms, root, root.last.state, root.last.fit, again)
         if not root.converged or (law is not None and _alike(law, stage.state)):
             break
         law, near = stage.state, root
     return stage
+
+
+def _line_terms(fineness: Fineness, law: State, builder: Builder) -> Terms:
+    return builder.line_terms(fineness, law, 1.0)
 
 
 def _alike(old: State, new: State) -> bool:
@@ -199,7 +208,12 @@ def _solve_by_panels(builder: Builder, fineness: Fineness, start: np.ndarray | N
         if wider <= 1.05 * spread and farther <= 1.05 * along:
             break
         spread, along, start = max(spread, wider), max(along, farther), root.x
-    return Stage(kind, terms, root, root.last.state, root.last.fit)
+    again = partial(_terms, fineness, spread, along)
+    return Stage(kind, terms, root, root.last.state, root.last.fit, again)
+
+
+def _terms(fineness: Fineness, spread: float, along: float, builder: Builder) -> Terms:
+    return builder.terms(fineness, spread, along, 1.0)
 
 
 def _least_along(builder: Builder) -> float:
