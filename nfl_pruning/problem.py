@@ -19,7 +19,7 @@ from nfl_pruning.selections import (
     Threshold,
     make_selection,
 )
-from nfl_pruning.selections.balanced import BALANCES
+from nfl_pruning.selections.balanced import GIVEN, check_balance, given_ratios
 from nfl_pruning.validation import check_choice, check_number
 
 
@@ -88,7 +88,8 @@ class Problem:
         inputs: law of x; standard normal by default, a :class:`Spectrum`, a :class:`Mixture`, which
             may bring its labels, or the text form of one.
         balance: class quotas: ``"none"``; ``"proportional"``, the same share of every class; or
-            ``"equal"``, the same count as far as classes have it. Each class is ranked by itself.
+            ``"equal"``, the same count as far as classes have it; ``"given:R_0,R_1,..."``, shares
+            of the classes in these ratios, at most 1. Each class is ranked by itself.
 
     What :meth:`describe` says is taken as well, so ``Problem(**problem.describe())`` is the same
     problem: ``link`` and ``signal`` of the teacher, ``loss``, ``ridge`` and ``intercept`` of the
@@ -156,7 +157,8 @@ class Problem:
             put("score", SCORES[check_choice("score", self.score, SCORES)])
         put("probe", parse_probe(self.probe))
         put("inputs", parse_inputs(self.inputs))
-        check_choice("balance", self.balance, BALANCES)
+        put("balance", check_balance(self.balance))
+        self._check_given()
         if self.balance != "none" and not isinstance(self.selection, RankSelection):
             raise InvalidArgumentError(
                 "class quotas need a protocol that keeps a fixed count by rank; "
@@ -164,6 +166,14 @@ class Problem:
             )
         if self.score is SCORES["random"] and "score" in self.selection.uses:
             put("selection", Random())  # ties everywhere: a random subset, with nothing to exploit
+
+    def _check_given(self) -> None:
+        """Quotas given as numbers must be as many as the classes."""
+        n_classes = getattr(self.inputs, "n_classes", 2)
+        if self.balance.startswith(GIVEN) and len(given_ratios(self.balance)) != n_classes:
+            raise InvalidArgumentError(
+                f"given quotas must be as many as the {n_classes} classes; got {self.balance!r}."
+            )
 
     def __repr__(self) -> str:
         inside = (f"{key}={value!r}" for key, value in self.describe().items() if value is not None)

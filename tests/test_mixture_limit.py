@@ -17,7 +17,7 @@ from nfl_pruning.theory.mixture.anderson import fixed_point
 from nfl_pruning.theory.mixture.points import band_shares, normal_points, propensity_shares
 from nfl_pruning.theory.mixture.populations import group_probabilities
 from nfl_pruning.theory.mixture.prox import Outputs, contrast_basis, proximal
-from nfl_pruning.theory.mixture.refit import quota_fractions
+from nfl_pruning.theory.mixture.quotas import quota_fractions
 
 PAIR = Mixture(
     weights=np.array([0.6, 0.4]),

@@ -25,7 +25,8 @@ _OPTIONS = (
         default="none",
         show_default=True,
         metavar="X",
-        help="Class quotas: none, proportional or equal.",
+        help="Class quotas: none, proportional, equal, or given:R_0,R_1,... for shares of the "
+        "classes in these ratios.",
     ),
 )
 NAMES = ("inputs", "intercept", "balance")

@@ -83,8 +83,8 @@ def command(as_json: bool, best: str | None, goal: str | None, **options: str) -
         if asked.inputs is not None:
             found = [problem.replace(inputs=asked.inputs) for problem in found]
         found = [components(problem) for problem in found] if components else found
-        usual = asked.usual and best is None and not components
-        if len(cases) >= WORTH_COMPILING and usual:
+        usual = asked.usual and best is None
+        if usual and (components or len(cases) >= WORTH_COMPILING):
             solutions = _all_at_once(found, advance)
         else:
             solutions = []

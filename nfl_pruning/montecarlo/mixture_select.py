@@ -72,7 +72,7 @@ def weigh(
         return _by_rank(key, rank_key, counts, keep)
     classes, sizes = np.unique(y, return_counts=True)
     weights = np.zeros(len(y))
-    quotas = class_quotas(sizes, r, problem.balance)
+    quotas = class_quotas(sizes, r, problem.balance, classes)
     for code, size, quota in zip(classes.tolist(), sizes.tolist(), quotas.tolist(), strict=True):
         if quota:
             rows = np.flatnonzero(y == code)

@@ -20,12 +20,72 @@ from nfl_pruning.selections.finite import (
     realised_counts,
 )
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import check_choice, check_number
+from nfl_pruning.validation import check_choice, check_number, format_number
 
 BALANCES = ("none", "proportional", "equal")
+GIVEN = "given:"  # and a number a class
 
 
-def class_quotas(sizes: np.ndarray, keep_fraction: float, balance: str) -> np.ndarray:
+def check_balance(balance: str) -> str:
+    """One of :data:`BALANCES`, or ``given:R_0,R_1,...`` with a number >= 0 for each class.
+
+    Raises:
+        InvalidArgumentError: it is neither.
+    """
+    if not str(balance).startswith(GIVEN):
+        return check_choice("balance", balance, (*BALANCES, f"{GIVEN}R_0,R_1,..."))
+    ratios = given_ratios(balance)
+    return GIVEN + ",".join(format_number(float(ratio)) for ratio in ratios)
+
+
+def given_ratios(balance: str) -> np.ndarray:
+    """The numbers of a ``given:`` balance, one a class, shape (K,), sum > 0.
+
+    Raises:
+        InvalidArgumentError: they are not numbers >= 0, fewer than two, or all 0.
+    """
+    try:
+        ratios = np.array([float(part) for part in balance.removeprefix(GIVEN).split(",")])
+    except ValueError:
+        ratios = np.array([np.nan])
+    if len(ratios) < 2 or not np.isfinite(ratios).all() or (ratios < 0).any() or not ratios.any():
+        raise InvalidArgumentError(
+            f"given quotas are written {GIVEN}R_0,R_1,... with a number >= 0 for each class, not "
+            f"all 0; got {balance!r}."
+        )
+    return ratios
+
+
+def filled(shares: np.ndarray, ratios: np.ndarray, keep_fraction: float) -> np.ndarray:
+    """Keep fractions of classes in given ratios, at most 1, that keep what is asked for in all.
+
+    Args:
+        shares: of the classes among all samples, sum 1, shape (C,).
+        ratios: of their keep fractions, >= 0, shape (C,).
+        keep_fraction: share of all samples to keep.
+
+    Raises:
+        InvalidArgumentError: the classes with a ratio > 0 hold fewer samples than that.
+    """
+    reachable = shares[ratios > 0].sum()
+    if keep_fraction > reachable * (1 + 1e-12):
+        raise InvalidArgumentError(
+            f"the classes of which something is to be kept hold a share {reachable:.6g} of all "
+            f"samples; got keep_fraction {keep_fraction:g}."
+        )
+    full = np.zeros(len(shares), bool)
+    while True:
+        rest = float(np.sum((shares * ratios)[~full]))
+        each = (keep_fraction - float(shares[full].sum())) / rest if rest > 0 else 0.0
+        fractions = np.where(full, 1.0, ratios * each)
+        if (fractions <= 1 + 1e-15).all():
+            return np.minimum(fractions, 1.0)
+        full |= fractions > 1
+
+
+def class_quotas(
+    sizes: np.ndarray, keep_fraction: float, balance: str, classes: np.ndarray | None = None
+) -> np.ndarray:
     """How many samples each class keeps; the sum is floor(r n + 1/2).
 
     Args:
@@ -33,23 +93,44 @@ def class_quotas(sizes: np.ndarray, keep_fraction: float, balance: str) -> np.nd
         keep_fraction: share of all samples to keep, in (0, 1].
         balance: ``"proportional"``: the same share of every class, rounded by largest remainder;
             ``"equal"``: the same count, and what small classes cannot give is divided among the
-            others.
+            others; ``"given:R_0,R_1,..."``: shares of the classes in these ratios, and all of a
+            class whose share would be more, rounded by largest remainder.
+        classes: codes of these classes, shape (C,); 0, 1, ... unless given.
     """
-    check_choice("balance", balance, BALANCES[1:])
     sizes = np.asarray(sizes)
     total = int(np.floor(keep_fraction * sizes.sum() + 0.5 + 1e-9))
+    if str(balance).startswith(GIVEN):
+        ratios = _of_classes(given_ratios(balance), np.arange(len(sizes)) if classes is None
+                             else np.asarray(classes))  # fmt: skip
+        share = total / sizes.sum()
+        return _rounded(sizes * filled(sizes / sizes.sum(), ratios, share), total)
+    check_choice("balance", balance, BALANCES[1:])
     if balance == "proportional":
-        wanted = sizes * (total / sizes.sum())
-        quotas = np.floor(wanted + 1e-9).astype(int)
-        first = np.argsort(-(wanted - quotas), kind="stable")
-        quotas[first[: total - quotas.sum()]] += 1
-        return quotas
+        return _rounded(sizes * (total / sizes.sum()), total)
     quotas = np.zeros_like(sizes)
     while (left := total - quotas.sum()) > 0:  # fill the emptiest classes that still have samples
         room = np.flatnonzero(quotas < sizes)
         lowest = room[quotas[room] == quotas[room].min()]
         step = min(max(left // len(lowest), 1), int((sizes[lowest] - quotas[lowest]).min()))
         quotas[lowest[: max(left // step, 1)]] += step
+    return quotas
+
+
+def _of_classes(ratios: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """The ratios of the classes with these codes."""
+    if classes.max(initial=0) >= len(ratios):
+        raise InvalidArgumentError(
+            f"given quotas must be as many as classes; got {len(ratios)} and class "
+            f"{int(classes.max())}."
+        )
+    return ratios[classes]
+
+
+def _rounded(wanted: np.ndarray, total: int) -> np.ndarray:
+    """Whole numbers with a given sum, by largest remainder."""
+    quotas = np.floor(wanted + 1e-9).astype(int)
+    first = np.argsort(-(wanted - quotas), kind="stable")
+    quotas[first[: total - quotas.sum()]] += 1
     return quotas
 
 
@@ -130,8 +211,8 @@ def check_quotas(
         raise InvalidArgumentError(
             f"class quotas need a protocol that keeps a fixed count by rank; got {selection.label}."
         )
-    sizes = np.unique(labels, return_counts=True)[1]
-    quotas = class_quotas(sizes, keep_fraction, balance)
+    names, sizes = np.unique(labels, return_counts=True)
+    quotas = class_quotas(sizes, keep_fraction, balance, names)
     if not quotas.sum():
         raise InvalidArgumentError(
             f"keep_fraction {keep_fraction:g} of {len(labels)} samples keeps fewer than one sample."

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nfl_pruning.errors import UnsupportedProblemError
+from nfl_pruning.inputs import Mixture
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
@@ -19,6 +23,7 @@ from nfl_pruning.theory.integrators.conditioned.batch import Found, run_batch
 from nfl_pruning.theory.integrators.conditioned.cell import Kind
 from nfl_pruning.theory.integrators.conditioned.known import known_at
 from nfl_pruning.theory.integrators.conditioned.rule import Rule, Setting
+from nfl_pruning.theory.mixture.limit import Neighbour, mixture_limit
 from nfl_pruning.theory.observables import best_losses, calibration_slopes
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.solve import solve
@@ -74,7 +79,8 @@ def sweep(
 
     Selections by rank with losses that have a derivative and a score that orders samples by the
     margin run in a few compiled programs, on all cores or on an accelerator;
-    what it does not know, or cannot certify to 1e-8, goes to :func:`solve` one by one.
+    what it does not know, or cannot certify to 1e-8, goes to :func:`solve` one by one, mixtures
+    from the numbers of the cell beside.
 
     Args:
         problem: what is held fixed; or name -> problem, which gives a first axis ``rule``.
@@ -116,9 +122,31 @@ def sweep(
 
 
 def solve_each(problems: Iterable[Problem]) -> Iterator[Solution]:
-    """:func:`solve` of one problem after another, on all cores, in the order given."""
+    """:func:`solve` of one problem after another, on all cores, in the order given.
+
+    Mixtures start from what the same thread found last for the same mixture: cells of a grid that
+    lie side by side.
+    """
+    store = threading.local()
+
+    def one(problem: Problem) -> Solution:
+        if not isinstance(problem.inputs, Mixture):
+            return solve(problem)
+        if getattr(store, "inputs", None) != problem.inputs:
+            store.inputs, store.near = problem.inputs, Neighbour()
+        return _beside(problem, store.near)
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(solve, problems)
+        yield from pool.map(one, problems)
+
+
+@with_own_settings
+def _beside(problem: Problem, near: Neighbour) -> Solution:
+    with jax.enable_x64(True):
+        try:
+            return mixture_limit(problem, near=near)
+        except UnsupportedProblemError as reason:
+            return Solution(problem, Status.UNSUPPORTED, str(reason))
 
 
 def solve_many(
@@ -197,6 +225,8 @@ def _put_solution(
             values[name][i] = number
         for name in STATE:
             values[name][i] = solution.state.get(name, np.nan)
+        for name, number in solution.observables.items():
+            values.setdefault(name, np.full(len(status), np.nan))[i] = number
 
 
 def solve_list(

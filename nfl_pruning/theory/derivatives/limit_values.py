@@ -15,13 +15,14 @@ from jax import Array
 from jax.core import Tracer
 
 from nfl_pruning.errors import UnsupportedProblemError
-from nfl_pruning.inputs import Spectrum
+from nfl_pruning.inputs import Mixture, Spectrum
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.derivatives.implicit import difference, implicit, safe_step
 from nfl_pruning.theory.integrators.panels.certify import certified_root, digits_of
 from nfl_pruning.theory.integrators.panels.mesh import LEVELS
 from nfl_pruning.theory.integrators.panels.newton import System, equations_at, newton
+from nfl_pruning.theory.mixture.slopes import mixture_values
 from nfl_pruning.theory.numbers import all_numbers, with_numbers
 from nfl_pruning.theory.observables import observables
 from nfl_pruning.theory.proportional import no_fit_sentence, pose
@@ -43,7 +44,8 @@ def limit_values(problem: Problem, numbers: Mapping[str, Any]) -> dict[str, Arra
 
     Returns:
         Float64 scalars (in a float64 scope) cosine, norm, test_error and test_loss, the last not
-        for a loss that is a hard constraint: it is infinite there.
+        for a loss that is a hard constraint: it is infinite there. For a mixture test_error,
+        test_loss, calibration_slope and the observables of a :class:`Solution`.
 
     Raises:
         UnsupportedProblemError: the problem has no solution here.
@@ -60,6 +62,8 @@ def limit_values(problem: Problem, numbers: Mapping[str, Any]) -> dict[str, Arra
     for name in names:
         if not isinstance(numbers[name], Tracer):
             check_number(name, numbers[name], "(-inf, inf)")
+    if isinstance(problem.inputs, Mixture):
+        return mixture_values(problem, numbers)
     values = tuple(jnp.asarray(numbers[name], float) for name in names)
 
     def system_at(given: list[float]) -> System:

@@ -22,7 +22,8 @@ from nfl_pruning.theory.mixture.points import (
     propensity_shares,
 )
 from nfl_pruning.theory.mixture.prox import Outputs, derivatives, proximal
-from nfl_pruning.theory.mixture.refit import KNOWN, only_stratum, quota_fractions
+from nfl_pruning.theory.mixture.quotas import quota_fractions
+from nfl_pruning.theory.mixture.refit import KNOWN, only_stratum
 
 
 def _samples(
@@ -135,6 +136,8 @@ def _selected(
     masses = {int(k): float(share[label == k].sum()) for k in np.unique(label)}
     layers: dict[int, list[np.ndarray]] = {}
     for k, fraction in quota_fractions(masses, problem.keep_fraction, problem.balance).items():
+        if fraction == 0:
+            continue
         rows = np.flatnonzero(label == k)
         for i, (keep, weight) in enumerate(
             _select(problem, key[rows], share[rows] / masses[k], fraction)

@@ -12,8 +12,7 @@ from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.mixture.many import solve_many_classes
-from nfl_pruning.theory.mixture.pair import solve_two_classes
+from nfl_pruning.theory.mixture import many, pair
 from nfl_pruning.theory.mixture.result import Answer
 from nfl_pruning.theory.solution import Solution
 
@@ -21,7 +20,16 @@ TOLERANCE = 5e-4  # standard error of the test error, where points are random
 EXACT = 1e-8  # error estimate, where they are not
 
 
-def mixture_limit(problem: Problem, tolerance: float | None = None) -> Solution:
+class Neighbour:
+    """What was found for the problem solved last, from which the next one's search starts."""
+
+    def __init__(self) -> None:
+        self.pair, self.many = pair.Warm(), many.Warm()
+
+
+def mixture_limit(
+    problem: Problem, tolerance: float | None = None, near: Neighbour | None = None
+) -> Solution:
     """The proportional limit for a mixture (docs/equations.md, "Mixtures and many classes").
 
     Args:
@@ -29,18 +37,29 @@ def mixture_limit(problem: Problem, tolerance: float | None = None) -> Solution:
             logistic (softmax) or squared; a probe of fixed weights, a pilot or in-sample.
         tolerance: for three classes or more the standard error of the test error at which points
             are enough, 5e-4 unless given; two classes are solved to 1e-8.
+        near: of a problem with the same mixture; where a search starts moves no digit stated.
 
     Raises:
         UnsupportedProblemError: the problem is outside of that.
     """
+    wide = prepared(problem)
+    if wide.inputs.n_classes == 2:
+        return _solution(problem, pair.solve_two_classes(wide, near and near.pair), EXACT)
+    wanted = TOLERANCE if tolerance is None else tolerance
+    found = many.solve_many_classes(wide, wanted, near and near.many)
+    return _solution(problem, found, wanted)
+
+
+def prepared(problem: Problem) -> Problem:
+    """The problem that is solved: checked, its mixture as wide as its probe.
+
+    Raises:
+        UnsupportedProblemError: it is not one whose limit is known.
+    """
     mixture = problem.inputs
     assert isinstance(mixture, Mixture)
     _check(problem, mixture)
-    wide = problem.replace(inputs=_as_wide_as_the_probe(problem, mixture))
-    if mixture.n_classes == 2:
-        return _solution(problem, solve_two_classes(wide), EXACT)
-    wanted = TOLERANCE if tolerance is None else tolerance
-    return _solution(problem, solve_many_classes(wide, wanted), wanted)
+    return problem.replace(inputs=_as_wide_as_the_probe(problem, mixture))
 
 
 def _as_wide_as_the_probe(problem: Problem, mixture: Mixture) -> Mixture:

@@ -19,24 +19,27 @@ from jax.flatten_util import ravel_pytree
 
 from nfl_pruning.losses import Loss
 from nfl_pruning.theory.mixture.closing import Given, Moments, State, close
+from nfl_pruning.theory.mixture.lines import Lines, line_moments
 from nfl_pruning.theory.mixture.panels import Cloud, LabelTerms, panel_moments
 
 CONVERGED = 1e-11
 ROUNDING = 1e-12
 SMALL = 1e-6
 MOST_STEPS = 40
+MOST_CHORDS = 8
 
 
 class Terms(NamedTuple):
     """What the equations of one fit are made of.
 
     Attributes:
-        geometry: of the inputs. cloud: kept samples. lines: nodes in v. given: rows that are read.
+        geometry: of the inputs. cloud: kept samples, nodes in both logits or in v alone.
+        lines: nodes in v given zeta, where those are of both. given: rows that are read.
         law: see :func:`panel_moments`. labels: of a teacher. ridge, samples_per_feature: numbers.
     """
 
     geometry: Any
-    cloud: Cloud
+    cloud: Cloud | Lines
     lines: tuple[Array, Array]
     given: Given
     law: Any
@@ -88,13 +91,17 @@ class Root:
 
 def unpack(x: Array, terms: Terms, kind: Kind) -> State:
     """The law of the logits from the vector that Newton's method moves, shape (C * entries,)."""
-    n_components = len(terms.law[2])
-    n_given = terms.law[1].shape[-1]
+    return _unpack(x, terms.law, kind)
+
+
+@partial(jax.jit, static_argnames="kind")
+def _unpack(x: Array, law: Any, kind: Kind) -> State:
+    n_components, n_given = law[1].shape[0], law[1].shape[-1]
     rows = x.reshape(n_components, -1)
     mean, log_spread, log_step = rows[:, 0], rows[:, 1], rows[:, 2]
     cross = rows[:, 3 : 3 + n_given]
     coupling = rows[:, -1] if kind.coupled else 0 * mean
-    explained = jnp.einsum("cp,cpq,cq->c", cross, terms.law[1], cross)
+    explained = jnp.einsum("cp,cpq,cq->c", cross, law[1], cross)
     return State(
         mean[:, None],
         (jnp.exp(log_spread) + explained)[:, None, None],
@@ -125,6 +132,8 @@ def at_rest(terms: Terms, kind: Kind) -> np.ndarray:
 
 
 def _moments(x: Array, terms: Terms, kind: Kind) -> Moments:
+    if isinstance(terms.cloud, Lines):
+        return line_moments(unpack(x, terms, kind), terms.cloud, terms.law, loss=kind.loss)
     return panel_moments(
         unpack(x, terms, kind), terms.cloud, terms.lines, terms.law, terms.labels,
         loss=kind.loss, taught=kind.taught,
@@ -150,24 +159,46 @@ def linearised(x: Array, terms: Terms, kind: Kind) -> Step:
         return jax.jvp(lambda y: _moments(y, terms, kind), (x,), (tangent,))
 
     moments, changes = jax.vmap(push, out_axes=(None, 0))(jnp.eye(entries))
-    law = unpack(x, terms, kind)
-    mean = law.mean
-    flat, rebuild = ravel_pytree(moments)
     own = jax.vmap(lambda change: ravel_pytree(change)[0])(changes)
-
-    def answer(values: Array, mean: Array) -> Array:
-        return pack(closed(rebuild(values), mean, terms, kind)[0], terms, kind)
-
-    last, fit = closed(moments, mean, terms, kind)
-    value = pack(last, terms, kind) - x
-    by_moments = jax.jacfwd(answer)(flat, mean)
-    by_mean = jax.jacfwd(answer, argnums=1)(flat, mean)[..., 0]  # (k, C)
+    there, by_moments, by_mean = _answer(x, moments, terms, kind)
     component = _component_of(moments, n_components)
     select = (component[:, None] == jnp.arange(n_components)).astype(x.dtype)
     through = jnp.einsum("km,mc,em->kce", by_moments, select, own)
     through = through.at[:, :, 0].add(by_mean)
-    jacobian = through.reshape(len(x), len(x)) - jnp.eye(len(x))
-    return Step(value, jacobian, law._replace(intercept=last.intercept), fit)
+    return there._replace(jacobian=through.reshape(len(x), len(x)) - jnp.eye(len(x)))
+
+
+def _answer(x: Array, moments: Moments, terms: Terms, kind: Kind) -> tuple[Step, Array, Array]:
+    """What the moments give back, and its derivatives in them, (k, m), and in the means, (k, C).
+
+    Each field of the moments by itself: most leave most of the large matrices alone.
+    """
+    law = unpack(x, terms, kind)
+    last, fit = closed(moments, law.mean, terms, kind)
+    there = Step(pack(last, terms, kind) - x, jnp.zeros((0, 0)), law._replace(
+        intercept=last.intercept), fit)  # fmt: skip
+    columns = []
+    for name, field in moments._asdict().items():
+        if name == "shared" and not kind.coupled:
+            columns.append(jnp.zeros((len(x), field.size)))
+            continue
+
+        def answer(value: Array, name: str = name) -> Array:
+            changed = moments._replace(**{name: value})
+            return pack(closed(changed, law.mean, terms, kind)[0], terms, kind)
+
+        columns.append(jax.jacfwd(answer)(field).reshape(len(x), -1))
+    by_mean = jax.jacfwd(lambda mean: pack(closed(moments, mean, terms, kind)[0], terms, kind))
+    return there, jnp.concatenate(columns, axis=1), by_mean(law.mean)[..., 0]
+
+
+@partial(jax.jit, static_argnames="kind")
+def valued(x: Array, terms: Terms, kind: Kind) -> Step:
+    """:func:`linearised` without a derivative."""
+    law = unpack(x, terms, kind)
+    last, fit = closed(_moments(x, terms, kind), law.mean, terms, kind)
+    value = pack(last, terms, kind) - x
+    return Step(value, jnp.zeros((0, 0)), law._replace(intercept=last.intercept), fit)
 
 
 def _component_of(moments: Moments, n_components: int) -> Array:
@@ -179,13 +210,23 @@ def _component_of(moments: Moments, n_components: int) -> Array:
     return jnp.concatenate([part.reshape(-1) for part in parts])
 
 
-def search(start: np.ndarray, terms: Terms, kind: Kind) -> Root:
+def search(start: np.ndarray, terms: Terms, kind: Kind, slopes: np.ndarray | None = None) -> Root:
     """Damped Newton from a start; a step is halved until the largest residual falls.
 
     At least one step is taken, so that a root of a coarser quadrature moves to this one's.
+
+    Args:
+        start: packed unknowns.
+        terms: of the equations.
+        kind: what is compiled in.
+        slopes: the derivative at a root nearby, with which a few steps are tried first.
     """
+    if slopes is not None:
+        root = _chord(start, terms, kind, slopes)
+        if root.converged:
+            return root
     x = np.asarray(start)
-    here = linearised(jnp.asarray(x), terms, kind)
+    here = linearised(x, terms, kind)
     error, evaluations = _size(here.value), 1
     while evaluations < MOST_STEPS and np.isfinite(error):
         if error < CONVERGED and evaluations > 1:
@@ -194,7 +235,7 @@ def search(start: np.ndarray, terms: Terms, kind: Kind) -> Root:
         longest = np.max(np.abs(step) / (1 + np.abs(x)))
         length = min(1.0, 1.5 / max(longest, 1e-300)) if np.isfinite(longest) else 0.0
         while length > 1e-3:
-            there = linearised(jnp.asarray(x + length * step), terms, kind)
+            there = linearised(x + length * step, terms, kind)
             new_error = _size(there.value)
             evaluations += 1
             if new_error < max(error * (1 - 1e-4 * length), ROUNDING):
@@ -206,13 +247,30 @@ def search(start: np.ndarray, terms: Terms, kind: Kind) -> Root:
     return Root(x, error, evaluations, here)
 
 
+def _chord(start: np.ndarray, terms: Terms, kind: Kind, slopes: np.ndarray) -> Root:
+    """Steps with one derivative; they end where the residual no longer falls tenfold."""
+    x, inverse, last = np.asarray(start), np.linalg.inv(slopes), np.inf
+    for evaluations in range(1, MOST_CHORDS + 1):
+        here = valued(x, terms, kind)._replace(jacobian=slopes)
+        error = _size(here.value)
+        root = Root(x, error, evaluations, here)
+        if (error < CONVERGED and evaluations > 1) or not error < 0.1 * last:
+            break
+        x, last = x - inverse @ np.asarray(here.value), error
+    return root
+
+
 def _size(value: Any) -> float:
-    size = float(jnp.max(jnp.abs(value)))
+    size = float(np.max(np.abs(np.asarray(value))))
     return size if np.isfinite(size) else np.inf
 
 
 def follow(
-    walk: Callable[[float], Terms], kind: Kind, start: np.ndarray | None
+    walk: Callable[[float], Terms],
+    kind: Kind,
+    start: np.ndarray | None,
+    arrived: Callable[[State], Any] = lambda state: None,
+    slopes: np.ndarray | None = None,
 ) -> tuple[Root, Terms]:
     """The root at the ridge asked for: at once, or along ridges that come down to it.
 
@@ -220,24 +278,34 @@ def follow(
         walk: multiple of the ridge -> terms.
         kind: what is compiled in.
         start: of a neighbouring problem, if any.
+        arrived: told the law at every stop, before ``walk`` is asked for the next terms.
+        slopes: see :func:`search`.
     """
     terms = walk(1.0)
     if start is not None:
-        root = search(start, terms, kind)
+        root = search(start, terms, kind, slopes)
         if root.converged:
             return root, terms
-    root = search(_linear_fit(terms, kind), terms, kind)
+    x = _linear_fit(terms, kind)
+    arrived(unpack(x, terms, kind))
+    terms = walk(1.0)
+    root = search(x, terms, kind)
     if root.converged:
         return root, terms
     x = None
     for multiple in (1e4, 1e3, 300.0, 100.0, 30.0, 10.0, 5.0, 3.0, 2.0, 1.5, 1.2, 1.0):
         terms = walk(multiple)
-        root = search(_linear_fit(terms, kind) if x is None else x, terms, kind)
+        if x is None:
+            x = _linear_fit(terms, kind)
+            arrived(unpack(x, terms, kind))
+            terms = walk(multiple)
+        root = search(x, terms, kind)
         x = root.x
+        arrived(root.last.state)
     return root, terms
 
 
 def _linear_fit(terms: Terms, kind: Kind) -> np.ndarray:
     """What a round makes of a fit at rest: the fit that is linear in the labels."""
     rest = at_rest(terms, kind)
-    return rest + np.asarray(linearised(jnp.asarray(rest), terms, kind).value)
+    return rest + np.asarray(linearised(rest, terms, kind).value)

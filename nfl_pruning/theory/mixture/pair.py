@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import Any
+
 import jax
 import numpy as np
 
 from nfl_pruning.problem import Problem
+from nfl_pruning.theory.mixture.lines import Lines, mass_of
+from nfl_pruning.theory.mixture.newton import Root
 from nfl_pruning.theory.mixture.panels import COARSE, FINE, FINEST, Fineness
-from nfl_pruning.theory.mixture.refit import probe_reads, refit_builder
+from nfl_pruning.theory.mixture.reading import probe_reads
+from nfl_pruning.theory.mixture.refit import refit_builder
 from nfl_pruning.theory.mixture.result import Answer, split, values_of
-from nfl_pruning.theory.mixture.two_classes import (
-    Builder,
-    Setting,
-    Stage,
-    setting_of,
-    solve_stage,
-)
+from nfl_pruning.theory.mixture.stages import Builder, Stage, solve_stage
+from nfl_pruning.theory.mixture.two_classes import Setting, setting_of
 from nfl_pruning.theory.mixture.worth import Outputs
 
 GOAL = 1e-9  # of the error estimate, until which quadratures are refined
@@ -23,22 +24,41 @@ RUNGS = (COARSE, FINE, FINEST)
 MASS_TOLERANCE = 1e-9
 
 
-def solve_two_classes(problem: Problem) -> Answer:
-    """The limit for two classes; its error is the change from one quadrature to a finer one."""
+@dataclass
+class Warm:
+    """What was found for a neighbouring problem with the same mixture.
+
+    Attributes:
+        fit: root of its refit. probes: fits of probes, by what they are.
+    """
+
+    fit: Root | None = None
+    probes: dict[Any, Stage] = field(default_factory=dict)
+
+
+def solve_two_classes(problem: Problem, warm: Warm | None = None) -> Answer:
+    """The limit for two classes; its error is the change from one quadrature to a finer one.
+
+    Args:
+        problem: whose inputs are a mixture.
+        warm: where the search starts; afterwards it holds what was found.
+    """
+    warm = Warm() if warm is None else warm
     with jax.enable_x64(True):
         setting = setting_of(problem)
-        coarse = _at(setting, COARSE, None)
+        coarse = at(setting, COARSE, warm)
         if isinstance(coarse, Answer):
             return coarse
-        error, numbers = np.inf, _numbers(setting, *coarse)
+        warm.fit = coarse[1].root
+        error, numbers = np.inf, numbers_at(setting, *coarse)
         for fineness in RUNGS[1:]:
-            finer = _at(setting, fineness, coarse[1])
+            finer = at(setting, fineness, warm, coarse[0])
             if isinstance(finer, Answer):
                 return finer
-            new = _numbers(setting, *finer)
+            new = numbers_at(setting, *finer)
             error = max(abs(new[name] - numbers[name]) / _size(name, new) for name in new
                         if np.isfinite(new[name]) and not name.startswith("kept"))  # fmt: skip
-            coarse, numbers = finer, new
+            coarse, numbers, warm.fit = finer, new, finer[1].root
             if error < GOAL:
                 break
         builder, stage = coarse
@@ -56,14 +76,34 @@ def _size(name: str, numbers: dict[str, float]) -> float:
     return 1.0 + abs(numbers[name])
 
 
-def _at(setting: Setting, fineness: Fineness, near: Stage | None) -> tuple[Builder, Stage] | Answer:
-    """The refit at one fineness, or why there is none."""
-    reads, probe = probe_reads(setting, fineness)
-    if probe is not None and not probe.root.converged:
-        return _failed("the probe's own fit", probe)
-    builder = refit_builder(setting, reads)
-    stage = solve_stage(builder, fineness, None if near is None else near.root.x)
-    return (builder, stage) if stage.root.converged else _failed("the fit", stage)
+def at(
+    setting: Setting, fineness: Fineness, warm: Warm, known: Builder | None = None
+) -> tuple[Builder, Stage] | Answer:
+    """The refit at one fineness, or why there is none.
+
+    Args:
+        setting: the problem's.
+        fineness: of panels.
+        warm: where to start.
+        known: the refit's parts, where they do not depend on the fineness.
+    """
+    probe = None
+    if known is None or known.of_fitted_probe:
+        reads, probe = probe_reads(setting, fineness, warm.probes)
+        if probe is not None and not probe.root.converged:
+            return _failed("the probe's own fit", probe)
+        known = refit_builder(setting, reads)
+        known.of_fitted_probe = probe is not None
+    near = warm.fit if warm.fit is not None and fits(warm.fit, known) else None
+    stage = solve_stage(known, fineness, near)
+    return (known, stage) if stage.root.converged else _failed("the fit", stage)
+
+
+def fits(root: Root, builder: Builder) -> bool:
+    """Whether a neighbour's root has the unknowns of this fit."""
+    rows = len(builder.reads.given.rows)
+    entries = 3 + rows + int(builder.kind.coupled)
+    return len(root.x) == entries * builder.setting.mixture.n_components
 
 
 def _failed(what: str, stage: Stage) -> Answer:
@@ -75,7 +115,8 @@ def _failed(what: str, stage: Stage) -> Answer:
     )
 
 
-def _numbers(setting: Setting, builder: Builder, stage: Stage) -> dict[str, float]:
+def numbers_at(setting: Setting, builder: Builder, stage: Stage) -> dict[str, float]:
+    """Every number of a solved fit, by name."""
     mixture, problem, state = setting.mixture, setting.problem, stage.state
     outputs = Outputs(np.asarray(state.mean), np.asarray(state.covariance))
     on_teacher = None
@@ -117,7 +158,21 @@ def _mass_flaw(setting: Setting, builder: Builder, stage: Stage) -> str:
 
     They are compared with the keep fraction itself, which they were not made from.
     """
+    asked = setting.problem.keep_fraction
+    defect = abs(_mass(builder, stage) / asked - 1)
+    if defect <= MASS_TOLERANCE:
+        return ""
+    return (
+        "Solved, but not certified. The kept share of the quadrature differs from the one asked "
+        f"for by a factor of 1 +- {defect:.1e}."
+    )
+
+
+def _mass(builder: Builder, stage: Stage) -> float:
+    """Kept share by the nodes of a quadrature."""
     cloud, law = stage.terms.cloud, builder.law
+    if isinstance(cloud, Lines):
+        return float(mass_of(cloud, stage.state, stage.terms.law))
     mass = np.asarray(cloud.mass)
     if builder.kind.taught:
         assert law.teachers is not None
@@ -127,11 +182,4 @@ def _mass_flaw(setting: Setting, builder: Builder, stage: Stage) -> str:
                 for j, row in enumerate(np.asarray(cloud.zeta))
             ]
         )
-    asked = setting.problem.keep_fraction
-    defect = abs(float(mass.sum()) / asked - 1)
-    if defect <= MASS_TOLERANCE:
-        return ""
-    return (
-        "Solved, but not certified. The kept share of the quadrature differs from the one asked "
-        f"for by a factor of 1 +- {defect:.1e}."
-    )
+    return float(mass.sum())

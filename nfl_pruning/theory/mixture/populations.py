@@ -118,10 +118,12 @@ class KeptPart:
     Attributes:
         breaks: where keep probability or weight may jump, in zeta, increasing.
         evaluate: zeta of shape (k,) -> (keep probability, weight), each of shape (layers, k).
+        constant: whether both are constant between breaks.
     """
 
     breaks: np.ndarray
     evaluate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    constant: bool = False
 
 
 def uniform(stratum: Stratum) -> KeptPart:
@@ -131,7 +133,7 @@ def uniform(stratum: Stratum) -> KeptPart:
         shape = (1, len(zeta))
         return np.full(shape, stratum.keep_probability), np.full(shape, stratum.weight)
 
-    return KeptPart(np.zeros(0), evaluate)
+    return KeptPart(np.zeros(0), evaluate, constant=True)
 
 
 def by_rank(law: Populations, order: Any, strata: tuple[Stratum, ...]) -> list[KeptPart]:
@@ -164,7 +166,8 @@ def by_rank(law: Populations, order: Any, strata: tuple[Stratum, ...]) -> list[K
 
         places = [order.crossings(j, level) for level in levels]
         breaks = np.unique(np.concatenate([law.jumps, *places]))
-        return KeptPart(breaks[np.abs(breaks) < NORMAL_RANGE], evaluate)
+        inner = breaks[np.abs(breaks) < NORMAL_RANGE]
+        return KeptPart(inner, evaluate, constant=True)
 
     return [part(j) for j in law.labels]
 

@@ -1,4 +1,4 @@
-"""The steps of a two-class problem: its probe, its selection, its refit, and the evidence."""
+"""The selection and the refit of a two-class problem."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import expit
 
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.losses import LOSSES
-from nfl_pruning.probes import CrossFitProbe, InSampleProbe, PilotProbe, WeightsProbe
 from nfl_pruning.programs import elementwise
 from nfl_pruning.scores.base import Context, binary_logits
 from nfl_pruning.selections import PropensitySelection, RankSelection, Stratum
 from nfl_pruning.theory.mixture.closing import Given
 from nfl_pruning.theory.mixture.orders import MarginOrder, kind_of
-from nfl_pruning.theory.mixture.panels import Fineness
 from nfl_pruning.theory.mixture.populations import (
     KeptPart,
     Populations,
@@ -28,15 +25,14 @@ from nfl_pruning.theory.mixture.populations import (
     check_mass,
     uniform,
 )
+from nfl_pruning.theory.mixture.quotas import class_fractions
+from nfl_pruning.theory.mixture.stages import Builder
 from nfl_pruning.theory.mixture.two_classes import (
-    Builder,
     Reads,
     Setting,
-    Stage,
     operator_shape,
     populations_of,
     rows_read,
-    solve_stage,
 )
 from nfl_pruning.theory.selection_law.level_sets import GeneralOrder
 
@@ -121,38 +117,15 @@ def kept_parts(setting: Setting, reads: Reads, law: Populations) -> list[KeptPar
     parts: list[Any] = [None] * len(law.labels)
     for sign, fraction in class_fractions(law, problem.keep_fraction, problem.balance).items():
         part, rows = law.of_class(sign)
+        if fraction == 0:
+            for row in rows:
+                parts[row] = uniform(Stratum(1.0, 0.0))
+            continue
         chosen = _select(setting, reads, part, fraction)
         check_mass(part, chosen, fraction)
         for row, one in zip(rows, chosen, strict=True):
             parts[row] = one
     return parts
-
-
-def class_fractions(law: Populations, keep_fraction: float, balance: str) -> dict[int, float]:
-    """The share of each class that a quota keeps."""
-    masses = {s: law.of_class(s)[0] for s in (-1, 1)}
-    shares = {
-        s: sum(float(law.between(j, -9.5, 9.5)) for j in law.labels if law.sign[j] == s)
-        for s in masses
-    }
-    return quota_fractions(shares, keep_fraction, balance)
-
-
-def quota_fractions(shares: dict[int, float], keep_fraction: float, balance: str) -> dict:
-    """Keep fractions within classes: alike, or the same mass of each until a class is used up."""
-    if balance == "proportional":
-        return dict.fromkeys(shares, keep_fraction)
-    left, open_ = keep_fraction, dict(shares)
-    fractions: dict[int, float] = {}
-    while open_:
-        each = left / len(open_)
-        full = [c for c, share in open_.items() if share <= each]
-        if not full:
-            return fractions | {c: each / share for c, share in open_.items()}
-        for c in full:
-            fractions[c] = 1.0
-            left -= open_.pop(c)
-    return fractions
 
 
 def _select(
@@ -226,95 +199,3 @@ def _key(setting: Setting, reads: Reads, law: Populations) -> Callable:
         return values
 
     return key
-
-
-def probe_reads(setting: Setting, fineness: Fineness) -> tuple[Reads | None, Stage | None]:
-    """What the selection reads of the probe, and the probe's own fit where it was fitted."""
-    problem, probe = setting.problem, setting.problem.probe
-    if only_stratum(problem) is not None:
-        return None, None
-    if isinstance(probe, WeightsProbe):
-        row, intercept = margin_row(probe, setting)
-        return reading_of(setting, row, intercept, None), None
-    if isinstance(probe, CrossFitProbe) or not isinstance(probe, PilotProbe | InSampleProbe):
-        raise UnsupportedProblemError(
-            f"The limit of a mixture is not known for the probe {probe.label!r}; it takes fixed "
-            "weights, pilot and in-sample probes."
-        )
-    inside = isinstance(probe, InSampleProbe)
-    spf = problem.samples_per_feature if inside else probe.samples_per_feature
-    builder = unpruned_builder(setting, ridge=probe.ridge, samples_per_feature=spf)
-    stage = solve_stage(builder, fineness)
-    if not stage.root.converged:
-        return None, stage
-    fit = stage.fit
-    row, b = np.asarray(fit.rows), float(fit.intercept[0])
-    noise = np.asarray(fit.noise)
-    if not inside:
-        return reading_of(setting, row, b, noise), stage
-    return in_sample_reads(setting, stage), stage
-
-
-def margin_row(probe: Any, setting: Setting) -> tuple[np.ndarray, float]:
-    """A fixed probe's margin as a row (1, D) and an intercept."""
-    weights = np.atleast_2d(np.asarray(probe.weights, float))
-    intercepts = np.atleast_1d(np.asarray(probe.intercepts, float))
-    if len(weights) == 2:
-        weights = weights[1:] - weights[:1]
-        intercepts = intercepts[1:] - intercepts[:1] if len(intercepts) == 2 else intercepts
-    d = setting.mixture.means.shape[1]
-    if weights.shape[1] > d and not setting.mixture.any_size:
-        raise UnsupportedProblemError(
-            f"The probe has {weights.shape[1]} features and the mixture {d}."
-        )
-    return setting.space.rows(np.pad(weights, ((0, 0), (0, d - weights.shape[1])))), float(
-        intercepts[0]
-    )
-
-
-def reading_of(setting: Setting, row: np.ndarray, intercept: float, noise: Any) -> Reads:
-    """What is read of a probe that has not seen the samples."""
-    given, means, covariance = rows_read(setting, row, intercept, noise)
-    mean, deviation = means[:, 0], np.sqrt(covariance[:, 0, 0])
-    deviation = np.where(deviation > 0, deviation, 1.0)
-
-    def margin(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
-        return mean[c] + deviation[c] * zeta
-
-    def inverse(c: int, sign: int, h: np.ndarray) -> np.ndarray:
-        return (h - mean[c]) / deviation[c]
-
-    return Reads(given, means, covariance, margin, inverse)
-
-
-def in_sample_reads(setting: Setting, stage: Stage) -> Reads:
-    """What is read of a probe that was fitted on the samples: v_1, and its proximal point."""
-    fit, operator = stage.fit, np.asarray(stage.fit.inverse)
-    if setting.taught:  # zero on the teacher's row
-        operator = np.concatenate([operator, np.zeros_like(operator)], axis=2)
-    row, intercept, noise = np.asarray(fit.rows), float(fit.intercept[0]), np.asarray(fit.noise)
-    given, means, covariance = rows_read(setting, row, intercept, noise, operator)
-    mean, deviation = means[:, 0], np.sqrt(covariance[:, 0, 0])
-    step = np.asarray(stage.state.step)[:, 0, 0]
-    loss = LOSSES["logistic"]
-
-    def residual(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
-        v = sign * (mean[c] + deviation[c] * np.asarray(zeta, float))
-        with jax.enable_x64(True):
-            return sign * elementwise(lambda t: _prox_residual(loss, t, step[c]), v)
-
-    def margin(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
-        return mean[c] + deviation[c] * np.asarray(zeta, float) - residual(c, sign, zeta)
-
-    def inverse(c: int, sign: int, h: np.ndarray) -> np.ndarray:
-        return (h - sign * step[c] * expit(-sign * h) - mean[c]) / deviation[c]
-
-    def own(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
-        return residual(c, sign, zeta) / step[c]
-
-    return Reads(given, means, covariance, margin, inverse, own)
-
-
-@partial(jax.jit, static_argnames="loss")
-def _prox_residual(loss: Any, t: Any, step: Any) -> Any:
-    return loss.prox_residual(t, step + 0 * t)

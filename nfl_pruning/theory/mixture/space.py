@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -59,6 +59,7 @@ class Space:
         return self.geometry.nearest(self.turn)
 
 
+@lru_cache(maxsize=8)
 def space_of(mixture: Mixture) -> Space:
     """The space of a mixture: diagonal where its covariances commute and that is cheap to see."""
     p, means, d = mixture.weights, mixture.means, mixture.means.shape[1]

@@ -1,4 +1,4 @@
-"""The limit for two classes: one logit, deterministic quadrature, Newton's method."""
+"""Two classes: the parts that all fits of a problem share, and who there is."""
 
 from __future__ import annotations
 
@@ -9,18 +9,9 @@ from typing import Any
 import numpy as np
 
 from nfl_pruning.inputs.mixture import Mixture
-from nfl_pruning.losses import Loss
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.mixture.closing import Fit, Given, State
-from nfl_pruning.theory.mixture.newton import Kind, Root, Terms, follow
-from nfl_pruning.theory.mixture.panels import (
-    Cloud,
-    Fineness,
-    LabelTerms,
-    line_nodes,
-    nodes_of,
-)
-from nfl_pruning.theory.mixture.populations import KeptPart, Populations, teacher_law
+from nfl_pruning.theory.mixture.closing import Given
+from nfl_pruning.theory.mixture.populations import Populations, teacher_law
 from nfl_pruning.theory.mixture.space import Space, space_of
 
 SIGNS = np.array([-1, 1])
@@ -49,21 +40,6 @@ class Reads:
         """Of the first row's logit, shape (C,); 1 for a row of zeros."""
         deviation = np.sqrt(self.covariance[:, 0, 0])
         return np.where(deviation > 0, deviation, 1.0)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One fit that is solved: what it is made of, and where the search ended.
-
-    Attributes:
-        kind, terms, root: of the search. state: law of its logits. fit: its parameter.
-    """
-
-    kind: Kind
-    terms: Terms
-    root: Root
-    state: State
-    fit: Fit
 
 
 @dataclass(frozen=True)
@@ -161,104 +137,3 @@ def _teacher_laws(setting: Setting, reads: Reads | None) -> tuple[Any, ...]:
         teacher_law(teacher, m, s, float(np.clip(c, -1, 1)))
         for m, s, c in zip(mean, deviation, cosine, strict=True)
     )
-
-
-class Builder:
-    """Makes the terms of a fit at any fineness and any spread of its logits."""
-
-    def __init__(
-        self,
-        setting: Setting,
-        reads: Reads,
-        law: Populations,
-        parts: list[KeptPart],
-        *,
-        loss: Loss,
-        ridge: float,
-        samples_per_feature: float,
-        free: bool,
-        taught: bool,
-        sharp_of: Populations | None = None,
-    ) -> None:
-        self.setting, self.reads, self.law, self.parts = setting, reads, law, parts
-        self.ridge, self.samples_per_feature = ridge, samples_per_feature
-        self.kind = Kind(loss, taught, free, reads.own is not None)
-        self._labels, self._sharp_of = self._label_terms(), sharp_of or law
-
-    def terms(self, fineness: Fineness, spread: float, along: float, multiple: float) -> Terms:
-        """The terms of the equations.
-
-        Args:
-            fineness: of the panels.
-            spread: largest deviation of v given zeta.
-            along: largest move of v, or of the probe's own logit, per unit of zeta.
-            multiple: of the ridge.
-        """
-        finer = fineness._replace(factor=fineness.factor * max(1.0, along / 1.6))
-        nodes = nodes_of(self.law, self.parts, finer, sharp=self.sharp())
-        own = np.zeros_like(nodes["zeta"])
-        if self.reads.own is not None:
-            for j in range(len(own)):
-                c, sign = int(self.law.component[j]), int(self.law.sign[j])
-                own[j] = self.reads.own(c, sign, nodes["zeta"][j])
-        cloud = Cloud(
-            self.law.component, self.law.sign.astype(float),
-            nodes["zeta"], nodes["mass"], nodes["weight"], own,
-        )  # fmt: skip
-        pseudo = np.linalg.pinv(self.reads.covariance, rcond=1e-12, hermitian=True)
-        return Terms(
-            self.setting.space.geometry, cloud, line_nodes(spread, fineness), self.reads.given,
-            (self.reads.deviation, pseudo, self.setting.mixture.weights),
-            self._labels, self.ridge * multiple, self.samples_per_feature,
-        )  # fmt: skip
-
-    def sharp(self) -> list[np.ndarray]:
-        """Places in zeta of each population where a teacher's link varies quickly."""
-        teachers = self._sharp_of.teachers
-        if teachers is None:
-            return [np.zeros(0)] * len(self.parts)
-        return [teachers[c]._edges for c in self.law.component]
-
-    def _label_terms(self) -> LabelTerms:
-        setting = self.setting
-        n = setting.mixture.n_components
-        if not self.kind.taught:
-            return LabelTerms(tuple(np.zeros(1) for _ in range(4)), *(np.zeros(n),) * 3)
-        covariance, steps = self.reads.covariance, setting.problem.teacher.link.steps
-        arrays = (np.asarray(steps.base, float), *(np.asarray(s, float) for s in steps[1:]))
-        return LabelTerms(
-            arrays,
-            self.reads.mean[:, -1],
-            np.sqrt(covariance[:, -1, -1]),
-            covariance[:, 0, -1] / self.reads.deviation,
-        )
-
-
-def solve_stage(builder: Builder, fineness: Fineness, start: np.ndarray | None = None) -> Stage:
-    """A fit solved at one fineness; panels are made to the spread of what was found."""
-    kind, spread, along = builder.kind, 4.0, _least_along(builder)
-    for _ in range(4):
-
-        def walk(multiple: float, spread: float = spread, along: float = along) -> Terms:
-            return builder.terms(fineness, spread, along, multiple)
-
-        root, terms = follow(walk, kind, start)
-        if not root.converged:
-            break
-        wider, farther = _extent(root.last.state, builder)
-        if wider <= 1.05 * spread and farther <= 1.05 * along:
-            break
-        spread, along, start = max(spread, wider), max(along, farther), root.x
-    return Stage(kind, terms, root, root.last.state, root.last.fit)
-
-
-def _least_along(builder: Builder) -> float:
-    return float(builder.reads.deviation.max()) if builder.reads.own is not None else 1.0
-
-
-def _extent(state: State, builder: Builder) -> tuple[float, float]:
-    """Largest deviation of v given zeta, and largest move of v per unit of zeta."""
-    on_zeta = np.asarray(state.cross[:, 0, 0]) / builder.reads.deviation
-    variance = np.asarray(state.covariance[:, 0, 0])
-    spread = np.sqrt(np.maximum(variance - on_zeta**2, 0))
-    return float(spread.max()), max(float(np.abs(on_zeta).max()), _least_along(builder))

@@ -24,12 +24,14 @@ from scipy.stats import qmc
 from nfl_pruning.inputs import Mixture
 from nfl_pruning.links import smoothed_steps
 from nfl_pruning.losses import Loss
+from nfl_pruning.numerics.quadrature import gauss_legendre
 from nfl_pruning.problem import Problem
 
 BINS = 15  # of confidence, of equal width: the usual expected calibration error
 PANELS, NODES, RANGE = 40, 8, 9.0  # of a normal variable, within so many standard deviations
 POINTS = 2**16  # of smooth functions of K logits, divided among the components
 ORTHANT_POINTS = 2**10  # for each probability that a logit is the largest
+FLAT = (4.0, 6.0, 9.0, 14.0, 22.0, 37.0)  # ends of panels on which a loss flattens
 STEEPEST = 1e4  # slopes beyond it are not looked for
 
 
@@ -122,7 +124,7 @@ def _margins(
         variance = max(outputs.covariances[c, 0, 0], 1e-300)
         deviation = np.sqrt(variance)
         inner = mean + deviation * np.linspace(-RANGE, RANGE, PANELS + 1)
-        inside = ends[(ends > inner[0]) & (ends < inner[-1])]
+        inside = np.clip(ends, inner[0], inner[-1])  # of one number, so that programs are shared
         h, width = _gauss_legendre(np.sort(np.concatenate([inner, inside])))
         density = np.exp(-0.5 * ((h - mean) / deviation) ** 2) / (deviation * np.sqrt(2 * np.pi))
         if on_teacher is None:
@@ -216,12 +218,13 @@ def _calibration_error(confidence: np.ndarray, mass: np.ndarray, right: np.ndarr
 def _confidence_ends() -> np.ndarray:
     """Margins at which the confidence passes from one bin to the next, and 0."""
     shares = np.arange(1, BINS) / BINS
-    return np.sort(np.append(np.log(shares / (1 - shares)), 0.0))
+    inner = np.append(np.log(shares / (1 - shares)), 0.0)
+    return np.sort(np.concatenate([inner, FLAT, np.negative(FLAT)]))
 
 
 def _gauss_legendre(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and widths of panels between consecutive ends."""
-    node, weight = np.polynomial.legendre.leggauss(NODES)
+    node, weight = gauss_legendre(NODES)
     half, middle = 0.5 * np.diff(ends), 0.5 * (ends[1:] + ends[:-1])
     nodes = middle[:, None] + half[:, None] * node
     return nodes.ravel(), (half[:, None] * weight).ravel()
