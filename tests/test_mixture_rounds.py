@@ -1,5 +1,6 @@
 """Rounds of many classes: cheap ones, corrected, end where exact ones do."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -13,7 +14,14 @@ from nfl_pruning.theory.mixture.many_probe import probe_reads
 from nfl_pruning.theory.mixture.rounds import at_rest, pack, sizes
 from nfl_pruning.theory.mixture.search import _Rounds, solve_stage
 
+pytestmark = pytest.mark.usefixtures("float64")
 FEATURES = 80  # two outputs by 80 features: beyond the size at which rounds are corrected ones
+
+
+@pytest.fixture
+def float64():
+    with jax.enable_x64(True):
+        yield
 
 
 def _problem(**changes):
