@@ -242,7 +242,7 @@ def load_test_data(data: Any, dataset: Dataset, columns: Columns | None = None) 
         InvalidArgumentError: a feature is missing, the shapes differ, or a class is unknown.
     """
     columns = columns or Columns()
-    by_name = replace(columns, features=dataset.features, drop=(), ids=None)
+    by_name = replace(columns, features=dataset.features, drop=(), ids=None, split=None)
     test = load_dataset(data, columns=by_name)
     notes = list(test.notes)
     if (dataset.features is None) != (test.features is None):
