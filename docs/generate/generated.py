@@ -44,6 +44,12 @@ SOLVERS = {
     "`simulate`: trials at finite size": ("nfl_pruning/montecarlo/engine.py", "montecarlo"),
     "`select`: which samples stay": ("nfl_pruning/selections/finite.py", "selections"),
     "`prune`: real data sets": ("nfl_pruning/pruning.py", "prune"),
+    "`load_dataset`: files, tables and arrays": ("nfl_pruning/data/load.py", "formats"),
+    "`score_logits`: scores of your own model": ("nfl_pruning/own_logits.py", "own_logits"),
+    "`resize`: another budget, nested": ("nfl_pruning/resize.py", "nested"),
+    "tables, weights, trainers": ("nfl_pruning/adapters/__init__.py", "adapters"),
+    "rows of a test part": ("nfl_pruning/data/parts.py", "protected"),
+    "`advise`: should these data be pruned?": ("nfl_pruning/realdata/advise.py", "advise"),
     "`score`: by networks": ("nfl_pruning/networks/score.py", "network_cli"),
     "`train`: on what was kept": ("nfl_pruning/networks/train.py", "network_cli"),
     "`compare`: a rule against random pruning": (
@@ -53,6 +59,10 @@ SOLVERS = {
     "`verify`: statements and their verdicts": ("nfl_pruning/statements/verification.py", "verify"),
     "`find_adversary`: laws on which a score fails": ("nfl_pruning/adversary/find.py", "adversary"),
     "records of results": ("nfl_pruning/records.py", "records"),
+    "`reproduce --set`: another number": (
+        "nfl_pruning/experiments/overrides.py",
+        "figures_as_data",
+    ),
     "command line": ("nfl_pruning/cli/main.py", "cli"),
 }
 

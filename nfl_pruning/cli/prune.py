@@ -220,7 +220,7 @@ def _show(pruned: Pruned, written: str | None) -> None:
 
     from nfl_pruning.cli.output import plain_console
     from nfl_pruning.plausible import accuracy_sentence
-    from nfl_pruning.pruning import HARD_RULES
+    from nfl_pruning.pruning_notes import HARD_RULES
 
     config, n = pruned.config, len(pruned.weights)
     console = plain_console()
