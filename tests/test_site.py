@@ -1,5 +1,6 @@
 """The site builds strictly, no link is broken, and the explorer shows what ``solve`` gives."""
 
+import csv
 import importlib.util
 import json
 import os
@@ -15,6 +16,9 @@ import numpy as np
 import pytest
 
 from nfl_pruning import solve
+from nfl_pruning.experiments import overrides
+from nfl_pruning.experiments.scripts import load
+from nfl_pruning.records import to_json
 
 ROOT = Path(__file__).resolve().parents[1]
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -28,7 +32,7 @@ def script(name):
     return module
 
 
-GRID_SCRIPT = script("explorer_grid")
+GRID_SCRIPT, gallery = script("explorer_grid"), script("gallery")
 TEXT = (ROOT / "docs" / "explorer" / "grid.js").read_text()
 GRID = json.loads(TEXT.removeprefix("const GRID = ").rstrip(";\n"))
 POINTS = {
@@ -121,6 +125,36 @@ def test_every_internal_link_leads_somewhere(site):
                 broken.append(f"{path.relative_to(site)}: {target}")
     assert followed > 500
     assert not broken, "\n".join(sorted(set(broken))[:20])
+
+
+@pytest.mark.slow
+def test_the_gallery_shows_what_the_repository_keeps(site):
+    text = (site / "gallery.md").read_text()
+    for found in gallery.experiments(ROOT):
+        assert f"reproduce --only {found.name} " in text
+        kept = gallery.packed(found.name) or list(found.records("paper").glob("*.json"))
+        assert bool(kept) == (site / "gallery" / f"{found.name}.png").is_file()
+        if kept:
+            with (site / "gallery" / f"{found.name}.csv").open() as file:
+                assert len(list(csv.DictReader(file))) >= len(kept)
+            assert f"gallery/{found.name}.csv" in text
+    assert len(list((site / "gallery").glob("*.png"))) >= 4
+
+
+@pytest.mark.parametrize("path", sorted(gallery.PACKED.glob("*.json.gz")), ids=lambda p: p.name)
+def test_records_of_the_gallery_are_those_of_the_scripts(path):
+    name = path.name.removesuffix(".json.gz")
+    listed = overrides._configs(load(ROOT / "simulations" / f"{name}.py"), "quick")
+
+    def anywhere(text):
+        return json.dumps({key: v for key, v in json.loads(text).items() if key != "cores"})
+
+    kept = [to_json(record["config"]) for record in gallery.packed(name)]
+    assert listed, "the script names its records"
+    assert sorted(map(anywhere, kept)) == sorted(map(anywhere, listed)), (
+        f"run: nfl-pruning reproduce --only {name} && python docs/site/gallery.py {name}"
+    )
+    assert sorted(map(anywhere, kept[1:])) != sorted(map(anywhere, listed))
 
 
 @pytest.mark.slow

@@ -96,8 +96,9 @@ COMMANDS_START = """# Commands
 """
 GALLERY_START = """# Gallery
 
-Each figure is computed by one script and drawn by another. Pictures are shown where `nfl-pruning
-reproduce` has been run before the site was built.
+Each figure is computed by one script and drawn by another. Pictures and tables here are drawn and
+written, when the site is built, from records that the repository keeps; a figure without them is a
+command away.
 
 """
 LINK = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)]+)\)")
@@ -185,22 +186,21 @@ def _options(name: str) -> str:
 
 
 def _gallery(files: Any, config: Any) -> str:
-    from nfl_pruning.experiments.scripts import experiments
+    """The page, its pictures and its tables, from records that the repository keeps."""
+    sys.path.insert(0, str(ROOT / "docs" / "site"))
+    import gallery
 
-    pictures = ROOT / "figures" / "output"
     lines = GALLERY_START.splitlines()
-    for found in experiments(ROOT):
-        title, _, sentence = found.summary.partition(": ")
+    for found in gallery.experiments(ROOT):
+        name, (title, _, sentence) = found.name, found.summary.partition(": ")
         lines += [f"## {title}", "", sentence[:1].upper() + sentence[1:], ""]
-        picture = pictures / f"{found.name}.png"
-        if found.name == "no_free_lunch" and not picture.is_file():
-            picture = ROOT / "docs" / "no_free_lunch.png"
-        if picture.is_file():
-            name = f"gallery/{picture.name}"
-            if files.get_file_from_path(name) is None:
-                files.append(File.generated(config, name, content=picture.read_bytes()))
-            lines += [f"![{title}]({name})", ""]
-        name = found.name
+        shown = gallery.shown(found)
+        if shown is not None:
+            for ending, content in ((".png", shown.picture), (".csv", shown.table)):
+                place = f"gallery/{name}{ending}"
+                files.append(File.generated(config, place, content=content))
+            about = f"preset {shown.preset}, [numbers as a table](gallery/{name}.csv)"
+            lines += [f"![{title}](gallery/{name}.png)", "", f"*Shown: {about}.*", ""]
         lines += [f"Computed by `simulations/{name}.py`, drawn by `figures/{name}.py`:", ""]
         lines += ["```bash", f"nfl-pruning reproduce --only {name} --table {name}.csv", "```", ""]
     return "\n".join(lines)
