@@ -27,7 +27,7 @@ def rows_of_records(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]
         lengths = [len(value) for value in flat.values() if _is_list(value)]
         longest = max(lengths, default=0)
         for entry in range(max(longest, 1)):
-            row = {"entry": entry} if longest else {}
+            row: dict[str, Any] = {"entry": entry} if longest else {}
             for name, value in flat.items():
                 own = _is_list(value) and len(value) == longest
                 row[name] = value[entry] if own else to_json(value) if _held(value) else value
