@@ -141,9 +141,11 @@ def logistic_prox(v: Array, step: Array) -> Array:
 @logistic_prox.defjvp
 def _logistic_prox_jvp(primals, tangents):
     v, step = jnp.broadcast_arrays(*primals)
+    # Broadcast by hand: newer versions of JAX run this outside the scope of our settings.
+    along_v, along_step = (jnp.broadcast_to(tangent, v.shape) for tangent in tangents)
     t = logistic_prox(v, step)
     p = _miss(t)
-    return t, (tangents[0] + p * tangents[1]) / (1 + step * p * _miss(-t))
+    return t, (along_v + p * along_step) / (1 + step * p * _miss(-t))
 
 
 LOSSES: Registry[Loss] = Registry("loss")

@@ -13,9 +13,10 @@ import numpy as np
 
 from nfl_pruning.data.dataset import Dataset
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.plausible import chance_notes, far_out_notes, largest_share
+from nfl_pruning.plausible import largest_share
 from nfl_pruning.probing import DataProbe, Scored, check_needs, parse_data_probe, score_dataset
 from nfl_pruning.pruned import Pruned as Pruned
+from nfl_pruning.pruning_notes import data_notes, hard_notes, outcome_notes, tie_notes
 from nfl_pruning.records import settings_of_jax, software
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.selections import (
@@ -36,12 +37,6 @@ from nfl_pruning.validation import (
     check_seed,
     check_unmasked,
 )
-
-HARD_RULES = (
-    "On Fashion-MNIST, keeping only the hardest 30 % or less lost up to 67 points of accuracy to "
-    "random pruning (docs/networks.md); nfl-pruning compare measures a rule on your own data."
-)
-HARD_SHARE = 0.3  # that sentence is about keep fractions up to this one
 
 
 @with_own_settings
@@ -69,7 +64,7 @@ def prune(
         keep: ``"hardest"`` or ``"easiest"``.
         keep_fraction: share to keep, in (0, 1].
         selection: protocol, as text or object; exact calibration by default, since hard rules can
-            lose much (see ``HARD_RULES``).
+            lose much (see ``pruning_notes.HARD_RULES``).
         exploit: exploitation share of calibrated protocols, in [0, 1].
         probe: the model that scores; ignored when ``scores`` are given or the rule needs none.
         scores: n difficulty scores computed elsewhere, larger = harder, in place of a probe.
@@ -131,11 +126,10 @@ def prune(
         nested = nested_order(key_select, scored.rank_key, float(keep_fraction), **order)
     selecting = time.perf_counter() - start - scoring
     counts = _class_counts(dataset, chosen)
-    hard = [HARD_RULES] if _is_hard(rule, keep, keep_fraction) else []
-    ties = []
+    notes = data_notes(dataset, scored) + hard_notes(rule, keep, keep_fraction)
+    notes += outcome_notes(scored, counts)
     if "score" in rule.uses:
-        ties = _ties(scored.rank_key, chosen, dataset.y if balance != "none" else None)
-    data_notes = (*dataset.notes, *far_out_notes(dataset), *_unlearned(scored, dataset))
+        notes += tie_notes(scored.rank_key, chosen, dataset.y if balance != "none" else None)
     return Pruned(
         chosen.indices,
         chosen.weights,
@@ -145,7 +139,7 @@ def prune(
         config=_describe_data(dataset) | {"seed": seed} | _describe_rule(rule, **how) | about,
         class_counts=counts,
         seconds={"scoring": scoring, "selecting": selecting},
-        warnings=(*data_notes, *hard, *_warnings(scored, counts), *ties),
+        warnings=tuple(notes),
         ids=dataset.ids,
         probe_accuracy=scored.accuracy,
         largest_class=largest_share(dataset.y),
@@ -279,53 +273,3 @@ def _describe_scores(ranking: Score, probe: DataProbe) -> dict[str, Any]:
         "scale": probe.scale,
         "probe_note": probe.sentence,
     }
-
-
-def _is_hard(rule: Selection, keep: str, keep_fraction: float) -> bool:
-    """Whether the rule keeps a hard end alone, unweighted, at a fraction where that lost much."""
-    alone = rule.name in ("threshold", "window") or getattr(rule, "exploit", 0.0) == 1
-    return alone and keep == "hardest" and keep_fraction <= HARD_SHARE
-
-
-def _warnings(scored: Scored, class_counts: Mapping[str, tuple[int, int]]) -> list[str]:
-    found = []
-    if not scored.converged:
-        found.append("The probe's fit did not reach its tolerance; scores may be rough.")
-    gone = [name for name, (total, kept) in class_counts.items() if total and not kept]
-    if gone:
-        found.append(f"No sample of class {', '.join(gone)} was kept.")
-    return found
-
-
-def _unlearned(scored: Scored, dataset: Dataset) -> list[str]:
-    return chance_notes(scored.accuracy, largest_share(dataset.y), len(dataset))
-
-
-def _ties(values: np.ndarray, chosen: Selected, labels: np.ndarray | None) -> list[str]:
-    """A sentence where most of what is kept by score is tied with samples that were not.
-
-    Args:
-        values: what samples are ranked by, shape (n,).
-        chosen: the selection.
-        labels: class codes where each class is pruned by itself.
-    """
-    group = np.zeros(len(values)) if labels is None else labels
-    kept = chosen.keep_probabilities
-    order = np.lexsort((values, group))
-    starts = np.ones(len(values), bool)
-    for numbers in (values[order], group[order]):
-        starts[1:] &= numbers[1:] == numbers[:-1]
-    starts[0], starts[1:] = True, ~starts[1:]
-    names = np.empty(len(values), int)
-    names[order] = np.cumsum(starts) - 1
-    sizes = np.bincount(names)
-    # Ties that straddle a boundary share a keep probability above that of exploration alone.
-    above = (kept > kept.min()) | (kept.min() == kept.max())
-    by_score = (chosen.weights > 0) & above
-    tied = int((by_score & (kept < 1) & (sizes[names] > 1)).sum())
-    if 2 * tied <= by_score.sum():
-        return []
-    return [
-        f"{tied} of the {int(by_score.sum())} samples kept by score have the score of samples that "
-        "were not: which of them stay was drawn by lot, from the seed."
-    ]

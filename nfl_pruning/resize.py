@@ -17,7 +17,7 @@ from nfl_pruning.selections.base import RankSelection, make_selection
 from nfl_pruning.selections.nested import Nested, resized
 
 WANTED = ("indices", "weights", "scores", "keep_probabilities", "data_hash", "config")
-OPTIONAL = ("order", "priority", "rank_keys")
+OPTIONAL = ("order", "priority", "rank_keys", "protected")
 
 
 def resize(pruned: Pruned, keep_fraction: float) -> Pruned:
@@ -78,14 +78,17 @@ def load_pruned(path: Path | str, dataset: Dataset) -> Pruned:
 
     Args:
         path: the file.
-        dataset: the data that were pruned.
+        dataset: the data that were pruned. Rows that were protected then stay so, said again or
+            not.
 
     Raises:
-        InvalidArgumentError: unreadable, of other data, or no outcome of ``prune``.
+        InvalidArgumentError: unreadable, of other data, no outcome of ``prune``, or other rows are
+            protected.
     """
     path = Path(path)
     arrays = read_npz(path, WANTED, OPTIONAL)
     check_hash(path, arrays["data_hash"], dataset.hash)
+    dataset = _protected_alike(path, arrays.get("protected"), dataset)
     config = _config(path, arrays)
     own = dataset.candidates
     nested = Nested(arrays["order"], arrays["priority"]) if "order" in arrays else None
@@ -111,6 +114,19 @@ def load_pruned(path: Path | str, dataset: Dataset) -> Pruned:
         nested=nested,
         labels=dataset.y,
     )
+
+
+def _protected_alike(path: Path, held: np.ndarray | None, dataset: Dataset) -> Dataset:
+    """The data with the rows protected that were protected when the file was written."""
+    before = np.zeros(len(dataset), bool) if held is None else np.asarray(held)
+    fits = before.dtype == bool and before.shape == (len(dataset),)
+    now = before if dataset.protected is None else dataset.protected
+    if not fits or (before != now).any():
+        raise InvalidArgumentError(
+            f"the protected rows must be those of {path}, which has {int(before.sum())}; got "
+            f"{int(now.sum())}, not the same."
+        )
+    return replace(dataset, protected=before if before.any() else None)
 
 
 def _config(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

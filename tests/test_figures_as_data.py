@@ -2,13 +2,17 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from nfl_pruning.cli.main import main
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.experiments.record_tables import folder_name, parse_changes, rows_of_records
+from nfl_pruning.experiments import overrides
+from nfl_pruning.experiments.overrides import changed, folder_name, parse_changes
+from nfl_pruning.experiments.record_tables import rows_of_records
+from nfl_pruning.experiments.scripts import experiments, load
 
 SIMULATION = '''"""Toy: twice a signal."""
 from _helper import SIGNAL
@@ -75,7 +79,61 @@ def test_what_does_not_fit_is_refused(root):
     assert ".csv" in run(root, "--table", root / "t.txt").output
     with pytest.raises(InvalidArgumentError, match="once"):
         parse_changes(["signal=1", "signal=2"])
-    assert folder_name("toy", {"signal": 3.0}) == "toy+signal=3"
+    assert folder_name("toy", {"signal": (3.0,)}) == "toy+signal=3"
+
+
+ROOT = Path(__file__).resolve().parents[1]
+NUMBERS = {
+    "advice": "fractions=0.2,0.6",
+    "bridge": "trials=3",
+    "calibration": "signal=3",
+    "distribution_shift": "signal=3",
+    "existence": "signal=3",
+    "learning_curve": "epochs=3",
+    "mixtures": "distance=3",
+    "networks": "label_noise=0.3",
+    "no_free_lunch": "signal=3",
+    "optimal_rule": "signal=3",
+    "phase_diagrams": "signal=3",
+    "pictures": "shown=6",
+    "real_data": "fractions=0.1,1",
+    "scaling": "kept=0.2",
+    "spectrum": "signal=3",
+    "universality": "samples_per_feature=4",
+}
+
+
+def configs(script):
+    return overrides._configs(script, "quick")
+
+
+def test_a_new_experiment_has_a_number_to_change():
+    assert {found.name for found in experiments(ROOT)} <= NUMBERS.keys()
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_every_experiment_takes_a_number(name):
+    script = load(ROOT / "simulations" / f"{name}.py")
+    plain = configs(script)
+    assert plain
+    with changed(script, parse_changes([NUMBERS[name]])):
+        assert configs(script) != plain
+    assert configs(script) == plain
+
+
+def test_a_number_that_changes_nothing_is_refused():
+    script = load(ROOT / "simulations" / "universality.py")
+    with (
+        pytest.raises(InvalidArgumentError, match=r"'signal' changes none.*samples_per_feature"),
+        changed(script, parse_changes(["signal=3"])),
+    ):
+        pass
+    for text, words in (("n_trials=2.5", "whole"), ("samples_per_feature=1,2", "one number")):
+        with (
+            pytest.raises(InvalidArgumentError, match=words),
+            changed(script, parse_changes([text])),
+        ):
+            pass
 
 
 def test_rows_hold_everything():

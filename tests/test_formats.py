@@ -182,6 +182,9 @@ LABEL_FORMS = {
     "gaps": np.array([-3, 70])[CODES],
     "one-hot": np.eye(2)[CODES],
     "one-hot-integers": np.eye(2, dtype=int)[CODES],
+    "bytes": LABELS.astype("S3"),
+    "one-column": CODES[:, None],
+    "list": LABELS.tolist(),
 }
 
 
@@ -207,6 +210,67 @@ def test_whole_floats_of_a_text_table_are_numbers(tmp_path):
     lines = ["a,label", *(f"{a},{code}.0" for a, code in zip(X[:, 0], CODES))]  # noqa: B905
     (tmp_path / "t.csv").write_text("\n".join(lines))
     assert load_dataset(tmp_path / "t.csv").hash == load_dataset(X[:, :1], label=CODES).hash
+
+
+ID_FORMS = {
+    "a list of texts": (IDS.tolist(), IDS.tolist()),
+    "bytes": (np.char.encode(IDS), IDS.tolist()),
+    "whole floats": (np.arange(N) * 2.0, list(range(0, 2 * N, 2))),
+    "dates": (np.arange(N).astype("M8[D]"), np.arange(N).astype("M8[D]").astype(str).tolist()),
+}
+
+
+@pytest.mark.parametrize("form", ID_FORMS)
+def test_ids_of_every_form_name_the_rows(form):
+    given, wanted = ID_FORMS[form]
+    found = load_dataset(X, label=LABELS, ids=given)
+    assert found.ids is not None and found.ids.tolist() == wanted
+
+
+def test_pandas_own_kinds_of_columns_are_read():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(columns())
+    for kinds in ({"id": "string", "label": "string"}, {"label": "category"}):
+        found = load_dataset(frame.astype(kinds), group="group")
+        assert found.hash == REFERENCE.hash and found.ids is not None
+    with_gap = frame.astype({"label": "string", "a": "Float64"})
+    with_gap.loc[3, "label"] = pandas.NA
+    with pytest.raises(InvalidArgumentError, match=r"label in the table; 1 are None or NaN.*row 3"):
+        load_dataset(with_gap, group="group")
+    with_gap = frame.astype({"a": "Float64"})
+    with_gap.loc[5, "a"] = pandas.NA
+    with pytest.raises(InvalidArgumentError, match=r"column 'a' has 1 .* row 5"):
+        load_dataset(with_gap, group="group")
+
+
+def test_rows_without_an_id_are_no_ids():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(columns()).drop(columns="group")
+    frame.loc[2, "id"] = None
+    found = load_dataset(frame)
+    assert found.ids is None and any("have gaps" in note for note in found.notes)
+    with pytest.raises(InvalidArgumentError, match=r"every row needs an id.*'id'.*row 2"):
+        load_dataset(frame, ids="id")
+    levels = frame.drop(columns="id").set_index(["a", "b"])
+    found = load_dataset(levels)
+    assert found.ids is None and any("several levels" in note for note in found.notes)
+
+
+def test_lazy_tables_are_collected():
+    polars = pytest.importorskip("polars")
+    found = load_dataset(polars.DataFrame(columns()).lazy(), group="group")
+    assert found.hash == REFERENCE.hash
+
+
+def test_data_in_several_parts_are_refused():
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.Dataset.from_dict(columns())
+    with pytest.raises(
+        InvalidArgumentError, match=r"parts train, test: choose one, as data\['train"
+    ):
+        load_dataset(datasets.DatasetDict(train=rows, test=rows))
+    with pytest.raises(InvalidArgumentError, match="IterableDataset"):
+        load_dataset(rows.to_iterable_dataset())
 
 
 def test_class_names_of_hugging_face_are_kept():
@@ -268,7 +332,9 @@ REFUSED = [
     (lambda: load_dataset({"a": [1, 2], "label": [0]}), ["one length", "label: 1"]),
     (lambda: load_dataset({"a": X[:, 0], "label": LABELS}, label="target"), ["'target'"]),
     (lambda: load_dataset(X), ["label="]),
-    (lambda: load_dataset(X, label=LABELS, ids=np.zeros(N)), ["ids", "distinct"]),
+    (lambda: load_dataset({"a": X[:0, 0], "label": LABELS[:0]}), ["2 samples", "has 0"]),
+    (lambda: load_dataset(X, label=LABELS, ids=np.zeros(N)), ["ids", "distinct", "'0' occurs 40"]),
+    (lambda: load_dataset(X, label=LABELS, ids=[None, *IDS[1:]]), ["id", "missing", "row 0"]),
     (lambda: load_dataset(X, label=LABELS, ids=IDS[:3]), ["ids", "(3,)"]),
     (lambda: load_dataset(X, label=LABELS, split=["dev"] * N), ["split", "train", "dev"]),
     (lambda: load_dataset(X, label=LABELS, protect=[N]), ["protect", str(N)]),

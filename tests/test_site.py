@@ -1,7 +1,9 @@
 """The site builds strictly, no link is broken, and the explorer shows what ``solve`` gives."""
 
+import csv
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +16,9 @@ import numpy as np
 import pytest
 
 from nfl_pruning import solve
+from nfl_pruning.experiments import overrides
+from nfl_pruning.experiments.scripts import load
+from nfl_pruning.records import to_json
 
 ROOT = Path(__file__).resolve().parents[1]
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -27,7 +32,7 @@ def script(name):
     return module
 
 
-GRID_SCRIPT = script("explorer_grid")
+GRID_SCRIPT, gallery = script("explorer_grid"), script("gallery")
 TEXT = (ROOT / "docs" / "explorer" / "grid.js").read_text()
 GRID = json.loads(TEXT.removeprefix("const GRID = ").rstrip(";\n"))
 POINTS = {
@@ -73,10 +78,10 @@ def test_the_stated_error_is_small_and_of_the_same_grid():
 class Links(HTMLParser):
     """Targets of links, pictures and scripts, and names of places."""
 
-    def __init__(self, path):
+    def __init__(self, text):
         super().__init__()
         self.targets, self.places = [], set()
-        self.feed(path.read_text("utf-8"))
+        self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         found = dict(attrs)
@@ -90,14 +95,35 @@ def site(tmp_path_factory):
         pytest.skip("mkdocs-material is not installed here: pip install 'nfl-pruning[docs]'.")
     out = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"NFL_PRUNING_PAGES_AS_WRITTEN": "1"},  # test_pages.py runs them
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return out
 
 
+def rendered(address):
+    """The page as headless Chromium shows it, scripts run."""
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu"]
+    command += ["--virtual-time-budget=5000", "--dump-dom", address]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
 @pytest.mark.slow
-def test_every_internal_link_leads_somewhere(site):
-    pages = {path: Links(path) for path in site.rglob("*.html")}
+@pytest.mark.parametrize(
+    "browser",
+    [False, pytest.param(True, marks=pytest.mark.skipif(BROWSER is None, reason="No Chromium."))],
+)
+def test_every_internal_link_leads_somewhere(site, browser):
+    def text(path):
+        return rendered(f"file://{path}") if browser else path.read_text("utf-8")
+
+    pages = {path: Links(text(path)) for path in site.rglob("*.html")}
     assert len(pages) > 30
     broken, followed = [], 0
     for path, links in pages.items():
@@ -108,11 +134,42 @@ def test_every_internal_link_leads_somewhere(site):
             place = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             followed += 1
             fragment = unquote(parts.fragment)
-            known = place not in pages or not fragment or fragment in pages[place].places
+            state = path.parent.name == "explorer" and "=" in fragment  # the sliders' places
+            known = place not in pages or not fragment or fragment in pages[place].places or state
             if not (place.is_file() and known) and not fragment.startswith("__"):
                 broken.append(f"{path.relative_to(site)}: {target}")
     assert followed > 500
     assert not broken, "\n".join(sorted(set(broken))[:20])
+
+
+@pytest.mark.slow
+def test_the_gallery_shows_what_the_repository_keeps(site):
+    text = (site / "gallery.md").read_text()
+    for found in gallery.experiments(ROOT):
+        assert f"reproduce --only {found.name} " in text
+        kept = gallery.packed(found.name) or list(found.records("paper").glob("*.json"))
+        assert bool(kept) == (site / "gallery" / f"{found.name}.png").is_file()
+        if kept:
+            with (site / "gallery" / f"{found.name}.csv").open() as file:
+                assert len(list(csv.DictReader(file))) >= len(kept)
+            assert f"gallery/{found.name}.csv" in text
+    assert len(list((site / "gallery").glob("*.png"))) >= 4
+
+
+@pytest.mark.parametrize("path", sorted(gallery.PACKED.glob("*.json.gz")), ids=lambda p: p.name)
+def test_records_of_the_gallery_are_those_of_the_scripts(path):
+    name = path.name.removesuffix(".json.gz")
+    listed = overrides._configs(load(ROOT / "simulations" / f"{name}.py"), "quick")
+
+    def anywhere(text):
+        return json.dumps({key: v for key, v in json.loads(text).items() if key != "cores"})
+
+    kept = [to_json(record["config"]) for record in gallery.packed(name)]
+    assert listed, "the script names its records"
+    assert sorted(map(anywhere, kept)) == sorted(map(anywhere, listed)), (
+        f"run: nfl-pruning reproduce --only {name} && python docs/site/gallery.py {name}"
+    )
+    assert sorted(map(anywhere, kept[1:])) != sorted(map(anywhere, listed))
 
 
 @pytest.mark.slow
@@ -130,10 +187,7 @@ def test_pages_are_plain_markdown_too(site):
 def test_the_explorer_in_a_browser(site, policy):
     numbers = POINTS[policy] | WHERE
     address = "&".join(f"{name}={value}" for name, value in numbers.items())
-    page = f"file://{site}/explorer/index.html#{address}"
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu"]
-    command += ["--virtual-time-budget=5000", "--dump-dom", page]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shown = rendered(f"file://{site}/explorer/index.html#{address}")
     exact = solve(GRID_SCRIPT.moved(GRID_SCRIPT.problem(policy), numbers))
     for name in ("cosine", "test_error"):
         found = re.search(rf'id="{policy}-{name}"[^>]*>([-\d.]+)<', shown)

@@ -10,12 +10,16 @@ import contextlib
 import inspect
 import io
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
+
 from nfl_pruning import LINKS, LOSSES, SCORES, SELECTIONS, glossary
+from nfl_pruning.cli.main import main as main_command
 from nfl_pruning.data.builtin import DATASETS
 from nfl_pruning.experiments.scripts import experiments
 from nfl_pruning.report.catalogue import statements_page, statements_table
@@ -24,7 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 GLOSSARY = ROOT / "docs" / "glossary.md"
 STATEMENTS_PAGE = ROOT / "docs" / "statements.md"
+SHELL = re.compile(r"```(?:bash|console)\n(.*?)```", re.DOTALL)
 MAP = re.compile(r"(<!-- map:.*?-->\n).*?(<!-- end of map -->)", re.DOTALL)
+CONSOLE = re.compile(r"```console\n\$ (.*?)\n(.*?)```", re.DOTALL)
 EXAMPLE = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTALL)
 
 SOLVERS = {
@@ -44,6 +50,12 @@ SOLVERS = {
     "`simulate`: trials at finite size": ("nfl_pruning/montecarlo/engine.py", "montecarlo"),
     "`select`: which samples stay": ("nfl_pruning/selections/finite.py", "selections"),
     "`prune`: real data sets": ("nfl_pruning/pruning.py", "prune"),
+    "`load_dataset`: files, tables and arrays": ("nfl_pruning/data/load.py", "formats"),
+    "`score_logits`: scores of your own model": ("nfl_pruning/own_logits.py", "own_logits"),
+    "`resize`: another budget, nested": ("nfl_pruning/resize.py", "nested"),
+    "tables, weights, trainers": ("nfl_pruning/adapters/__init__.py", "adapters"),
+    "rows of a test part": ("nfl_pruning/data/parts.py", "protected"),
+    "`advise`: should these data be pruned?": ("nfl_pruning/realdata/advise.py", "advise"),
     "`score`: by networks": ("nfl_pruning/networks/score.py", "network_cli"),
     "`train`: on what was kept": ("nfl_pruning/networks/train.py", "network_cli"),
     "`compare`: a rule against random pruning": (
@@ -53,6 +65,10 @@ SOLVERS = {
     "`verify`: statements and their verdicts": ("nfl_pruning/statements/verification.py", "verify"),
     "`find_adversary`: laws on which a score fails": ("nfl_pruning/adversary/find.py", "adversary"),
     "records of results": ("nfl_pruning/records.py", "records"),
+    "`reproduce --set`: another number": (
+        "nfl_pruning/experiments/overrides.py",
+        "figures_as_data",
+    ),
     "command line": ("nfl_pruning/cli/main.py", "cli"),
 }
 
@@ -145,6 +161,46 @@ def with_outputs(readme: str) -> str:
     return EXAMPLE.sub(rewrite, readme)
 
 
+def consoles(text: str) -> list[tuple[str, str]]:
+    """The commands of a page's console blocks, each with the output that is printed below it."""
+    return [(found[1], found[2]) for found in CONSOLE.finditer(text)]
+
+
+def console_output(command: str) -> str:
+    """What ``nfl-pruning ...`` prints, run in this process."""
+    name, *arguments = shlex.split(command)
+    if name != "nfl-pruning":
+        raise ValueError(f"a console block holds a command of nfl-pruning; got {command!r}")
+    done = CliRunner(env={"COLUMNS": "80"}).invoke(main_command, arguments)
+    if done.exit_code:
+        raise ValueError(f"{command!r} fails: {done.output}")
+    lines = [line.rstrip() for line in done.output.rstrip().splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+def with_consoles(text: str) -> str:
+    """The page with the output of its commands rewritten."""
+    return CONSOLE.sub(
+        lambda found: f"```console\n$ {found[1]}\n{console_output(found[1])}```", text
+    )
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words of every ``nfl-pruning`` command in a page's shell blocks, comments left out."""
+    found = []
+    for block in SHELL.findall(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            if words[:1] == ["nfl-pruning"]:
+                found.append(words[1:])
+    return found
+
+
+def command_pages() -> list[Path]:
+    """The pages on how to use each command."""
+    return sorted((ROOT / "docs" / "cli").glob("*.md"))
+
+
 def pages() -> list[Path]:
     """Pages of the documentation whose code is run and whose output is written by this script."""
     folders = [ROOT / "docs" / name for name in ("start", "tutorials", "how-to")]
@@ -158,6 +214,8 @@ def main() -> None:
     README.write_text(with_outputs(with_map(README.read_text())), encoding="utf-8")
     GLOSSARY.write_text(glossary_page(), encoding="utf-8")
     STATEMENTS_PAGE.write_text(statements_page(), encoding="utf-8")
+    for path in command_pages():
+        path.write_text(with_consoles(path.read_text("utf-8")), encoding="utf-8")
     for path in pages():
         path.write_text(with_outputs(path.read_text("utf-8")), encoding="utf-8")
 

@@ -5,11 +5,14 @@ All of it is written while the site is built, from the code and the scripts as t
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,24 +96,32 @@ COMMANDS_START = """# Commands
 """
 GALLERY_START = """# Gallery
 
-Each figure is computed by one script and drawn by another. Pictures are shown where `nfl-pruning
-reproduce` has been run before the site was built.
+Each figure is computed by one script and drawn by another. Pictures and tables here are drawn and
+written, when the site is built, from records that the repository keeps; a figure without them is a
+command away.
 
 """
 LINK = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)]+)\)")
+AS_WRITTEN = "NFL_PRUNING_PAGES_AS_WRITTEN"  # spares running the pages, as tests do that anyway
 _markdown: dict[str, str] = {}
 
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are made from code."""
-    pages = {**_api(), **_commands(), "gallery.md": _gallery(files, config)}
+    pages = {**_api(), "cli/index.md": _commands(), "gallery.md": _gallery(files, config)}
     for place, text in pages.items():
         files.append(File.generated(config, place, content=text))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Links to files outside the documentation become their names; llms.txt gets the text."""
+    """Links to files outside the documentation become their names; llms.txt gets the text.
+
+    The page of a command gets all its options.
+    """
+    folder, _, name = page.file.src_uri.removesuffix(".md").partition("/")
+    if folder == "cli" and name != "index":
+        markdown += _options(name)
 
     def outside(found: re.Match[str]) -> str:
         place = (ROOT / "docs" / page.file.src_uri).parent / found[2].split("#")[0]
@@ -145,46 +156,89 @@ def _api() -> dict[str, str]:
     return {"api/index.md": "\n".join(lines) + "\n", **pages}
 
 
-def _commands() -> dict[str, str]:
-    import click
+def _commands() -> str:
+    """The page that lists the commands."""
+    from nfl_pruning.cli.main import COMMANDS
 
-    from nfl_pruning.cli.main import COMMANDS, main
-
-    context, pages = click.Context(main, info_name="nfl-pruning"), {}
     lines = COMMANDS_START.splitlines()
     for name in COMMANDS:
-        command = main.get_command(context, name)
-        assert command is not None
-        inner = click.Context(command, parent=context, info_name=name, max_content_width=92)
-        lines.append(f"* [nfl-pruning {name}]({name}.md): {command.get_short_help_str(120)}")
-        text = command.get_help(inner)
-        pages[f"cli/{name}.md"] = f"# nfl-pruning {name}\n\n```text\n{text}\n```\n"
-    return {"cli/index.md": "\n".join(lines) + "\n", **pages}
+        told = _command(name)[0].get_short_help_str(120)
+        lines.append(f"* [nfl-pruning {name}]({name}.md): {told}")
+    return "\n".join(lines) + "\n"
+
+
+def _command(name: str) -> tuple[Any, Any]:
+    """A command, and its context."""
+    import click
+
+    from nfl_pruning.cli.main import main
+
+    context = click.Context(main, info_name="nfl-pruning")
+    command = main.get_command(context, name)
+    assert command is not None
+    return command, click.Context(command, parent=context, info_name=name, max_content_width=92)
+
+
+def _options(name: str) -> str:
+    """What ``--help`` says, as the end of a command's page."""
+    command, context = _command(name)
+    return f"\n## All options\n\n```text\n{command.get_help(context)}\n```\n"
 
 
 def _gallery(files: Any, config: Any) -> str:
-    from nfl_pruning.experiments.scripts import experiments
+    """The page, its pictures and its tables, from records that the repository keeps."""
+    sys.path.insert(0, str(ROOT / "docs" / "site"))
+    import gallery
 
-    pictures = ROOT / "figures" / "output"
     lines = GALLERY_START.splitlines()
-    for found in experiments(ROOT):
-        title, _, sentence = found.summary.partition(": ")
+    for found in gallery.experiments(ROOT):
+        name, (title, _, sentence) = found.name, found.summary.partition(": ")
         lines += [f"## {title}", "", sentence[:1].upper() + sentence[1:], ""]
-        picture = pictures / f"{found.name}.png"
-        if found.name == "no_free_lunch" and not picture.is_file():
-            picture = ROOT / "docs" / "no_free_lunch.png"
-        if picture.is_file():
-            name = f"gallery/{picture.name}"
-            if files.get_file_from_path(name) is None:
-                files.append(File.generated(config, name, content=picture.read_bytes()))
-            lines += [f"![{title}]({name})", ""]
-        name = found.name
+        shown = gallery.shown(found)
+        if shown is not None:
+            for ending, content in ((".png", shown.picture), (".csv", shown.table)):
+                place = f"gallery/{name}{ending}"
+                files.append(File.generated(config, place, content=content))
+            about = f"preset {shown.preset}, [numbers as a table](gallery/{name}.csv)"
+            lines += [f"![{title}](gallery/{name}.png)", "", f"*Shown: {about}.*", ""]
         lines += [f"Computed by `simulations/{name}.py`, drawn by `figures/{name}.py`:", ""]
         lines += ["```bash", f"nfl-pruning reproduce --only {name} --table {name}.csv", "```", ""]
     return "\n".join(lines)
 
 
+def on_config(config: Any) -> Any:
+    """Pages that the navigation does not name come last under Evidence: none is out of reach."""
+    named = set(re.findall(r"[\w/-]+\.md", str(config.nav)))
+    left = [page.name for page in (ROOT / "docs").glob("*.md") if page.name not in named]
+    for part in config.nav:
+        if "Evidence" in part:
+            part["Evidence"] += [{_title(ROOT / "docs" / name): name} for name in sorted(left)]
+    return config
+
+
+def _title(page: Path) -> str:
+    return page.read_text("utf-8").partition("\n")[0].removeprefix("# ")
+
+
 def on_pre_build(config: Any) -> None:
-    """Forget an earlier build's pages."""
+    """Forget an earlier build's pages, and run the code of those to come.
+
+    Raises:
+        PluginError: a page shows other output than its code prints.
+    """
     _markdown.clear()
     shutil.rmtree(Path(config.site_dir), ignore_errors=True)
+    if AS_WRITTEN not in os.environ:
+        _run_pages()
+
+
+def _run_pages() -> None:
+    """Run every page's Python blocks and console commands, and compare what they print."""
+    sys.path.insert(0, str(ROOT / "docs" / "generate"))
+    import generated
+
+    for path in [*generated.pages(), *generated.command_pages()]:
+        text = path.read_text("utf-8")
+        shown = [output for _, output in generated.examples(text)]
+        if generated.outputs(text) != shown or generated.with_consoles(text) != text:
+            raise PluginError(f"{path.name} is stale; run: python docs/generate/generated.py")

@@ -23,9 +23,15 @@ _OPTIONS = (
         "without a name, or one named id or index; none: there is no such column.",
     ),
     click.option("--drop", metavar="NAME,...", help="Columns of a .csv that are not read."),
+    click.option(
+        "--split-column",
+        metavar="NAME",
+        help="Column that says which part a row belongs to: rows other than train are never "
+        "pruned, scored or trained on.",
+    ),
 )
 WITH_TEST_PART = ("fashion-mnist", "mnist", "cifar-10", "cifar-100")
-NAMES = ("label_column", "id_column", "drop")
+NAMES = ("label_column", "id_column", "drop", "split_column")
 
 
 def column_options(function: Callable) -> Callable:
@@ -40,9 +46,9 @@ def columns_from(options: dict[str, Any]) -> Columns:
     from nfl_pruning.cli.options import entries
     from nfl_pruning.data import Columns
 
-    label, ids, drop = (options.pop(name) for name in NAMES)
+    label, ids, drop, split = (options.pop(name) for name in NAMES)
     left_out = () if drop is None else tuple(entries("drop", drop))
-    return Columns(label, ids, left_out)
+    return Columns(label, ids, left_out, split=split)
 
 
 def input_files(*names: str | None) -> list[str]:
@@ -58,6 +64,7 @@ def describe_columns(dataset: Dataset, columns: Columns) -> dict[str, Any]:
         "label_column": columns.label,
         "id_column": columns.ids,
         "dropped": list(columns.drop),
+        "split_column": columns.split,
     }
 
 

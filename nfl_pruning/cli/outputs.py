@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 _OPTIONS = (
     click.option("--group-column", metavar="NAME", help="Column of groups: kept, and no feature."),
     click.option(
-        "--split-column",
-        metavar="NAME",
-        help="Column that says which part a row belongs to: rows other than train are never "
-        "pruned, and neither the probe nor the weights see them.",
+        "--protect",
+        metavar="FILE",
+        help="Rows that are never pruned: numbers from 0 (.npy, or one a line).",
     ),
     click.option(
         "--resize",
@@ -37,12 +36,29 @@ def part_options(function: Callable) -> Callable:
     return function
 
 
-def with_parts_from(columns: Columns, options: dict[str, Any]) -> Columns:
-    """The columns with groups and parts, taken out of ``options``."""
+def with_group_from(columns: Columns, options: dict[str, Any]) -> Columns:
+    """The columns with groups, taken out of ``options``."""
     from dataclasses import replace
 
-    group, split = options.pop("group_column"), options.pop("split_column")
-    return replace(columns, group=group, split=split)
+    return replace(columns, group=options.pop("group_column"))
+
+
+def protected_rows(path: str | None) -> Any:
+    """Numbers of rows, or a mask, from a file; None without one."""
+    from nfl_pruning.data.npy import read_vector
+    from nfl_pruning.errors import InvalidArgumentError
+
+    if path is None:
+        return None
+    found = read_vector(Path(path), "protect")
+    if found.dtype.kind != "U":
+        return found
+    wrong = next((text for text in found.tolist() if not text.isdecimal()), None)
+    if wrong is not None:
+        raise InvalidArgumentError(
+            f"protect must hold one row number a line in {path}; got {wrong!r}."
+        )
+    return found.astype(int)
 
 
 def check_out(out: str, *, force: bool, inputs: Iterable[str]) -> None:

@@ -21,7 +21,7 @@ _OPTIONS = (
         "which then is that of the last layer.",
     ),
 )
-MODEL = "logits embeddings score seed data data_dir label_column id_column drop"
+MODEL = "logits embeddings score seed data data_dir label_column id_column drop split_column"
 KEPT = {*MODEL.split(), "out", "force", "as_json"}  # what means something without training
 
 

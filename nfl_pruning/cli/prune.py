@@ -18,7 +18,14 @@ from nfl_pruning.cli.data_options import (
     sentence_on_features,
 )
 from nfl_pruning.cli.options import json_option, real, refuse_given, seed_of, seed_option
-from nfl_pruning.cli.outputs import check_out, part_options, resized, save, with_parts_from
+from nfl_pruning.cli.outputs import (
+    check_out,
+    part_options,
+    protected_rows,
+    resized,
+    save,
+    with_group_from,
+)
 
 if TYPE_CHECKING:
     from nfl_pruning.pruning import Pruned
@@ -153,6 +160,7 @@ def _run(
     data_dir: str | None,
     scores_file: str | None,
     resized_file: str | None,
+    protect: str | None,
     out: str | None,
     force: bool,
     seed: str,
@@ -171,8 +179,8 @@ def _run(
     from nfl_pruning.selections.balanced import BALANCES
     from nfl_pruning.validation import check_choice
 
-    columns = with_parts_from(columns_from(rest), rest)
-    inputs = input_files(data, scores_file, resized_file)
+    columns = with_group_from(columns_from(rest), rest)
+    inputs = input_files(data, scores_file, resized_file, protect)
     if out is not None:
         check_out(out, force=force, inputs=inputs)
     if resized_file is not None:
@@ -184,7 +192,8 @@ def _run(
     number = seed_of(seed)
     check_choice("balance", balance, BALANCES)
     check_rule(seed=number, selection=protocol, given=scores_file is not None, **rule)
-    dataset = load_dataset(data, data_dir=data_dir, columns=columns)
+    rows = protected_rows(protect)
+    dataset = load_dataset(data, data_dir=data_dir, columns=columns, protect=rows)
     if resized_file is not None:
         pruned = resized(resized_file, dataset, rule["keep_fraction"])
         return pruned, None if out is None else save(pruned, out, force=force, inputs=inputs)
@@ -211,7 +220,7 @@ def _show(pruned: Pruned, written: str | None) -> None:
 
     from nfl_pruning.cli.output import plain_console
     from nfl_pruning.plausible import accuracy_sentence
-    from nfl_pruning.pruning import HARD_RULES
+    from nfl_pruning.pruning_notes import HARD_RULES
 
     config, n = pruned.config, len(pruned.weights)
     console = plain_console()

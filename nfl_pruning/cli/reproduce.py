@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nfl_pruning.cli.changed import check_figure_options, figure_options, write_table
+from nfl_pruning.cli.figure_options import check_figure_options, figure_options, write_table
 from nfl_pruning.cli.options import chosen, jobs_option
 from nfl_pruning.experiments.scripts import PRESETS, checkout
 

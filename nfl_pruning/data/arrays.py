@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nfl_pruning.data.labels import are_missing
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.validation import check_unmasked
 
@@ -89,7 +90,20 @@ def as_vector(name: str, value: Any, n_samples: int | None, where: str) -> np.nd
 
 
 def plain_ids(values: np.ndarray) -> np.ndarray:
-    """Ids as whole numbers or text, shape (n,): what a file without pickles can hold."""
-    if values.dtype.kind in "iuU":
+    """Ids as whole numbers or text, shape (n,): what a file without pickles can hold.
+
+    Whole floats are whole numbers, as which tables with gaps write them; missing ids are empty.
+    """
+    kind = values.dtype.kind
+    if kind in "iuU":
         return values
-    return np.array([str(value) for value in values.tolist()])
+    if kind == "S":
+        return np.char.decode(values, "utf-8", "surrogateescape")
+    missing = are_missing(values)
+    if kind == "M":
+        return np.where(missing, "", values.astype(np.str_))
+    if kind == "f" and not missing.any() and (values == np.round(values)).all():
+        small = bool((np.abs(values) < 2.0**53).all())
+        return values.astype(np.int64) if small else values.astype(np.str_)
+    pairs = zip(values.tolist(), missing.tolist(), strict=True)
+    return np.array(["" if gone else str(value) for value, gone in pairs], np.str_)

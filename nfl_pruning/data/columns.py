@@ -175,7 +175,14 @@ def take_ids(
     for place in roles.ids:
         name = f"column {header[place]!r}" if header[place] else "first column, which has no name,"
         own, counts = np.unique(values[place], return_counts=True)
-        distinct = len(own) == len(values[place])
+        whole = not (own.dtype.kind == "U" and "" in own)
+        distinct = whole and len(own) == len(values[place])
+        if roles.certain and found is None and not whole:
+            empty = np.flatnonzero(values[place] == "")
+            raise InvalidArgumentError(
+                f"every row needs an id in {where}; {len(empty)} are missing in column "
+                f"{header[place]!r}, the first in row {empty[0]}."
+            )
         if roles.certain and found is None and not distinct:
             raise InvalidArgumentError(
                 f"ids must be distinct in {where}; {str(own[counts.argmax()])!r} occurs "
@@ -186,7 +193,7 @@ def take_ids(
             if not (roles.certain and place == roles.ids[0]):
                 roles.notes.append(f"The {name} is taken for the rows' ids, not for a feature.")
         else:
-            why = "" if distinct else ", though its values repeat"
+            why = "" if distinct else f", though its values {'repeat' if whole else 'have gaps'}"
             roles.notes.append(f"The {name} is left out as an id{why}.")
     return found
 

@@ -95,6 +95,14 @@ class Dataset:
             return self
         return replace(self.take(np.flatnonzero(~self.protected)), protected=None)
 
+    @property
+    def protected_part(self) -> Dataset | None:
+        """The rows that are never pruned, as a data set to test on; None without any."""
+        if self.protected is None:
+            return None
+        found = replace(self.take(np.flatnonzero(self.protected)), protected=None)
+        return replace(found, name=f"the {len(found)} protected rows of {self.name}", notes=())
+
     def name_of_row(self, row: int) -> str:
         """A row as people find it: its id, the line of its file, or its number."""
         if self.ids is not None:
@@ -151,7 +159,8 @@ def make_dataset(
         )
     codes, names = code_labels(labels, where)
     _check_layout(features.shape[1:], where)
-    flat = _real_features(features.reshape(len(features), -1), where)
+    width = int(np.prod(features.shape[1:], dtype=int))
+    flat = _real_features(features.reshape(len(features), width), where)
     if classes is not None:
         names = _renamed(names, tuple(map(str, classes)), where)
     notes = tuple(remarks_on_classes(names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -39,21 +40,29 @@ def from_one_hot(values: np.ndarray, where: str, names: Sequence[str] | None = N
 
 
 def plain_labels(labels: np.ndarray, where: str) -> np.ndarray:
-    """Labels in a list of objects, as pandas gives them, as text or whole numbers.
+    """Labels in the forms that tables give them, as text or numbers, shape (n,).
+
+    Objects, bytes and columns of shape (n, 1) are made plain; one-hot labels stay as they are.
 
     Raises:
         InvalidArgumentError: some labels are missing (None or NaN).
     """
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8", "surrogateescape")
     if labels.dtype.kind == "T":  # NumPy's own variable-width strings
         return labels.astype(np.str_)
-    if labels.dtype != object or labels.ndim != 1:
+    if labels.ndim != 1 or labels.dtype.kind not in "Of":
         return labels
-    missing = [row for row, label in enumerate(labels) if label is None or label != label]
-    if missing:
+    missing = np.flatnonzero(are_missing(labels))
+    if len(missing):
         raise InvalidArgumentError(
             f"every sample needs a label in {where}; {len(missing)} are None or NaN, the first is "
             f"row {missing[0]}."
         )
+    if labels.dtype.kind == "f":
+        return labels
     for kind, plain in ((str, np.str_), (bool, np.bool_), (int, np.int64), (float, np.float64)):
         if len(labels) and all(type(label) is kind for label in labels):
             try:
@@ -61,6 +70,25 @@ def plain_labels(labels: np.ndarray, where: str) -> np.ndarray:
             except OverflowError:
                 return labels.astype(np.str_)
     return labels
+
+
+def are_missing(values: np.ndarray) -> np.ndarray:
+    """Which entries are None, NaN, or pandas' own mark of a missing value; boolean, shape (n,)."""
+    if values.dtype.kind == "f":
+        return np.isnan(values)
+    if values.dtype.kind == "M":
+        return np.isnat(values)
+    if values.dtype != object:
+        return np.zeros(len(values), bool)
+    return np.array([value is None or is_missing(value) for value in values], bool)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is not equal to itself, as NaN, or refuses to say so, as pandas' NA."""
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):
+        return type(value).__name__ == "NAType"
 
 
 def whole_texts(labels: np.ndarray) -> np.ndarray:

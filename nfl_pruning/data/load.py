@@ -17,7 +17,8 @@ from nfl_pruning.data.builtin import DATASETS
 from nfl_pruning.data.columns import Columns, listed
 from nfl_pruning.data.dataset import Dataset, make_dataset
 from nfl_pruning.data.files import load_csv, load_npz
-from nfl_pruning.data.frames import Frame, as_frame, from_frame
+from nfl_pruning.data.foreign_tables import as_frame
+from nfl_pruning.data.frames import Frame, from_frame
 from nfl_pruning.data.npy import load_npy, read_vector
 from nfl_pruning.data.parts import with_parts
 from nfl_pruning.data.remarks import remarks_on_test_data
@@ -98,7 +99,9 @@ def _asked(columns: Columns | None, said: dict[str, Any]) -> tuple[Columns, dict
         raise InvalidArgumentError(
             f"columns must not be given together with {' and '.join(sorted(said))}."
         )
-    given = {name: said.pop(name) for name in VALUES if name in said and not _names(said[name])}
+    given = {
+        n: said.pop(n) for n in VALUES if n in said and not _names(said[n], several=n == "label")
+    }
     for name in ("features", "drop", "label"):
         if name in said and not isinstance(said[name], str):
             said[name] = tuple(said[name])
@@ -107,10 +110,10 @@ def _asked(columns: Columns | None, said: dict[str, Any]) -> tuple[Columns, dict
     return columns or Columns(**said), given
 
 
-def _names(value: Any) -> bool:
-    """Whether this is a column's name, or several one-hot columns' names."""
-    if isinstance(value, str):
-        return True
+def _names(value: Any, *, several: bool) -> bool:
+    """Whether this is a column's name, or ``several`` one-hot columns' names."""
+    if isinstance(value, str) or not several:
+        return isinstance(value, str)
     few = isinstance(value, list | tuple) and len(value) > 1 and len(set(map(str, value))) > 1
     return few and all(isinstance(name, str) for name in value) and len(set(value)) == len(value)
 
@@ -212,8 +215,17 @@ def _with_values(dataset: Dataset, given: dict[str, Any]) -> Dataset:
         raise InvalidArgumentError("label must name an array of the archive; got values.")
     if ids is not None:
         own = plain_ids(as_vector("ids", ids, len(dataset), dataset.name))
-        if len(np.unique(own)) < len(own):
-            raise InvalidArgumentError(f"ids must be distinct in {dataset.name}; some repeat.")
+        names, counts = np.unique(own, return_counts=True)
+        if own.dtype.kind == "U" and "" in names:
+            raise InvalidArgumentError(
+                f"every row needs an id in {dataset.name}; {int((own == '').sum())} are missing, "
+                f"the first in row {int(np.argmax(own == ''))}."
+            )
+        if len(names) < len(own):
+            raise InvalidArgumentError(
+                f"ids must be distinct in {dataset.name}; {str(names[counts.argmax()])!r} occurs "
+                f"{counts.max()} times."
+            )
         dataset = replace(dataset, ids=own)
     return with_parts(dataset, **given) if given else dataset
 
@@ -230,7 +242,7 @@ def load_test_data(data: Any, dataset: Dataset, columns: Columns | None = None) 
         InvalidArgumentError: a feature is missing, the shapes differ, or a class is unknown.
     """
     columns = columns or Columns()
-    by_name = replace(columns, features=dataset.features, drop=(), ids=None)
+    by_name = replace(columns, features=dataset.features, drop=(), ids=None, split=None)
     test = load_dataset(data, columns=by_name)
     notes = list(test.notes)
     if (dataset.features is None) != (test.features is None):

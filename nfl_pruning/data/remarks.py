@@ -57,9 +57,9 @@ def remarks_on_copies(names: Sequence[str] | None, x: np.ndarray, y: np.ndarray)
         same &= (x[rows] == first[y[rows]]).all(axis=0)
     copies = [p for p in np.flatnonzero(same) if len(np.unique(first[:, p])) == len(first)]
     return [
-        f"Column {f'{place} of x' if names is None else repr(names[place])} has one value for each "
-        "class, as a copy of the labels would, and is read as a feature; --drop takes a column of "
-        "a .csv out."
+        f"Column {f'{place} of x' if names is None else repr(names[int(place)])} has one value "
+        "for each class, as a copy of the labels would, and is read as a feature; --drop takes a "
+        "column of a .csv out."
         for place in copies
     ]
 

@@ -62,7 +62,7 @@ def read_scores(path: Path, dataset: Dataset) -> GivenScores:
         notes.append(f"{path} has no ids: its scores are taken in the order of the data.")
     contract = load_contract(path)
     known = contract is not None or found.said
-    values = _checked(path, scores, len(dataset), known=known)
+    values = _checked(path, scores, len(dataset), known=known, protected=dataset.protected)
     if contract is None and np.isin(values, (0, 1)).all():
         notes.append(
             f"The scores in {path} are 0 and 1 alone and are taken for counts, larger = harder: "
@@ -105,8 +105,18 @@ def _read(path: Path, data_hash: str) -> _Column:
     raise InvalidArgumentError(f"scores must be a .npz, .npy or .csv file; got {str(path)!r}.")
 
 
-def _checked(path: Path, scores: np.ndarray, n_samples: int, *, known: bool) -> np.ndarray:
-    """The scores as float64, where they are as many finite numbers as there are samples."""
+def _checked(
+    path: Path,
+    scores: np.ndarray,
+    n_samples: int,
+    *,
+    known: bool,
+    protected: np.ndarray | None = None,
+) -> np.ndarray:
+    """The scores as float64, where they are as many finite numbers as there are samples.
+
+    Protected rows, which are never ranked, may have none (NaN).
+    """
     if scores.ndim != 1 or len(scores) != n_samples:
         raise InvalidArgumentError(
             f"scores in {path} must be {n_samples} numbers, one a sample; got shape {scores.shape}."
@@ -119,7 +129,8 @@ def _checked(path: Path, scores: np.ndarray, n_samples: int, *, known: bool) -> 
             f"{f'a mask{door}' if scores.dtype.kind in 'biuf' else 'text'}."
         )
     scores = scores.astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(scores))
+    ranked = True if protected is None else ~protected
+    bad = np.flatnonzero(~np.isfinite(scores) & ranked)
     if len(bad):
         raise InvalidArgumentError(
             f"scores in {path} must be finite; {len(bad)} of {n_samples} are not, the first is "

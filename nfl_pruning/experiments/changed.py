@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
+from nfl_pruning.experiments.overrides import Changes, changed, folder_name
 from nfl_pruning.experiments.progress import steps
-from nfl_pruning.experiments.record_tables import changed, folder_name
 from nfl_pruning.experiments.reproduce import Reproduced
 from nfl_pruning.experiments.scripts import Experiment, load
 from nfl_pruning.records import RecordStore
 
 
 def reproduce_changed(
-    experiment: Experiment, preset: str, changes: Mapping[str, float], *, fresh: bool = False
+    experiment: Experiment, preset: str, changes: Changes, *, fresh: bool = False
 ) -> Reproduced:
     """Run an experiment with other numbers and draw it; the manifest stays as it is.
 
     Args:
         experiment: of a checkout.
         preset: ``"quick"`` or ``"paper"``.
-        changes: name of a number of the script, in lower case -> its value.
+        changes: name of a number of the script, in lower case -> its value, or values.
         fresh: forget the finished records of these numbers first.
 
     Raises:
@@ -32,7 +31,7 @@ def reproduce_changed(
     if fresh:
         store.forget_others([])
     script = load(experiment.simulation)
-    with changed(script, changes), steps(name) as progress:
+    with changed(script, changes, preset), steps(name) as progress:
         script.run(preset, store, progress)
     out = experiment.root / "figures" / "output" / name
     out.mkdir(parents=True, exist_ok=True)

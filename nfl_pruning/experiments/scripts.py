@@ -94,6 +94,13 @@ def _load_neighbours(path: Path, seen: set[Path]) -> None:
             _load_as(name, neighbour)
 
 
+def neighbours(path: Path) -> list[ModuleType]:
+    """The loaded modules of the same folder that a script imports, directly or by way of others."""
+    seen: set[Path] = set()
+    _load_neighbours(path, seen)
+    return [sys.modules[found.stem] for found in seen - {path}]
+
+
 def _imported(path: Path) -> list[str]:
     """First parts of the names of all modules that a script imports, wherever in it."""
     found: dict[str, None] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ class NetworkScores:
     """Scores of n samples by networks, and how they were computed.
 
     Attributes:
-        values: in data-set order, larger = harder, shape (n,).
+        values: in data-set order, larger = harder, shape (n,); NaN for protected rows.
         ids: what the rows are called, shape (n,), where the data say it.
         data_hash: of the data set that was scored.
         config: everything that decided the scores, as plain values.
@@ -56,7 +56,7 @@ class NetworkScores:
     @property
     def quartiles(self) -> tuple[float, float, float]:
         """The three quartiles of the scores."""
-        low, middle, high = np.quantile(self.values, [0.25, 0.5, 0.75])
+        low, middle, high = np.nanquantile(self.values, [0.25, 0.5, 0.75])
         return float(low), float(middle), float(high)
 
     def to_dict(self) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def score(
     """Train networks on all samples and score these same samples; larger = harder.
 
     Each network has its own start and its own order; augmentation is off while scoring. A network
-    that diverges is left out of the average.
+    that diverges is left out of the average. Protected rows are neither trained on nor scored.
 
     Args:
         dataset: n samples.
@@ -170,6 +170,10 @@ def score(
     Raises:
         InvalidArgumentError: the model does not fit the data, or all networks diverged.
     """
+    if dataset.protected is not None:
+        inner, values = score(dataset.candidates, plan, progress=progress), np.empty(len(dataset))
+        values[dataset.protected], values[~dataset.protected] = np.nan, inner.values
+        return replace(inner, values=values, ids=dataset.ids, data_hash=dataset.hash)
     network = make_model(plan.model, len(dataset.classes), dataset.shape)
     x = jnp.asarray(standardising.network_inputs(dataset.x, is_image=dataset.is_image))
     start = time.perf_counter()

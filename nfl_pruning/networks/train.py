@@ -111,7 +111,8 @@ def train(
         subset: what pruning kept: its outcome, or row numbers and their weights, shape (kept,)
             each; everything by default.
         test: what to test on, in the class codes of ``dataset``; the dropped rows by default,
-            which is no fair test: the rule chose them.
+            which is no fair test: the rule chose them. Protected rows are never trained on, and
+            are what is tested on where there are any.
         n_networks: networks to train, each from its own start.
         model: name of the network.
         training: how to train.
@@ -122,8 +123,11 @@ def train(
     """
     check_seed(seed)
     check_integer("models", n_networks, 1)
-    n = len(dataset)
     kept, weights = _rows_and_weights(subset, dataset)
+    if dataset.protected is not None:
+        kept = _among_candidates(kept, dataset.protected)
+        test, dataset = test or dataset.protected_part, dataset.candidates
+    n = len(dataset)
     tested, name = _test_rows(test, dataset, kept)
     network = make_model(model, len(dataset.classes), dataset.shape)
     table = dataset.x if tested is None else np.concatenate([dataset.x, tested.x])
@@ -171,7 +175,8 @@ def _rows_and_weights(
     """Kept rows and their weights, shape (kept,) each."""
     n = len(dataset)
     if subset is None:
-        return np.arange(n), np.ones(n)
+        rows = np.arange(n) if dataset.protected is None else np.flatnonzero(~dataset.protected)
+        return rows, np.ones(len(rows))
     if isinstance(subset, Pruned):
         if subset.data_hash != dataset.hash:
             raise InvalidArgumentError(
@@ -191,6 +196,19 @@ def _rows_and_weights(
             f"subset must have positive weights; the least is {weights.min():g}."
         )
     return rows, weights
+
+
+def _among_candidates(kept: np.ndarray, protected: np.ndarray) -> np.ndarray:
+    """The numbers of kept rows among those that are not protected.
+
+    Raises:
+        InvalidArgumentError: a kept row is protected.
+    """
+    if protected[kept].any():
+        raise InvalidArgumentError(
+            f"subset must hold no protected row; it holds row {kept[protected[kept]][0]}."
+        )
+    return (np.cumsum(~protected) - 1)[kept]
 
 
 def _test_rows(

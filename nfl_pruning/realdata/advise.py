@@ -92,7 +92,8 @@ def advise(
     mixture, and correct the other cells.
 
     Args:
-        x: features, shape (n, ...), or a :class:`Dataset`, which has the labels.
+        x: features, shape (n, ...), or a :class:`Dataset`, which has the labels; its protected
+            rows are not looked at.
         y: labels, shape (n,): whole numbers or text.
         keep_fractions: shares to keep, in (0, 1).
         scores: registered names, each with both ends and the calibrated hardest end, or policies.
@@ -117,12 +118,16 @@ def advise(
     data = x if isinstance(x, Dataset) else make_dataset("data", x, y)
     model = replace(parse_rows_probe(probe), ridge=check_number("ridge", ridge, "(0, inf)"))
     own = None if logits is None else _check_logits(logits, data)
+    whole = None if data.protected is None else data
+    if data.protected is not None:
+        own = own if own is None else own[~data.protected]
+        data = data.candidates
     if own is not None:
         model = replace(model, kind="given")
     rng = np.random.default_rng([asked.seed, SPACE])
     most = check_integer("directions", directions, 1)
     space = fit_space(data.x, scale=scale, is_image=data.is_image, most=most, rng=rng)
-    source = Source(data, space, model, own, asked.seed)
+    source = Source(data, space, model, own, asked.seed, whole)
     return _Advising(asked, source, test, progress or (lambda done, total: None)).run()
 
 
@@ -347,7 +352,7 @@ class _Advising:
         mixture = study.mixtures[0] if study is not None and study.mixtures else None
         known = {
             "data": source.dataset.name,
-            "data_hash": source.dataset.hash,
+            "data_hash": (source.whole or source.dataset).hash,
             "n_samples": len(source.dataset),
             "work_rows": rows,
             "check_rows": None if study is None else study.n_train,

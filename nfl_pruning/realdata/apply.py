@@ -24,11 +24,12 @@ class Source:
     """The data of an advice.
 
     Attributes:
-        dataset: all rows.
+        dataset: all rows that may be pruned.
         space: its axes.
         probe: how the model that scores is fitted.
         logits: the user's own model's, where given.
         seed: of the advice.
+        whole: the data with their protected rows, which the advice does not see.
     """
 
     dataset: Dataset
@@ -36,6 +37,7 @@ class Source:
     probe: RowsProbe
     logits: np.ndarray | None
     seed: int
+    whole: Dataset | None = None
 
     def scores(self, policy: Policy) -> np.ndarray:
         """What the policy ranks all rows by, shape (n,)."""
@@ -53,7 +55,7 @@ def apply_policy(source: Source, policy: Policy, keep_fraction: float) -> Pruned
     from nfl_pruning.pruning import prune
 
     scores = source.scores(policy)
-    return prune(
+    found = prune(
         source.dataset,
         seed=source.seed,
         keep=policy.keep,
@@ -68,3 +70,4 @@ def apply_policy(source: Source, policy: Policy, keep_fraction: float) -> Pruned
             "features": source.space.sentence,
         },
     )
+    return found if source.whole is None else found.among(source.whole)

@@ -47,7 +47,8 @@ def compare(
     Args:
         dataset: to train on, and to test on where ``test`` is not given.
         plan: which rules, by which networks, such as ``ComparisonPlan(seed=0, repeats=20)``.
-        test: what every repeat is tested on, in the class codes of ``dataset``.
+        test: what every repeat is tested on, in the class codes of ``dataset``; by default its
+            protected rows, which are never trained on, or a part that each repeat splits off.
         given: scores of the data's rows that were computed elsewhere, shape (n,), larger = harder;
             with ``ComparisonPlan(given=True)``.
         folder: where finished repeats are kept and looked up; nowhere by default.
@@ -62,6 +63,9 @@ def compare(
             f"given must be scores where the plan compares them; the plan says {plan.given}."
         )
     scores = _given_scores(given, dataset)
+    if dataset.protected is not None:
+        scores = {name: values[~dataset.protected] for name, values in scores.items()}
+        test, dataset = test or dataset.protected_part, dataset.candidates
     store = None if folder is None else RecordStore(folder)
     root_split, root = jax.random.split(jax.random.key(plan.seed))
     split = _split(root_split, dataset, test, plan)

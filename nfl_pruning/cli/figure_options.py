@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
 from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.experiments.overrides import Changes
 from nfl_pruning.experiments.scripts import Experiment
 
 _OPTIONS = (
@@ -20,9 +21,10 @@ _OPTIONS = (
         "--set",
         "settings",
         multiple=True,
-        metavar="NAME=NUMBER",
-        help="Change a number of the experiment, such as signal=3; with --only NAME. Records and "
-        "figures go to folders of their own, and the manifest stays as it is.",
+        metavar="NAME=NUMBER,...",
+        help="Change a number of the experiment, such as signal=3 or trials=16, or a list of them; "
+        "with --only NAME. Records and figures go to folders of their own, and the manifest stays "
+        "as it is.",
     ),
 )
 
@@ -36,9 +38,10 @@ def figure_options(function: Callable) -> Callable:
 
 def check_figure_options(
     table: str | None, settings: Sequence[str], experiments: Sequence[Experiment]
-) -> dict[str, float]:
+) -> dict[str, tuple[float, ...]]:
     """The numbers to change, once the options fit each other."""
-    from nfl_pruning.experiments.record_tables import check_csv, parse_changes
+    from nfl_pruning.experiments.overrides import parse_changes
+    from nfl_pruning.experiments.record_tables import check_csv
 
     if (table is not None or settings) and len(experiments) != 1:
         option = "table" if table is not None else "set"
@@ -50,16 +53,10 @@ def check_figure_options(
     return parse_changes(settings)
 
 
-def write_table(
-    table: str, experiment: Experiment, preset: str, changes: Mapping[str, float]
-) -> Path:
+def write_table(table: str, experiment: Experiment, preset: str, changes: Changes) -> Path:
     """Write the records of an experiment as a table."""
-    from nfl_pruning.experiments.record_tables import (
-        check_csv,
-        folder_name,
-        rows_of_records,
-        write_rows,
-    )
+    from nfl_pruning.experiments.overrides import folder_name
+    from nfl_pruning.experiments.record_tables import check_csv, rows_of_records, write_rows
     from nfl_pruning.records import RecordStore
 
     store = RecordStore(experiment.records(preset).with_name(folder_name(experiment.name, changes)))
