@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from nfl_pruning.losses import Loss
 from nfl_pruning.problem import Problem
@@ -140,11 +142,17 @@ class System:
             at_zero = self._moments_at_zero()
         delta = self.problem.samples_per_feature
         linear = Linear(delta, self.ridge, slope**2 * kept, rho, at_zero)
-        return np.asarray(self.closing.start(linear).pack())
+        return np.asarray(_first_guess(self.closing, linear))
 
     def _moments_at_zero(self) -> Moments:
         still = np.asarray(at_rest().pack())
         return Moments(*summed_moments(still, self, self.rows(still, LEVELS[0]))[0])
+
+
+@jax.jit
+def _first_guess(closing: Closing, linear: Linear) -> Array:
+    """The packed unknowns of the linear fit: as one program, not one for each operation."""
+    return closing.start(linear).pack()
 
 
 def summed_moments(
