@@ -117,10 +117,7 @@ def smoothed_steps(steps: Any, mean: Any, noise: Any) -> tuple[Any, Any]:
     """
     base, locations, widths, jumps = steps
     if isinstance(mean, np.ndarray):
-        spread = np.hypot(np.asarray(widths), np.asarray(noise)[..., None])
-        edge = mean[..., None] - np.asarray(locations)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            x = np.where(spread > 0, edge / spread, np.where(edge > 0, np.inf, -np.inf))
+        x, spread = _edges(steps, mean, noise)
         density = np.exp(-0.5 * x**2) / (np.sqrt(2 * np.pi) * np.maximum(spread, SHARP))
         return base + host_ndtr(x) @ np.asarray(jumps), density @ np.asarray(jumps)
     mean, noise = jnp.asarray(mean), jnp.asarray(noise)
@@ -141,6 +138,22 @@ def smoothed_steps(steps: Any, mean: Any, noise: Any) -> tuple[Any, Any]:
             total, _ = add(total, row)
         return total
     return jax.lax.scan(add, total, rows)[0]
+
+
+def smoothed_probability(steps: Steps, mean: np.ndarray, noise: Any) -> np.ndarray:
+    """The first part of :func:`smoothed_steps` alone, for numpy arrays."""
+    return steps.base + host_ndtr(_edges(steps, mean, noise)[0]) @ np.asarray(steps.jumps)
+
+
+def _edges(steps: Steps, mean: np.ndarray, noise: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Distances to the steps in units of their widths, and the widths, shape (..., steps)."""
+    spread = np.hypot(np.asarray(steps.widths), np.asarray(noise)[..., None])
+    edge = mean[..., None] - np.asarray(steps.locations)
+    if (spread > 0).all():
+        return edge / spread, spread
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sharp = np.where(edge > 0, np.inf, -np.inf)
+        return np.where(spread > 0, edge / spread, sharp), spread
 
 
 def kolmogorov_nodes() -> tuple[np.ndarray, np.ndarray]:

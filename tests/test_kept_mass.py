@@ -29,6 +29,7 @@ from nfl_pruning.theory.integrators.conditioned.limit import Limit, Unknowns, _r
 from nfl_pruning.theory.integrators.conditioned.mesh import Nodes, build_mesh
 from nfl_pruning.theory.integrators.conditioned.solver import Answer
 from nfl_pruning.theory.integrators.panels import certify, mesh
+from nfl_pruning.theory.integrators.panels.newton import newton
 from nfl_pruning.theory.probe_limit import selection_law
 from nfl_pruning.theory.selection_law import keep_law, ordering
 from nfl_pruning.theory.selection_law.kept_mass import kept_mass
@@ -199,9 +200,10 @@ def test_the_mass_of_a_mesh_is_that_of_its_nodes():
         law = selection_law(STEEP)
         system = certify.System(STEEP, law, STEEP.student.loss, 0.01)
         x = np.array([0.5, 0.5, -1.0, -3.0])
-        assert certify.mesh_defect(system, x, mesh.LEVELS[2]) < 1e-9
         bare = replace(system, law=replace(law, floor=1.0 - 1e-12))
-        assert certify.mesh_defect(bare, x, mesh.LEVELS[2]) > 1e-3
+        good, wrong = (newton(each, x, mesh.LEVELS[2], max_steps=0) for each in (system, bare))
+        assert certify.mesh_defect(system, good) < 1e-9
+        assert certify.mesh_defect(bare, wrong) > 1e-3
 
 
 def cell_of(edge):

@@ -13,7 +13,7 @@ from scipy import stats
 from nfl_pruning.data import make_dataset
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.networks.augmentation import make_augment
-from nfl_pruning.networks.comparison.verdicts import holm, paired, verdicts
+from nfl_pruning.networks.comparison.verdicts import paired, verdicts
 from nfl_pruning.networks.convolution import convolve, max_pool
 from nfl_pruning.networks.models import CNN, ResNet, make_model
 from nfl_pruning.networks.scoring import logits_of
@@ -25,6 +25,7 @@ from nfl_pruning.networks.training import (
     replica,
     train_replicas,
 )
+from nfl_pruning.numerics.holm import holm
 
 
 def table(n=60, d=5, classes=3, seed=0):
@@ -241,7 +242,8 @@ class TestVerdicts:
         assert verdict.difference + verdict.half_width == pytest.approx(high)
 
     def test_holm_by_hand(self):
-        assert holm([0.01, 0.04, 0.03, None]) == pytest.approx([0.04, 0.09, 0.09, None])
+        adjusted = holm([0.01, 0.04, 0.03, np.nan])
+        assert adjusted == pytest.approx([0.04, 0.09, 0.09, np.nan], nan_ok=True)
 
     def test_family_and_texts(self):
         noise = np.array([0.0, 0.01, -0.01, 0.02, -0.02])

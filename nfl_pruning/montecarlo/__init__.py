@@ -3,7 +3,8 @@
 from nfl_pruning.montecarlo.controlled import controlled
 from nfl_pruning.montecarlo.engine import TrainingSet, estimate_cost, simulate, training_set
 from nfl_pruning.montecarlo.estimate import OBSERVABLES, Simulation, paired
-from nfl_pruning.montecarlo.statistics import Verdict, beats_random, holm
+from nfl_pruning.montecarlo.statistics import Verdict, beats_random
+from nfl_pruning.numerics.holm import holm
 
 __all__ = [
     "OBSERVABLES",

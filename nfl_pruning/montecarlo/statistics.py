@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from scipy import stats
 
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.montecarlo.estimate import LARGER_IS_BETTER, OBSERVABLES, Simulation, paired
+from nfl_pruning.numerics.holm import holm
 from nfl_pruning.validation import check_choice, check_number
 
 Until = tuple[str, float]
@@ -37,20 +37,6 @@ def looks(n_trials: int, until: Until | None) -> Iterator[int]:
         yield int(look)
         look *= GROWTH
     yield n_trials
-
-
-def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Adjusted p-values that control the chance of any false claim in the family.
-
-    Sorted upwards, the i-th of m p-values is multiplied by m - i + 1, and the running maximum is
-    taken (Holm 1979). Valid under any dependence.
-    """
-    p = np.asarray(p_values, float)
-    order = np.argsort(p, kind="stable")
-    scaled = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(scaled, 1.0)
-    return adjusted
 
 
 @dataclass(frozen=True)
@@ -98,12 +84,11 @@ def beats_random(
     differences = {rule: paired(simulation, random, name) for rule, simulation in family.items()}
     degrees = random.n_trials - 1
     raw = [_two_sided(*pair, degrees) for pair in differences.values()]
-    known = np.isfinite(raw)
-    adjusted = holm([p if np.isfinite(p) else 1.0 for p in raw])
     verdicts = {}
-    for (rule, (mean, error)), p, sure in zip(differences.items(), adjusted, known, strict=True):
-        word = "undecided" if not sure or p > level else "better" if sign * mean > 0 else "worse"
-        verdicts[rule] = Verdict(mean, error, float(p) if sure else np.nan, word)
+    for (rule, (mean, error)), p in zip(differences.items(), holm(raw), strict=True):
+        better = "better" if sign * mean > 0 else "worse"
+        word = better if p <= level else "undecided"  # also where p is NaN
+        verdicts[rule] = Verdict(mean, error, float(p), word)
     return verdicts
 
 

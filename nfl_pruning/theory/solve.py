@@ -15,7 +15,6 @@ from nfl_pruning.one_component import as_one_component, needs_component
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.abundant.limit import RADIUS, abundant_limit
-from nfl_pruning.theory.mixture.limit import mixture_limit
 from nfl_pruning.theory.proportional import proportional_limit
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.spectrum import spectral_limit
@@ -67,10 +66,17 @@ def solve(
             if limit == "abundant":
                 return abundant_limit(problem, n_features, radius)
             if isinstance(problem.inputs, Mixture):
-                return mixture_limit(problem, tolerance)
+                return _mixture_limit(problem, tolerance)
             return _proportional(problem.inputs, problem)
         except UnsupportedProblemError as reason:
             return Solution(problem, Status.UNSUPPORTED, str(reason), **ball)
+
+
+def _mixture_limit(problem: Problem, tolerance: float | None = None) -> Solution:
+    # Its quasi-random points bring scipy.stats, which takes as long to load as all of scipy else.
+    from nfl_pruning.theory.mixture.limit import mixture_limit
+
+    return mixture_limit(problem, tolerance)
 
 
 @singledispatch
@@ -84,7 +90,7 @@ def _proportional(inputs: Any, problem: Problem) -> Solution:
 @_proportional.register
 def _(inputs: Isotropic, problem: Problem) -> Solution:
     if needs_component(problem):
-        return replace(mixture_limit(as_one_component(problem)), problem=problem)
+        return replace(_mixture_limit(as_one_component(problem)), problem=problem)
     return proportional_limit(problem)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import stats
+
+from nfl_pruning.numerics.holm import holm
 
 
 @dataclass(frozen=True)
@@ -61,17 +63,6 @@ def paired(rule: str, keep_fraction: float, ours: np.ndarray, theirs: np.ndarray
     return Verdict(rule, keep_fraction, mean, half, p, failed=failed)
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's (1979) step-down adjusted p values; None counts as 1 in the family's size."""
-    known = [1.0 if p is None else p for p in p_values]
-    adjusted: list[float | None] = [None] * len(known)
-    running = 0.0
-    for place, i in enumerate(np.argsort(known, kind="stable")):
-        running = max(running, min(1.0, (len(known) - place) * known[i]))
-        adjusted[i] = None if p_values[i] is None else running
-    return adjusted
-
-
 def verdicts(
     accuracy: Mapping[float, Mapping[str, np.ndarray]],
     *,
@@ -93,6 +84,7 @@ def verdicts(
         if rule != baseline
     ]
     inside = [i for i, verdict in enumerate(found) if verdict.keep_fraction <= family]
-    for i, p in zip(inside, holm([found[i].p_value for i in inside]), strict=True):
-        found[i] = Verdict(**{**asdict(found[i]), "p_holm": p})
+    raw = [np.nan if (p := found[i].p_value) is None else p for i in inside]
+    for i, p in zip(inside, holm(raw), strict=True):
+        found[i] = replace(found[i], p_holm=None if np.isnan(p) else float(p))
     return found

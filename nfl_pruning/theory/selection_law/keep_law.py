@@ -74,6 +74,16 @@ class KeepLaw:
 
     def mean(self, power: int = 1, moment: int = 0) -> float:
         """E[keep * weight^power * (y u)^moment]; power 0 gives the kept fraction."""
+        if (power, moment) not in self._means:
+            self._means[power, moment] = self._mean(power, moment)
+        return self._means[power, moment]
+
+    @cached_property
+    def _means(self) -> dict[tuple[int, int], float]:
+        """What :meth:`mean` was asked for before: every mesh of a solution asks again."""
+        return {}
+
+    def _mean(self, power: int, moment: int) -> float:
         total = 0.0
         for i, label in enumerate(LABELS):
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
-from nfl_pruning.theory.selection_law.label_law import LABELS, LabelLaw
+from nfl_pruning.theory.selection_law.label_law import LabelLaw
 
 PANELS = 301  # of the first generation
 GENERATIONS = 60
@@ -66,9 +66,7 @@ def kept_mass(law: LabelLaw, evaluate: Evaluate, breaks: np.ndarray) -> float:
         half, middle = 0.5 * np.diff(panels, axis=1), panels.mean(axis=1, keepdims=True)
         u = middle + half * X
         keep = evaluate(u.ravel())[0].sum(axis=0)
-        values = sum(
-            keep[i].reshape(u.shape) * law.density(label, u) for i, label in enumerate(LABELS)
-        )
+        values = np.sum(keep.reshape(-1, *u.shape) * law.densities(u), axis=0)
         fine, coarse = (half[:, 0] * (values @ rule) for rule in (FINE, COARSE))
         scale = scale or max(float(fine.sum()), 1e-300)
         open_ = np.abs(fine - coarse) > NEGLIGIBLE * scale

@@ -9,12 +9,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nfl_pruning.links import smoothed_steps
+from nfl_pruning.links import smoothed_probability
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE, gauss_legendre
 from nfl_pruning.problem import Teacher
 
 LABELS = (1, -1)
 _X, _W = gauss_legendre(12)
+
+
+def _between(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Half lengths of panels, and Gauss-Legendre nodes on them, shape (..., nodes)."""
+    half, middle = 0.5 * (high - low), 0.5 * (high + low)
+    return half, middle[..., None] + half[..., None] * _X
 
 
 class LabelLaw:
@@ -52,7 +58,8 @@ class LabelLaw:
             ]
         )
         self._edges = np.unique(grid[np.abs(grid) <= NORMAL_RANGE])
-        panels = np.stack([self._panel(y, self._edges[:-1], self._edges[1:]) for y in LABELS])
+        half, u = _between(self._edges[:-1], self._edges[1:])
+        panels = half * (self.densities(u) @ _W)
         zero = np.zeros((2, 1))
         self._cumulative = np.concatenate([zero, np.cumsum(panels, axis=1)], axis=1)
         self._beyond = np.concatenate([np.cumsum(panels[:, ::-1], axis=1)[:, ::-1], zero], axis=1)
@@ -61,23 +68,26 @@ class LabelLaw:
     def probability(self, label: int, u: np.ndarray) -> np.ndarray:
         """P(y = label | u), shape of u."""
         margin = np.asarray(self._slope * np.asarray(u, float))
-        positive = smoothed_steps(self._steps, margin, self._noise)[0]
+        positive = smoothed_probability(self._steps, margin, self._noise)
         return positive if label == 1 else 1 - positive
 
     def density(self, label: int, u: np.ndarray) -> np.ndarray:
         """Joint density of u and P(y = label | u)."""
         return self.probability(label, u) * np.exp(-0.5 * u**2) / np.sqrt(2 * np.pi)
 
+    def densities(self, u: np.ndarray) -> np.ndarray:
+        """:meth:`density` of both labels from one evaluation of the link, shape (2, ...)."""
+        positive = self.probability(1, u)
+        return np.stack([positive, 1 - positive]) * np.exp(-0.5 * u**2) / np.sqrt(2 * np.pi)
+
     def integral(self, label: int, edges: np.ndarray, function) -> float:
         """E[function(u) 1{y = label}] by Gauss-Legendre on panels refined to the given edges."""
         cuts = np.unique(np.concatenate([self._edges, np.clip(edges, *self._edges[[0, -1]])]))
-        half, middle = 0.5 * np.diff(cuts), 0.5 * (cuts[1:] + cuts[:-1])
-        u = middle[:, None] + half[:, None] * _X
+        half, u = _between(cuts[:-1], cuts[1:])
         return float(np.sum(half[:, None] * _W * self.density(label, u) * function(u)))
 
     def _panel(self, label: int, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        half, middle = 0.5 * (high - low), 0.5 * (high + low)
-        u = middle[..., None] + half[..., None] * _X
+        half, u = _between(low, high)
         return half * (self.density(label, u) @ _W)
 
     def below(self, label: int, u: ArrayLike) -> np.ndarray:

@@ -172,8 +172,8 @@ def _run(asked: Program, settings: Setting) -> np.ndarray:
     def one(begin: int) -> np.ndarray:
         rows = np.minimum(np.arange(begin, begin + size), count - 1)  # repeat the last one
         with jax.enable_x64(True), own_settings():  # these scopes belong to the thread
-            chunk = Setting(*(jnp.asarray(part[rows], jnp.float64) for part in settings))
-            found = program(chunk)
+            chunk = Setting(*(np.asarray(part[rows], np.float64) for part in settings))
+            found = program(chunk)  # numpy arrays: handing them over one by one costs more
         return np.stack([np.asarray(part) for group in found for part in group])
 
     if asked.platform == "cpu":

@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from nfl_pruning.theory.integrators.panels.continuation import solve_coarse
-from nfl_pruning.theory.integrators.panels.equations import LabelTerms, Rows, smoothed_label
-from nfl_pruning.theory.integrators.panels.mesh import LEVELS, Level
+from nfl_pruning.theory.integrators.panels.mesh import LEVELS
 from nfl_pruning.theory.integrators.panels.newton import Root, System, newton
 from nfl_pruning.theory.observables import zero_one_error
 from nfl_pruning.theory.selection_law.keep_law import MASS_TOLERANCE, mass_flaw
@@ -80,7 +76,7 @@ def certified_root(system: System) -> Certified:
         new = digits_of(system, finer.x)
         error = new.distance(digits) + ROUNDING
         if error < TARGET_ERROR or level is LEVELS[-1]:
-            defect = mesh_defect(system, root.x, level)
+            defect = mesh_defect(system, finer)
         root, digits = finer, new
         if error < TARGET_ERROR and defect <= MASS_TOLERANCE:
             break
@@ -91,19 +87,6 @@ def certified_root(system: System) -> Certified:
     return Certified(root, digits, max(error, system.law.defect), " ".join(filter(None, flaws)))
 
 
-def mesh_defect(system: System, x: np.ndarray, level: Level) -> float:
-    """Relative difference of what a mesh graded by x keeps and what was asked for."""
-    terms, point = system.label_terms, jnp.asarray(x)
-    kept = sum(float(_kept(point, terms, block)) for block in system.rows(x, level))
-    return abs(kept / system.law.fraction - 1)
-
-
-@jax.jit
-def _kept(x: Array, terms: LabelTerms, rows: Rows) -> Array:
-    """Mass of the rows, by the label's probability that the equations use."""
-    positive, _ = smoothed_label(State.unpack(x), terms, rows)
-    total = jnp.zeros(())
-    for i in range(terms.labels.shape[0]):
-        probability = jnp.where(terms.labels[i] > 0, positive, 1 - positive)
-        total += jnp.sum(rows.keep[:, i] * jnp.sum(probability * rows.xi_weight, axis=1))
-    return total
+def mesh_defect(system: System, root: Root) -> float:
+    """Relative difference of what the mesh of a root keeps and what was asked for."""
+    return abs(root.kept / system.law.fraction - 1)

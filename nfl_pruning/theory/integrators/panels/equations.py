@@ -71,12 +71,14 @@ def from_line(state: State, u: Array, xi: Array, eta: Array, square: Array, shar
     return Moments(u / kappa, across / kappa, noise / kappa, square / kappa**2, shared / kappa)
 
 
-def moments(state: State, terms: LabelTerms, rows: Rows, loss: Loss) -> Moments:
-    """Contribution of the rows."""
+def moments_and_mass(
+    state: State, terms: LabelTerms, rows: Rows, loss: Loss
+) -> tuple[Moments, Array]:
+    """Contribution of the rows to the moments, and to the share of all samples that is kept."""
     kappa = state.step
     v = state.along * rows.u[:, None] + state.spread * rows.xi  # eq. (1)
     positive, tilt = smoothed_label(state, terms, rows)
-    total = jnp.zeros(5)
+    total, mass = jnp.zeros(5), jnp.zeros(())
     for i in range(terms.labels.shape[0]):
         y = terms.labels[i]
         probability = jnp.where(y > 0, positive, 1 - positive) * rows.xi_weight
@@ -93,7 +95,8 @@ def moments(state: State, terms: LabelTerms, rows: Rows, loss: Loss) -> Moments:
                 first * y * rows.probe_slope[i],
             )
             total = total + jnp.stack([jnp.sum(keep * part) for part in sums])
-    return from_line(state, *total)
+            mass = mass + jnp.sum(keep * jnp.sum(probability, axis=1))
+    return from_line(state, *total), mass
 
 
 @partial(jax.jit, static_argnames="loss")
@@ -128,9 +131,17 @@ def residual(x: Array, moments: Array, terms: Terms) -> Array:
 
 
 @partial(jax.jit, static_argnames="loss")
-def moments_and_slopes(x: Array, terms: LabelTerms, rows: Rows, loss: Loss) -> tuple[Array, Array]:
-    """:func:`moments` and their Jacobian in the unknowns, shapes (5,) and (5, k)."""
-    return with_jacobian(lambda x: jnp.stack(moments(State.unpack(x), terms, rows, loss)), x)
+def moments_and_slopes(
+    x: Array, terms: LabelTerms, rows: Rows, loss: Loss
+) -> tuple[Array, Array, Array]:
+    """:func:`moments_and_mass`, the moments' Jacobian between, shapes (5,), (5, k) and ()."""
+
+    def at(x: Array) -> tuple[Array, Array]:
+        moments, mass = moments_and_mass(State.unpack(x), terms, rows, loss)
+        return jnp.stack(moments), mass
+
+    (moments, mass), (slopes, _) = with_jacobian(at, x)
+    return moments, slopes, mass
 
 
 @jax.jit

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from nfl_pruning.losses import Loss
 from nfl_pruning.problem import Problem
@@ -45,11 +47,17 @@ LOG_RANGE = 60.0
 
 @dataclass(frozen=True)
 class Root:
-    """Packed unknowns, the largest scaled residual there, Newton steps."""
+    """Where Newton's method ended.
+
+    Attributes:
+        x: packed unknowns. residual: the largest scaled one there. steps: of Newton's method.
+        kept: share of all samples that the nodes keep; NaN where the equations were out of range.
+    """
 
     x: np.ndarray
     residual: float
     steps: int
+    kept: float = np.nan
 
     @property
     def converged(self) -> bool:
@@ -134,21 +142,27 @@ class System:
             at_zero = self._moments_at_zero()
         delta = self.problem.samples_per_feature
         linear = Linear(delta, self.ridge, slope**2 * kept, rho, at_zero)
-        return np.asarray(self.closing.start(linear).pack())
+        return np.asarray(_first_guess(self.closing, linear))
 
     def _moments_at_zero(self) -> Moments:
         still = np.asarray(at_rest().pack())
         return Moments(*summed_moments(still, self, self.rows(still, LEVELS[0]))[0])
 
 
+@jax.jit
+def _first_guess(closing: Closing, linear: Linear) -> Array:
+    """The packed unknowns of the linear fit: as one program, not one for each operation."""
+    return closing.start(linear).pack()
+
+
 def summed_moments(
     x: np.ndarray, system: System, blocks: list[Rows]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Moments over all rows and their Jacobian, shapes (5,) and (5, k)."""
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Moments over all rows, their Jacobian and the kept share, shapes (5,), (5, k) and ()."""
     point = jnp.asarray(x)
     parts = [moments_and_slopes(point, system.label_terms, block, system.loss) for block in blocks]
-    moment, slopes = (np.sum([np.asarray(p[i]) for p in parts], axis=0) for i in range(2))
-    return moment, slopes
+    moment, slopes, mass = (np.sum([np.asarray(p[i]) for p in parts], axis=0) for i in range(3))
+    return moment, slopes, float(mass)
 
 
 def _in_range(x: np.ndarray) -> bool:
@@ -157,18 +171,18 @@ def _in_range(x: np.ndarray) -> bool:
 
 def _evaluate(
     x: np.ndarray, system: System, terms: Terms, blocks: list[Rows]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals (k,) and their Jacobian (k, k)."""
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Residuals (k,), their Jacobian (k, k) and the share of all samples that the nodes keep."""
     if not _in_range(x):
-        return np.full(len(x), np.inf), np.eye(len(x))
-    moment, slopes = (jnp.asarray(part) for part in summed_moments(x, system, blocks))
-    value, jacobian = residual_and_slopes(jnp.asarray(x), moment, slopes, terms)
-    return np.asarray(value), np.asarray(jacobian)
+        return np.full(len(x), np.inf), np.eye(len(x)), np.nan
+    moment, slopes, kept = summed_moments(x, system, blocks)
+    value, jacobian = residual_and_slopes(x, moment, slopes, terms)
+    return np.asarray(value), np.asarray(jacobian), kept
 
 
 def equations_at(x: np.ndarray, system: System, level: Level) -> tuple[np.ndarray, np.ndarray]:
     """Residuals (k,) and Jacobian (k, k) of a system on a mesh graded by x itself."""
-    return _evaluate(x, system, system.terms(), system.rows(x, level))
+    return _evaluate(x, system, system.terms(), system.rows(x, level))[:2]
 
 
 def newton(system: System, x: np.ndarray, level: Level, *, max_steps: int = 40) -> Root:
@@ -180,11 +194,11 @@ def newton(system: System, x: np.ndarray, level: Level, *, max_steps: int = 40) 
     terms, lines = system.terms(), system.lines(x, level)
     fixed = system.across(lines, x, level)
 
-    def evaluate(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         moves = not system.loss.smooth and _in_range(x)
         return _evaluate(x, system, terms, system.across(lines, x, level) if moves else fixed)
 
-    value, jacobian = _evaluate(x, system, terms, fixed)
+    value, jacobian, kept = _evaluate(x, system, terms, fixed)
     error, steps = np.abs(value).max(), 0
     while error > 1e-14 and steps < max_steps and np.isfinite(error):
         try:
@@ -195,12 +209,13 @@ def newton(system: System, x: np.ndarray, level: Level, *, max_steps: int = 40) 
         step *= min(1.0, LARGEST_STEP / max((np.abs(step) / reach).max(), 1e-300))
         halvings = 12 if error > CONVERGED else 1  # near rounding level no shorter step helps
         for factor in 0.5 ** np.arange(halvings):
-            new_value, new_jacobian = evaluate(x + factor * step)
+            new_value, new_jacobian, new_kept = evaluate(x + factor * step)
             new_error = np.abs(new_value).max()
             if new_error < error:
                 break
         else:
             break  # no step improves: rounding level, or stuck
         x, value, jacobian, error = x + factor * step, new_value, new_jacobian, new_error
+        kept = new_kept
         steps += 1
-    return Root(x, float(error), steps)
+    return Root(x, float(error), steps, kept)
