@@ -78,7 +78,9 @@ def bands(pair, u_mean, u_deviation):
     low, high = (-1e4, 1e4) if pair.aware else (0.0, 1e4)
     for _ in range(200):
         middle = 0.5 * (low + high)
-        mass = sum(p * (ndtr(b) - ndtr(a)) for p, (a, b) in zip(pair.p, inside(middle)))
+        mass = sum(
+            p * (ndtr(b) - ndtr(a)) for p, (a, b) in zip(pair.p, inside(middle), strict=True)
+        )
         low, high = (low, middle) if mass > wanted else (middle, high)
     below = inside(0.5 * (low + high))
     found = []
