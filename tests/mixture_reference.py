@@ -172,6 +172,6 @@ def solve_pair(pair, start, *, fine=0.7):
     return law, found.x[-1], float(np.abs(answer(found.x)).max())
 
 
-def test_error(pair, law):
+def wrong_share(pair, law):
     """P(sign of the margin differs from the label)."""
     return float(pair.p @ ndtr(-pair.sign * law[0] / np.sqrt(law[1])))
