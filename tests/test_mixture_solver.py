@@ -13,8 +13,11 @@ from nfl_pruning.inputs import Mixture
 from nfl_pruning.probes import CrossFitProbe, InSampleProbe, PilotProbe, WeightsProbe
 from nfl_pruning.problem import Student
 from nfl_pruning.theory.derivatives.limit_values import limit_values
+from nfl_pruning.theory.mixture.many import Warm as ManyWarm
+from nfl_pruning.theory.mixture.many import runs_at
+from nfl_pruning.theory.mixture.many_slopes import slopes_of
 from nfl_pruning.theory.mixture.pair import Warm, solve_two_classes
-from nfl_pruning.theory.numbers import with_numbers
+from nfl_pruning.theory.numbers import numbers_of, with_numbers
 
 PAIR = Mixture(
     weights=np.array([0.6, 0.4]),
@@ -98,7 +101,7 @@ def test_a_sweep_is_what_single_solutions_are():
     cell = found.sel(keep_fraction=0.5, exploit=0.3, ridge=0.02)
     assert float(cell["test_error"]) == pytest.approx(one.test_error, abs=1e-11)
     assert float(cell["mean_0"]) == pytest.approx(one.observables["mean_0"], abs=1e-9)
-    assert np.ptp(found["test_error"]) > 0.01  # the control: cells differ
+    assert np.ptp(found["test_error"].values) > 0.01  # the control: cells differ
 
 
 @pytest.mark.parametrize("probe", [FIXED, InSampleProbe(0.02)])
@@ -168,3 +171,29 @@ def test_random_pairs_agree_with_plain_numpy(seed):
     assert b == pytest.approx(found.observables["intercept"], abs=1e-6)
     other, _, _ = solve_pair(dataclasses.replace(pair, r=0.95 * pair.r), start)
     assert np.abs(other[0] - again[0]).max() > 1e-4  # the control: a threshold that is 5 % off
+
+
+@pytest.mark.slow
+def test_derivatives_for_three_classes_state_their_errors():
+    means = 1.5 * np.array([[1.0, 0.0], [-0.5, 3**0.5 / 2], [-0.5, -(3**0.5) / 2]])
+    mixture = Mixture(np.array([0.5, 0.3, 0.2]), means, np.array([1.0, 1.0, 0.6]), [0, 1, 2])
+    problem = Problem(
+        samples_per_feature=6, keep_fraction=0.4, score="margin", protocol="exact", exploit=0.5,
+        probe=WeightsProbe(means, np.zeros(3)), student=Student(ridge=0.02), inputs=mixture,
+    )  # fmt: skip
+    for name in ("ridge", "exploit", "keep_fraction"):
+        slope = slopes_of(problem, name)[0]
+        value = numbers_of(problem)[name]
+        h = 0.1 * value
+        far = [
+            runs_at(with_numbers(problem, (name,), [value + k * h]), 2**12, 1e-5, ManyWarm())
+            for k in (1, -1)
+        ]
+        rows = np.array([[run["test_error"] for run in runs] for runs in far])
+        each = (rows[0] - rows[1]) / (2 * h)
+        noise = each.std(ddof=1) / np.sqrt(len(each))
+        curved = 0.1 * abs(each.mean()) + 1e-3  # a tenth of the number is a wide step
+        assert abs(slope.value - each.mean()) < 4 * np.hypot(slope.error, noise) + curved
+        assert slope.error < 0.05
+    wrong = slopes_of(problem, "ridge")[0].value / 2
+    assert abs(wrong) > 10 * slopes_of(problem, "ridge")[0].error  # the control: halves differ
