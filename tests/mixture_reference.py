@@ -78,7 +78,9 @@ def bands(pair, u_mean, u_deviation):
     low, high = (-1e4, 1e4) if pair.aware else (0.0, 1e4)
     for _ in range(200):
         middle = 0.5 * (low + high)
-        mass = sum(p * (ndtr(b) - ndtr(a)) for p, (a, b) in zip(pair.p, inside(middle)))
+        mass = sum(
+            p * (ndtr(b) - ndtr(a)) for p, (a, b) in zip(pair.p, inside(middle), strict=True)
+        )
         low, high = (low, middle) if mass > wanted else (middle, high)
     below = inside(0.5 * (low + high))
     found = []
@@ -170,6 +172,6 @@ def solve_pair(pair, start, *, fine=0.7):
     return law, found.x[-1], float(np.abs(answer(found.x)).max())
 
 
-def test_error(pair, law):
+def wrong_share(pair, law):
     """P(sign of the margin differs from the label)."""
     return float(pair.p @ ndtr(-pair.sign * law[0] / np.sqrt(law[1])))

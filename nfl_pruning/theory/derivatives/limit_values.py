@@ -22,6 +22,7 @@ from nfl_pruning.theory.derivatives.implicit import difference, implicit, safe_s
 from nfl_pruning.theory.integrators.panels.certify import certified_root, digits_of
 from nfl_pruning.theory.integrators.panels.mesh import LEVELS
 from nfl_pruning.theory.integrators.panels.newton import System, equations_at, newton
+from nfl_pruning.theory.mixture.many_slopes import many_values
 from nfl_pruning.theory.mixture.slopes import mixture_values
 from nfl_pruning.theory.numbers import all_numbers, with_numbers
 from nfl_pruning.theory.observables import observables
@@ -45,7 +46,9 @@ def limit_values(problem: Problem, numbers: Mapping[str, Any]) -> dict[str, Arra
     Returns:
         Float64 scalars (in a float64 scope) cosine, norm, test_error and test_loss, the last not
         for a loss that is a hard constraint: it is infinite there. For a mixture test_error,
-        test_loss, calibration_slope and the observables of a :class:`Solution`.
+        test_loss, calibration_slope and the observables of a :class:`Solution`; with three
+        classes or more test_error and test_loss, whose derivatives are differences on common
+        random points (``many_slopes.slopes_of`` states their errors).
 
     Raises:
         UnsupportedProblemError: the problem has no solution here.
@@ -63,7 +66,8 @@ def limit_values(problem: Problem, numbers: Mapping[str, Any]) -> dict[str, Arra
         if not isinstance(numbers[name], Tracer):
             check_number(name, numbers[name], "(-inf, inf)")
     if isinstance(problem.inputs, Mixture):
-        return mixture_values(problem, numbers)
+        two = problem.inputs.n_classes == 2
+        return (mixture_values if two else many_values)(problem, numbers)
     values = tuple(jnp.asarray(numbers[name], float) for name in names)
 
     def system_at(given: list[float]) -> System:

@@ -17,7 +17,7 @@ from jax import Array
 from jax.scipy.special import ndtr
 
 from nfl_pruning.losses import Loss
-from nfl_pruning.numerics.quadrature import gauss_legendre
+from nfl_pruning.numerics.quadrature import NORMAL_RANGE, gauss_legendre
 from nfl_pruning.theory.mixture.closing import Moments, State
 from nfl_pruning.theory.mixture.panels import PANEL, Fineness
 from nfl_pruning.theory.mixture.populations import KeptPart, Populations
@@ -94,7 +94,8 @@ def bands_of(law: Populations, parts: list[KeptPart]) -> Lines | None:
 def _bands(part: KeptPart) -> list[tuple[float, float, float, float]]:
     """(low, high, keep probability, weight) of every band of which something is kept."""
     ends = np.concatenate([[-NOWHERE], np.sort(part.breaks), [NOWHERE]])
-    keep, weight = part.evaluate(0.5 * (ends[1:] + ends[:-1]))
+    inside = np.clip(ends, -NORMAL_RANGE, NORMAL_RANGE)  # beyond, thresholds are not among breaks
+    keep, weight = part.evaluate(0.5 * (inside[1:] + inside[:-1]))
     found: list[tuple[float, float, float, float]] = []
     for layer in range(len(keep)):
         for i, (kept, omega) in enumerate(zip(keep[layer], weight[layer], strict=True)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.mixture.kept_points import kept
 from nfl_pruning.theory.mixture.many_classes import Setting, refit_terms, setting_of
@@ -55,6 +56,23 @@ def solve_many_classes(problem: Problem, tolerance: float, warm: Warm | None = N
     residual = float(table.pop("residual").max())
     values, observables = split({name: float(np.mean(row)) for name, row in table.items()})
     return Answer(True, "", residual, error, values, observables, SCRAMBLES)
+
+
+def runs_at(
+    problem: Problem, n_points: int, tolerance: float, warm: Warm
+) -> list[dict[str, float]]:
+    """Every number from each scramble of so many points.
+
+    Raises:
+        UnsupportedProblemError: one of them has no solution.
+    """
+    with jax.enable_x64(True):
+        setting = setting_of(problem)
+    runs = _runs(setting, n_points, warm, tolerance)
+    for run in runs:
+        if isinstance(run, Answer):
+            raise UnsupportedProblemError(run.flaw)
+    return [run for run in runs if not isinstance(run, Answer)]
 
 
 def _runs(

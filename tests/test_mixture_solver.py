@@ -1,0 +1,199 @@
+"""Mixtures of two classes: sweeps, derivatives, cross-fitting, quotas, and plain numpy beside."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from mixture_reference import Pair, solve_pair, wrong_share
+from nfl_pruning import Problem, simulate, solve, sweep
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.inputs import Mixture
+from nfl_pruning.probes import CrossFitProbe, InSampleProbe, PilotProbe, WeightsProbe
+from nfl_pruning.problem import Student
+from nfl_pruning.theory.derivatives.limit_values import limit_values
+from nfl_pruning.theory.mixture.many import Warm as ManyWarm
+from nfl_pruning.theory.mixture.many import runs_at
+from nfl_pruning.theory.mixture.many_slopes import slopes_of
+from nfl_pruning.theory.mixture.pair import Warm, solve_two_classes
+from nfl_pruning.theory.numbers import numbers_of, with_numbers
+
+PAIR = Mixture(
+    weights=np.array([0.6, 0.4]),
+    means=np.array([[-1.0, 0.0], [1.0, 0.0]]),
+    covariances=np.array([1.0, 0.5]),
+    labels=np.array([0, 1]),
+)
+FIXED = WeightsProbe(1.5 * np.array([0.8, 0.6]), 0.2)
+
+
+def pair_problem(score="el2n", keep="hardest", fraction=0.3, exploit=1.0, probe=FIXED):
+    return Problem(
+        samples_per_feature=5, keep_fraction=fraction, score=score, keep=keep, probe=probe,
+        protocol="threshold" if exploit == 1 else "exact",
+        exploit=None if exploit == 1 else exploit,
+        student=Student(ridge=0.02, intercept=True), inputs=PAIR,
+    )  # fmt: skip
+
+
+def test_a_cross_fitted_probe_is_not_a_fresh_one():
+    """Two folds against simulation; a fresh probe of half the samples is far off."""
+    problem = pair_problem(probe=CrossFitProbe(2, 0.02))
+    found = solve(problem)
+    assert found.status == "certified", found.message
+    fresh = solve(problem.replace(probe=PilotProbe(2.5, 0.02)))
+    trials = simulate(problem, n_trials=48, n_features=100, seed=3)
+    error = trials.standard_error("test_error")
+    finite = 0.01  # of order 1 / d at d = 100
+    assert error < 0.008
+    assert abs(trials.mean("test_error") - found.test_error) < 4 * error + finite
+    assert abs(trials.z_score("intercept", found.observables["intercept"])) < 4
+    assert abs(trials.mean("test_error") - fresh.test_error) > 0.1  # the control
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_features", [100, 200])
+def test_cross_fitting_at_two_sizes(n_features):
+    problem = pair_problem("entropy", "hardest", 0.5, 0.6, CrossFitProbe(2, 0.02))
+    found = solve(problem)
+    assert found.status == "certified", found.message
+    trials = simulate(problem, n_trials=64, n_features=n_features, seed=4)
+    finite = 0.4 / n_features
+    assert abs(trials.mean("test_error") - found.test_error) < (
+        4 * trials.standard_error("test_error") + finite
+    )
+
+
+def test_quotas_given_as_ratios_are_kept_by_theory_and_trials():
+    problem = pair_problem().replace(balance="given:0.2,0.9")
+    found = solve(problem)
+    assert found.status == "certified", found.message
+    kept = [found.observables[f"kept_class_{k}"] for k in range(2)]
+    assert kept[1] / kept[0] == pytest.approx(4.5, rel=1e-9)
+    assert 0.6 * kept[0] + 0.4 * kept[1] == pytest.approx(0.3, rel=1e-9)
+    trials = simulate(problem, n_trials=8, n_features=100, seed=1)
+    assert trials.mean("kept_class_1") == pytest.approx(kept[1], abs=0.02)
+    assert Problem(**problem.describe() | {"inputs": PAIR, "probe": FIXED}).balance == (
+        "given:0.2,0.9"
+    )
+    equal = solve(problem.replace(balance="equal"))
+    assert abs(equal.test_error - found.test_error) > 0.01  # the control
+    with pytest.raises(InvalidArgumentError, match="as many as the 2 classes"):
+        problem.replace(balance="given:1,2,3")
+    with pytest.raises(InvalidArgumentError, match="all 0"):
+        problem.replace(balance="given:0,0")
+    full = solve(problem.replace(balance="given:0,1", keep_fraction=0.5))
+    assert full.status == "unsupported" and "0.4" in full.message
+
+
+def test_a_sweep_is_what_single_solutions_are():
+    axes = {"keep_fraction": [0.3, 0.5], "exploit": [0.3, 0.6], "ridge": [0.01, 0.02]}
+    problem = pair_problem(exploit=0.5)
+    found = sweep(problem, **axes)
+    assert (found["status"] == "certified").all()
+    backwards = sweep(problem, **{name: values[::-1] for name, values in axes.items()})
+    for name in ("test_error", "test_loss", "intercept", "kept_class_0"):
+        np.testing.assert_allclose(
+            found[name], backwards[name].sel(found[name].coords), atol=1e-10, rtol=0
+        )
+    one = solve(problem.replace(keep_fraction=0.5, exploit=0.3, ridge=0.02))
+    cell = found.sel(keep_fraction=0.5, exploit=0.3, ridge=0.02)
+    assert float(cell["test_error"]) == pytest.approx(one.test_error, abs=1e-11)
+    assert float(cell["mean_0"]) == pytest.approx(one.observables["mean_0"], abs=1e-9)
+    assert np.ptp(found["test_error"].values) > 0.01  # the control: cells differ
+
+
+@pytest.mark.parametrize("probe", [FIXED, InSampleProbe(0.02)])
+def test_derivatives_are_those_of_the_solver(probe):
+    problem = pair_problem(exploit=0.5, fraction=0.4, probe=probe)
+    given = {"keep_fraction": 0.4, "exploit": 0.5, "ridge": 0.02, "samples_per_feature": 5.0}
+    with jax.enable_x64(True):
+        slopes = jax.jacrev(lambda numbers: limit_values(problem, numbers)["test_error"])(given)
+    for name, value in given.items():
+        h = 1e-3 * value
+        beside = [
+            solve(with_numbers(problem, (name,), [value + k * h])).test_error
+            for k in (1, -1, 2, -2)
+        ]
+        difference = (8 * (beside[0] - beside[1]) - (beside[2] - beside[3])) / (12 * h)
+        assert float(slopes[name]) == pytest.approx(difference, abs=1e-7)
+    assert abs(float(slopes["ridge"]) / 2) > 0.1  # the control: a factor two would be seen
+
+
+def pair_at_random(seed):
+    rng = np.random.default_rng(seed)
+    n, d = int(rng.integers(2, 5)), int(rng.integers(2, 8))
+    turned = np.linalg.qr(rng.normal(size=(n, d, d)))[0]
+    s = 10.0 ** -rng.uniform(0, rng.choice([0.3, 4]), size=(n, d)) * rng.choice([0.3, 1, 3])
+    return Pair(
+        p=rng.dirichlet(3 * np.ones(n)), mean=rng.normal(size=(n, d)) * rng.choice([0.5, 1, 2]),
+        covariance=np.einsum("cij,cj,ckj->cik", turned, s, turned),
+        sign=np.where(np.arange(n) % 2 == 0, -1, 1),
+        probe=rng.normal(size=d) * rng.choice([0.5, 2]), shift=float(rng.normal() * 0.3),
+        delta=float(rng.choice([1, 4, 20])), ridge=float(rng.choice([1e-3, 1e-2, 0.1])),
+        aware=bool(rng.integers(2)), hardest=bool(rng.integers(2)),
+        r=float(rng.choice([0.05, 0.2, 0.5, 0.8])), exploit=float(rng.choice([1, 0.9, 0.97, 0.5])),
+    )  # fmt: skip
+
+
+def problem_of(pair):
+    return Problem(
+        samples_per_feature=pair.delta, keep_fraction=pair.r,
+        score="el2n" if pair.aware else "entropy", keep="hardest" if pair.hardest else "easiest",
+        protocol="exact" if pair.exploit < 1 else "threshold",
+        exploit=pair.exploit if pair.exploit < 1 else None,
+        probe=WeightsProbe(pair.probe, pair.shift),
+        student=Student(ridge=pair.ridge, intercept=True),
+        inputs=Mixture(pair.p, pair.mean, pair.covariance, (pair.sign + 1) // 2),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))]
+)
+def test_random_pairs_agree_with_plain_numpy(seed):
+    """Heavy weights, strong selection, nearly singular covariances: right, or named unsolved."""
+    pair = pair_at_random(seed)
+    problem, warm = problem_of(pair), Warm()
+    found = solve(problem)
+    if found.status != "certified":
+        assert found.status == "no-solution"
+        return
+    with jax.enable_x64(True):
+        solve_two_classes(problem, warm)
+    state = warm.fit.last.state
+    law = [np.asarray(part).reshape(len(pair.p)) for part in (*state[:3], state.step)]
+    start = (1.01 * law[0], law[1], law[2], 1.01 * law[3], float(state.intercept[0]) + 0.01)
+    again, b, residual = solve_pair(pair, start)
+    assert residual < 1e-9
+    assert abs(wrong_share(pair, again) - found.test_error) < 1e-8
+    assert b == pytest.approx(found.observables["intercept"], abs=1e-6)
+    other, _, _ = solve_pair(dataclasses.replace(pair, r=0.95 * pair.r), start)
+    assert np.abs(other[0] - again[0]).max() > 1e-4  # the control: a threshold that is 5 % off
+
+
+@pytest.mark.slow
+def test_derivatives_for_three_classes_state_their_errors():
+    means = 1.5 * np.array([[1.0, 0.0], [-0.5, 3**0.5 / 2], [-0.5, -(3**0.5) / 2]])
+    mixture = Mixture(np.array([0.5, 0.3, 0.2]), means, np.array([1.0, 1.0, 0.6]), [0, 1, 2])
+    problem = Problem(
+        samples_per_feature=6, keep_fraction=0.4, score="margin", protocol="exact", exploit=0.5,
+        probe=WeightsProbe(means, np.zeros(3)), student=Student(ridge=0.02), inputs=mixture,
+    )  # fmt: skip
+    for name in ("ridge", "exploit", "keep_fraction"):
+        slope = slopes_of(problem, name)[0]
+        value = numbers_of(problem)[name]
+        h = 0.1 * value
+        far = [
+            runs_at(with_numbers(problem, (name,), [value + k * h]), 2**12, 1e-5, ManyWarm())
+            for k in (1, -1)
+        ]
+        rows = np.array([[run["test_error"] for run in runs] for runs in far])
+        each = (rows[0] - rows[1]) / (2 * h)
+        noise = each.std(ddof=1) / np.sqrt(len(each))
+        curved = 0.1 * abs(each.mean()) + 1e-3  # a tenth of the number is a wide step
+        assert abs(slope.value - each.mean()) < 4 * np.hypot(slope.error, noise) + curved
+        assert slope.error < 0.05
+    wrong = slopes_of(problem, "ridge")[0].value / 2
+    assert abs(wrong) > 10 * slopes_of(problem, "ridge")[0].error  # the control: halves differ
