@@ -19,7 +19,6 @@ from jax.flatten_util import ravel_pytree
 
 from nfl_pruning.losses import Loss
 from nfl_pruning.theory.mixture.closing import Given, Moments, State, close
-from nfl_pruning.theory.mixture.folds import Folds, fold_moments
 from nfl_pruning.theory.mixture.lines import Lines, line_moments
 from nfl_pruning.theory.mixture.panels import Cloud, LabelTerms, panel_moments
 
@@ -40,7 +39,7 @@ class Terms(NamedTuple):
     """
 
     geometry: Any
-    cloud: Cloud | Lines | Folds
+    cloud: Cloud | Lines
     lines: tuple[Array, Array]
     given: Given
     law: Any
@@ -135,9 +134,6 @@ def at_rest(terms: Terms, kind: Kind) -> np.ndarray:
 def _moments(x: Array, terms: Terms, kind: Kind) -> Moments:
     if isinstance(terms.cloud, Lines):
         return line_moments(unpack(x, terms, kind), terms.cloud, terms.law, loss=kind.loss)
-    if isinstance(terms.cloud, Folds):
-        law = unpack(x, terms, kind)
-        return fold_moments(law, terms.cloud, terms.lines, terms.law, loss=kind.loss)
     return panel_moments(
         unpack(x, terms, kind), terms.cloud, terms.lines, terms.law, terms.labels,
         loss=kind.loss, taught=kind.taught,

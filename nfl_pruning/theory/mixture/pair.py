@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.mixture.folds import Folds, fold_mass
 from nfl_pruning.theory.mixture.lines import Lines, mass_of
 from nfl_pruning.theory.mixture.newton import Root
 from nfl_pruning.theory.mixture.panels import COARSE, FINE, FINEST, Fineness
@@ -174,8 +173,6 @@ def _mass(builder: Builder, stage: Stage) -> float:
     cloud, law = stage.terms.cloud, builder.law
     if isinstance(cloud, Lines):
         return float(mass_of(cloud, stage.state, stage.terms.law))
-    if isinstance(cloud, Folds):
-        return float(fold_mass(stage.state, cloud, stage.terms.lines))
     mass = np.asarray(cloud.mass)
     if builder.kind.taught:
         assert law.teachers is not None

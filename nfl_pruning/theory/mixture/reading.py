@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,6 @@ from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.probes import CrossFitProbe, InSampleProbe, PilotProbe, WeightsProbe
 from nfl_pruning.programs import elementwise
-from nfl_pruning.theory.mixture.folds import ROOT2, Twin
 from nfl_pruning.theory.mixture.panels import Fineness
 from nfl_pruning.theory.mixture.refit import only_stratum, unpruned_builder
 from nfl_pruning.theory.mixture.stages import Stage, solve_stage
@@ -37,17 +35,13 @@ def probe_reads(
     if isinstance(probe, WeightsProbe):
         row, intercept = margin_row(probe, setting)
         return reading_of(setting, row, intercept, None), None
-    if isinstance(probe, CrossFitProbe) and (probe.folds > 2 or setting.taught):
-        raise UnsupportedProblemError(
-            "The limit for a cross-fitted probe takes two folds and labels that components bring; "
-            f"got {probe.label!r}{' and a teacher' if setting.taught else ''}."
-        )
-    if not isinstance(probe, PilotProbe | InSampleProbe | CrossFitProbe):
+    if isinstance(probe, CrossFitProbe) or not isinstance(probe, PilotProbe | InSampleProbe):
         raise UnsupportedProblemError(
             f"The limit of a mixture is not known for the probe {probe.label!r}; it takes fixed "
-            "weights, pilot, in-sample and cross-fitted probes."
+            "weights, pilot and in-sample probes."
         )
-    spf = _samples_of(probe, problem.samples_per_feature)
+    inside = isinstance(probe, InSampleProbe)
+    spf = problem.samples_per_feature if inside else probe.samples_per_feature
     what = (probe.ridge, spf, problem.teacher, problem.student.intercept)
     if (*what, fineness) not in known:
         builder = unpruned_builder(setting, ridge=probe.ridge, samples_per_feature=spf)
@@ -60,18 +54,9 @@ def probe_reads(
     fit = stage.fit
     row, b = np.asarray(fit.rows), float(fit.intercept[0])
     noise = np.asarray(fit.noise)
-    if isinstance(probe, PilotProbe):
+    if not inside:
         return reading_of(setting, row, b, noise), stage
-    if isinstance(probe, CrossFitProbe):
-        return cross_fit_reads(setting, stage), stage
     return in_sample_reads(setting, stage), stage
-
-
-def _samples_of(probe: Any, samples_per_feature: float) -> float:
-    """Samples a feature that a probe is fitted on."""
-    if isinstance(probe, CrossFitProbe):
-        return samples_per_feature * (probe.folds - 1) / probe.folds
-    return samples_per_feature if isinstance(probe, InSampleProbe) else probe.samples_per_feature
 
 
 def margin_row(probe: Any, setting: Setting) -> tuple[np.ndarray, float]:
@@ -115,7 +100,12 @@ def in_sample_reads(setting: Setting, stage: Stage) -> Reads:
     given, means, covariance = rows_read(setting, row, intercept, noise, operator)
     mean, deviation = means[:, 0], np.sqrt(covariance[:, 0, 0])
     step = np.asarray(stage.state.step)[:, 0, 0]
-    residual = _residual(mean, deviation, step)
+    loss = LOSSES["logistic"]
+
+    def residual(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
+        v = sign * (mean[c] + deviation[c] * np.asarray(zeta, float))
+        with jax.enable_x64(True):
+            return sign * elementwise(lambda t: _prox_residual(loss, t, step[c]), v)
 
     def margin(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
         return mean[c] + deviation[c] * np.asarray(zeta, float) - residual(c, sign, zeta)
@@ -127,41 +117,6 @@ def in_sample_reads(setting: Setting, stage: Stage) -> Reads:
         return residual(c, sign, zeta) / step[c]
 
     return Reads(given, means, covariance, margin, inverse, own)
-
-
-def cross_fit_reads(setting: Setting, stage: Stage) -> Reads:
-    """What is read of two probes, each fitted on the half of the samples that the other scores.
-
-    By symmetry the fit reads their sum alone; over sqrt(2) it has the noise of one of them, and a
-    sample that one of them has seen moves it by twice G_1 / n times its force over sqrt(2).
-    """
-    fit, geometry = stage.fit, setting.space.geometry
-    row, b, noise = np.asarray(fit.rows), float(fit.intercept[0]), np.asarray(fit.noise)
-    fresh = reading_of(setting, row, b, noise)
-    given, means, covariance = rows_read(
-        setting, ROOT2 * row, ROOT2 * b, noise, 2.0 * np.asarray(fit.inverse)
-    )
-    mean, deviation = fresh.mean[:, 0], fresh.deviation
-    step = np.asarray(stage.state.step)[:, 0, 0]
-    residual = _residual(mean, deviation, step)
-    tie = np.asarray(geometry.overlap(row, row))[:, 0, 0] / deviation**2
-
-    def own(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
-        return residual(c, sign, zeta) / (step[c] * ROOT2)
-
-    return Reads(given, means, covariance, fresh.margin, fresh.inverse, own, Twin(deviation, tie))
-
-
-def _residual(mean: np.ndarray, deviation: np.ndarray, step: np.ndarray) -> Callable:
-    """(component, sign, zeta) -> how far a sample in a logistic probe's fit moves its logit."""
-    loss = LOSSES["logistic"]
-
-    def residual(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
-        v = sign * (mean[c] + deviation[c] * np.asarray(zeta, float))
-        with jax.enable_x64(True):
-            return sign * elementwise(lambda t: _prox_residual(loss, t, step[c]), v)
-
-    return residual
 
 
 @partial(jax.jit, static_argnames="loss")

@@ -9,11 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.losses import Loss
-from nfl_pruning.selections import Stratum
 from nfl_pruning.theory.mixture.closing import Fit, State
-from nfl_pruning.theory.mixture.folds import Folds
 from nfl_pruning.theory.mixture.lines import Shape, bands_of, shapes_of, with_nodes
 from nfl_pruning.theory.mixture.newton import Kind, Root, Terms, follow
 from nfl_pruning.theory.mixture.panels import (
@@ -23,7 +20,7 @@ from nfl_pruning.theory.mixture.panels import (
     line_nodes,
     nodes_of,
 )
-from nfl_pruning.theory.mixture.populations import KeptPart, Populations, uniform
+from nfl_pruning.theory.mixture.populations import KeptPart, Populations
 from nfl_pruning.theory.mixture.two_classes import Reads, Setting
 
 MOST_MESHES = 4
@@ -89,8 +86,6 @@ class Builder:
             multiple: of the ridge.
         """
         finer = fineness._replace(factor=fineness.factor * max(1.0, along / 1.6))
-        if self.reads.twin is not None:
-            return self._with(self._folds(finer), line_nodes(spread, fineness), multiple)
         nodes = nodes_of(self.law, self.parts, finer, sharp=self.sharp())
         own = np.zeros_like(nodes["zeta"])
         if self.reads.own is not None:
@@ -112,21 +107,6 @@ class Builder:
             shapes = shapes_of(state, self.reads.deviation)
         lines = with_nodes(self.bands, shapes, self.kind.loss, fineness)
         return self._with(lines, NO_LINES, multiple)
-
-    def _folds(self, fineness: Fineness) -> Folds:
-        """Nodes in the logit of the probe that has seen a sample."""
-        bands, own, law = bands_of(self.law, self.parts), self.reads.own, self.law
-        if bands is None or own is None or self.reads.twin is None:
-            raise UnsupportedProblemError(
-                "With a cross-fitted probe the limit takes protocols whose keep probability and "
-                "weight are constant between thresholds, and labels that components bring."
-            )
-        everything = [uniform(Stratum(1.0, 1.0))] * len(law.labels)
-        nodes = nodes_of(law, everything, fineness, sharp=self.sharp())
-        rows = zip(law.component, law.sign, nodes["zeta"], strict=True)
-        force = np.stack([own(int(c), int(sign), zeta) for c, sign, zeta in rows])
-        mass = nodes["mass"] / law.mass[:, None]
-        return Folds(bands, nodes["zeta"], mass, force, self.reads.twin)
 
     def _with(self, cloud: Any, lines: Any, multiple: float) -> Terms:
         return Terms(

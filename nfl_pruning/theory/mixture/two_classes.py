@@ -11,7 +11,6 @@ import numpy as np
 from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.mixture.closing import Given
-from nfl_pruning.theory.mixture.folds import Twin
 from nfl_pruning.theory.mixture.populations import Populations, teacher_law
 from nfl_pruning.theory.mixture.space import Space, space_of
 
@@ -27,8 +26,6 @@ class Reads:
         margin: (component, sign, zeta) -> the logit that is scored, increasing in zeta.
         inverse: (component, sign, logit) -> zeta.
         own: (component, sign, zeta) -> force f_1 of a sample in its own probe; None: not seen.
-        twin: of a probe cross-fitted in two folds, whose sum over sqrt(2) is the row that is read:
-            ``margin`` is then that of the scoring probe, ``own`` over sqrt(2) that in the other.
     """
 
     given: Given
@@ -37,7 +34,6 @@ class Reads:
     margin: Callable[[int, int, np.ndarray], np.ndarray]
     inverse: Callable[[int, int, np.ndarray], np.ndarray]
     own: Callable[[int, int, np.ndarray], np.ndarray] | None = None
-    twin: Twin | None = None
 
     @property
     def deviation(self) -> np.ndarray:
