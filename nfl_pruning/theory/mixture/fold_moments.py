@@ -22,6 +22,7 @@ from nfl_pruning.theory.mixture.panels import RANGE, Fineness, nodes_of
 from nfl_pruning.theory.mixture.populations import KeptPart, Populations
 
 PERIOD = 18.0  # of the Fourier sum, in units of the refit logit's scale; more than 2 RANGE
+BAND = 6.5  # of a normal law, to what the coarsest rule resolves: exp(-BAND^2 / 2) is 7e-10
 SMOOTH = 0.5  # largest step in a logit: a logistic proximal map is analytic up to distance pi
 
 
@@ -95,6 +96,11 @@ def normal_grid(step: float) -> tuple[np.ndarray, np.ndarray]:
     return x, np.exp(-0.5 * x * x) * (x[1] - x[0]) / np.sqrt(2 * np.pi)
 
 
+def _padded(grid: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """A grid with nodes of no weight, so that programs are shared."""
+    return tuple(np.pad(part, (0, _rung(len(part)) - len(part))) for part in grid)
+
+
 def shared_force(
     law: FoldLaw, c: int, sign: float, common: float, fineness: Fineness
 ) -> float:
@@ -108,7 +114,7 @@ def shared_force(
 
 def _step(sharpness: float, deviation: float, fineness: Fineness) -> float:
     """Of a grid in a normal variable: for a bandwidth, and for a map of a logit."""
-    step = min(2 * np.pi / (RANGE * sharpness), SMOOTH / max(deviation, 1e-300))
+    step = min(2 * np.pi / (BAND * sharpness), SMOOTH / max(deviation, 1e-300))
     return step / fineness.factor
 
 
@@ -137,11 +143,12 @@ def folds_of(
     nodes = nodes_of(populations, parts, finer, sharp=[np.zeros(0)] * len(parts))
     omega = np.unique(nodes["weight"])
     mass = np.where(nodes["weight"][:, None] == omega[:, None], nodes["mass"][:, None], 0.0)
-    g, _ = normal_grid(_step(sharp, np.sqrt(common.max()), fineness))
-    e, w = normal_grid(_step(np.sqrt(1 + along**2), np.sqrt(own.max()), fineness))
+    g, g_mass = _padded(normal_grid(_step(sharp, np.sqrt(common.max()), fineness)))
+    e, w = _padded(normal_grid(_step(np.sqrt(1 + along**2), np.sqrt(own.max()), fineness)))
     rho, gap = np.sqrt(1 - rest)[:, None, None], rest[:, None, None]
     away = g[:, None] - rho * nodes["zeta"][:, None]
-    shared = np.exp(-0.5 * away**2 / gap) * (g[1] - g[0]) / np.sqrt(2 * np.pi * gap)
+    density = np.exp(-0.5 * away**2 / gap) * (g[1] - g[0]) / np.sqrt(2 * np.pi * gap)
+    shared = np.where(g_mass[:, None] > 0, density, 0.0)
     others = np.sqrt(common)[:, None, None] * g[:, None] + np.sqrt(own)[:, None, None] * e
     force = np.stack(
         [probe_force(float(s), law.mean[k] + v, law.step[k])
@@ -149,7 +156,7 @@ def folds_of(
     )  # fmt: skip
     zeta = np.sqrt(law.variance[c])[:, None] * nodes["zeta"]
     n, scale = len(c), along * fineness.factor
-    frequencies = _rung(1.2 * RANGE * PERIOD * scale / (2 * np.pi))
+    frequencies = _rung(BAND * PERIOD * scale / (2 * np.pi))
     places = max(_rung(2 * PERIOD * scale), _rung(PERIOD * spread * fineness.factor / SMOOTH))
     return Folds(
         c, populations.sign.astype(float), mass, np.tile(omega, (n, 1)), zeta, shared, others,
@@ -174,8 +181,8 @@ def reach(state: State, law: FoldLaw, deviation: np.ndarray) -> tuple[float, flo
 
 
 def _rung(count: float) -> int:
-    """Lengths grow in steps, so that programs are shared."""
-    return 64 * int(np.ceil(count / 64))
+    """Lengths grow by octaves, so that programs are shared."""
+    return 64 * 2 ** max(int(np.ceil(np.log2(count / 64))), 0)
 
 
 @partial(jax.jit, static_argnames="loss")
