@@ -1,4 +1,4 @@
-"""What a refit to two classes reads of cross-fitted probes (docs/equations.md, "Cross-fitting")."""
+"""What a refit to two classes reads of cross-fitted probes (docs/equations.md, (M10) to (M13))."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fold_reads(
     inverse = np.asarray(fit.inverse)
     common, both = _in_common(setting, law, row, inverse, samples, fineness)
     law = FoldLaw(folds, mean, variance, common, law.step)
-    averaged = (noise + (folds - 1) * both) / folds  # eq. (M13)
+    averaged = (noise + (folds - 1) * both) / folds  # eq. (M12)
     given, means, covariance = rows_read(setting, row, intercept, averaged, inverse)
     deviation = np.sqrt(variance)
 
@@ -54,7 +54,7 @@ def _in_common(
     setting: Setting, law: FoldLaw, row: np.ndarray, inverse: Operator, samples: float,
     fineness: Fineness,
 ) -> tuple[np.ndarray, Operator]:
-    """Covariance of two probes' logits on each component, and of their noise: eq. (M12).
+    """Covariance of two probes' logits on each component, and of their noise: eq. (M10).
 
     Two probes are fitted to the same samples but for two folds; how alike the forces of a sample
     in both are depends on how alike their logits are.
