@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.special import expit
 from scipy.stats import norm, qmc
-from test_mixture_limit import PAIR, pair_problem, three_problem
 
 from nfl_pruning import Problem, simulate, solve
 from nfl_pruning.inputs import Mixture
@@ -19,6 +18,7 @@ from nfl_pruning.theory.mixture.panels import COARSE, FINE
 from nfl_pruning.theory.mixture.populations import KeptPart, Populations
 from nfl_pruning.theory.mixture.reading import probe_reads
 from nfl_pruning.theory.mixture.two_classes import setting_of
+from test_mixture_limit import PAIR, pair_problem, three_problem
 
 
 def fitted(t, step):
@@ -79,7 +79,9 @@ def summed_moments(fineness):
     variance = COMMON + OWN / FOLDS
     terms = (np.sqrt([variance]), one / variance, np.ones(1))
     with jax.enable_x64(True):
-        found = fold_moments(state, folds, jax.tree.map(jnp.asarray, terms), loss=LOSSES["logistic"])
+        found = fold_moments(
+            state, folds, jax.tree.map(jnp.asarray, terms), loss=LOSSES["logistic"]
+        )
     return [float(np.asarray(value).ravel()[0]) for value in found]
 
 

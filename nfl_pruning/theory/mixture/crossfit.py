@@ -51,7 +51,11 @@ def fold_reads(
 
 
 def _in_common(
-    setting: Setting, law: FoldLaw, row: np.ndarray, inverse: Operator, samples: float,
+    setting: Setting,
+    law: FoldLaw,
+    row: np.ndarray,
+    inverse: Operator,
+    samples: float,
     fineness: Fineness,
 ) -> tuple[np.ndarray, Operator]:
     """Covariance of two probes' logits on each component, and of their noise: eq. (M10).
@@ -85,9 +89,7 @@ def _in_common(
     )
 
 
-def _forces(
-    setting: Setting, law: FoldLaw, common: np.ndarray, fineness: Fineness
-) -> np.ndarray:
+def _forces(setting: Setting, law: FoldLaw, common: np.ndarray, fineness: Fineness) -> np.ndarray:
     """E_c[f_k f_l], shape (C,)."""
     labels = setting.mixture.label_law
     return np.array(

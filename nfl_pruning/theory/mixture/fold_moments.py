@@ -101,9 +101,7 @@ def _padded(grid: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
     return tuple(np.pad(part, (0, _rung(len(part)) - len(part))) for part in grid)
 
 
-def shared_force(
-    law: FoldLaw, c: int, sign: float, common: float, fineness: Fineness
-) -> float:
+def shared_force(law: FoldLaw, c: int, sign: float, common: float, fineness: Fineness) -> float:
     """E[f_k f_l] of one sample in two probes' fits, at a covariance of their logits."""
     own, shared = np.sqrt(max(law.variance[c] - common, 0.0)), np.sqrt(common)
     x, w = normal_grid(_step(1.0, own, fineness))
@@ -217,7 +215,9 @@ def _population(folds: Folds, state: State, law: Any, *, loss: Loss) -> tuple[Ar
     scale = jnp.sqrt(variance) + jnp.abs(coupling) / RANGE
     m, n = (wave.shape[-1] for wave in folds.waves)
     k = 2 * jnp.pi / PERIOD * jnp.arange(m)
-    density = _densities(folds, k / scale, slope, coupling) * jnp.exp(-0.5 * rest * (k / scale) ** 2)
+    density = _densities(folds, k / scale, slope, coupling) * jnp.exp(
+        -0.5 * rest * (k / scale) ** 2
+    )
     x = PERIOD * (jnp.arange(n) / n - 0.5)
     waves = jnp.exp(-1j * k[:, None] * x) * jnp.where(k > 0, 2.0, 1.0)[:, None] / n
     mass, with_probes, with_force = jnp.real(density @ waves)  # each (U, T)
