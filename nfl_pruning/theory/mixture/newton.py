@@ -19,6 +19,7 @@ from jax.flatten_util import ravel_pytree
 
 from nfl_pruning.losses import Loss
 from nfl_pruning.theory.mixture.closing import Given, Moments, State, close
+from nfl_pruning.theory.mixture.fold_moments import Folds, fold_moments
 from nfl_pruning.theory.mixture.lines import Lines, line_moments
 from nfl_pruning.theory.mixture.panels import Cloud, LabelTerms, panel_moments
 
@@ -39,7 +40,7 @@ class Terms(NamedTuple):
     """
 
     geometry: Any
-    cloud: Cloud | Lines
+    cloud: Cloud | Lines | Folds
     lines: tuple[Array, Array]
     given: Given
     law: Any
@@ -132,6 +133,8 @@ def at_rest(terms: Terms, kind: Kind) -> np.ndarray:
 
 
 def _moments(x: Array, terms: Terms, kind: Kind) -> Moments:
+    if isinstance(terms.cloud, Folds):
+        return fold_moments(unpack(x, terms, kind), terms.cloud, terms.law, loss=kind.loss)
     if isinstance(terms.cloud, Lines):
         return line_moments(unpack(x, terms, kind), terms.cloud, terms.law, loss=kind.loss)
     return panel_moments(

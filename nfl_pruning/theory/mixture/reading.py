@@ -13,6 +13,7 @@ from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.probes import CrossFitProbe, InSampleProbe, PilotProbe, WeightsProbe
 from nfl_pruning.programs import elementwise
+from nfl_pruning.theory.mixture.crossfit import fold_reads
 from nfl_pruning.theory.mixture.panels import Fineness
 from nfl_pruning.theory.mixture.refit import only_stratum, unpruned_builder
 from nfl_pruning.theory.mixture.stages import Stage, solve_stage
@@ -35,13 +36,16 @@ def probe_reads(
     if isinstance(probe, WeightsProbe):
         row, intercept = margin_row(probe, setting)
         return reading_of(setting, row, intercept, None), None
-    if isinstance(probe, CrossFitProbe) or not isinstance(probe, PilotProbe | InSampleProbe):
+    if not isinstance(probe, PilotProbe | InSampleProbe | CrossFitProbe):
         raise UnsupportedProblemError(
             f"The limit of a mixture is not known for the probe {probe.label!r}; it takes fixed "
-            "weights, pilot and in-sample probes."
+            "weights, pilot, in-sample and cross-fitted probes."
         )
-    inside = isinstance(probe, InSampleProbe)
-    spf = problem.samples_per_feature if inside else probe.samples_per_feature
+    if isinstance(probe, CrossFitProbe) and setting.taught:
+        raise UnsupportedProblemError(
+            "The limit of cross-fitted probes takes labels that components bring, not a teacher's."
+        )
+    spf = samples_of(problem)
     what = (probe.ridge, spf, problem.teacher, problem.student.intercept)
     if (*what, fineness) not in known:
         builder = unpruned_builder(setting, ridge=probe.ridge, samples_per_feature=spf)
@@ -54,9 +58,20 @@ def probe_reads(
     fit = stage.fit
     row, b = np.asarray(fit.rows), float(fit.intercept[0])
     noise = np.asarray(fit.noise)
-    if not inside:
-        return reading_of(setting, row, b, noise), stage
-    return in_sample_reads(setting, stage), stage
+    if isinstance(probe, CrossFitProbe):
+        return fold_reads(setting, stage, probe.folds, spf, fineness), stage
+    if isinstance(probe, InSampleProbe):
+        return in_sample_reads(setting, stage), stage
+    return reading_of(setting, row, b, noise), stage
+
+
+def samples_of(problem: Any) -> float:
+    """Samples per feature that a fitted probe is fitted to."""
+    probe = problem.probe
+    if isinstance(probe, PilotProbe):
+        return probe.samples_per_feature
+    seen = 1 - 1 / probe.folds if isinstance(probe, CrossFitProbe) else 1.0
+    return problem.samples_per_feature * seen
 
 
 def margin_row(probe: Any, setting: Setting) -> tuple[np.ndarray, float]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from nfl_pruning.losses import Loss
 from nfl_pruning.theory.mixture.closing import Fit, State
+from nfl_pruning.theory.mixture.fold_moments import folds_of, reach
 from nfl_pruning.theory.mixture.lines import Shape, bands_of, shapes_of, with_nodes
 from nfl_pruning.theory.mixture.newton import Kind, Root, Terms, follow
 from nfl_pruning.theory.mixture.panels import (
@@ -70,9 +71,10 @@ class Builder:
     ) -> None:
         self.setting, self.reads, self.law, self.parts = setting, reads, law, parts
         self.ridge, self.samples_per_feature = ridge, samples_per_feature
-        self.kind = Kind(loss, taught, free, reads.own is not None)
+        coupled = reads.own is not None or reads.folds is not None
+        self.kind = Kind(loss, taught, free, coupled)
         self._labels, self._sharp_of = self._label_terms(), sharp_of or law
-        blind_to_zeta = not taught and sharp_of is None and reads.own is None
+        blind_to_zeta = not taught and sharp_of is None and not coupled
         self.bands = bands_of(law, parts) if blind_to_zeta else None
         self._pseudo = np.linalg.pinv(reads.covariance, rcond=1e-12, hermitian=True)
 
@@ -85,6 +87,11 @@ class Builder:
             along: largest move of v, or of the probe's own logit, per unit of zeta.
             multiple: of the ridge.
         """
+        if self.reads.folds is not None:
+            folds = folds_of(
+                self.reads.folds, self.law, self.parts, fineness, spread=spread, along=along
+            )
+            return self._with(folds, NO_LINES, multiple)
         finer = fineness._replace(factor=fineness.factor * max(1.0, along / 1.6))
         nodes = nodes_of(self.law, self.parts, finer, sharp=self.sharp())
         own = np.zeros_like(nodes["zeta"])
@@ -222,6 +229,8 @@ def _least_along(builder: Builder) -> float:
 
 def _extent(state: State, builder: Builder) -> tuple[float, float]:
     """Largest deviation of v given zeta, and largest move of v per unit of zeta."""
+    if builder.reads.folds is not None:
+        return reach(state, builder.reads.folds, builder.reads.deviation)
     on_zeta = np.asarray(state.cross[:, 0, 0]) / builder.reads.deviation
     variance = np.asarray(state.covariance[:, 0, 0])
     spread = np.sqrt(np.maximum(variance - on_zeta**2, 0))

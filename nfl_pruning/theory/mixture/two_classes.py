@@ -11,6 +11,7 @@ import numpy as np
 from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.mixture.closing import Given
+from nfl_pruning.theory.mixture.fold_moments import FoldLaw
 from nfl_pruning.theory.mixture.populations import Populations, teacher_law
 from nfl_pruning.theory.mixture.space import Space, space_of
 
@@ -26,6 +27,7 @@ class Reads:
         margin: (component, sign, zeta) -> the logit that is scored, increasing in zeta.
         inverse: (component, sign, logit) -> zeta.
         own: (component, sign, zeta) -> force f_1 of a sample in its own probe; None: not seen.
+        folds: of cross-fitted probes, whose mean is the row that is given; None of others.
     """
 
     given: Given
@@ -34,6 +36,7 @@ class Reads:
     margin: Callable[[int, int, np.ndarray], np.ndarray]
     inverse: Callable[[int, int, np.ndarray], np.ndarray]
     own: Callable[[int, int, np.ndarray], np.ndarray] | None = None
+    folds: FoldLaw | None = None
 
     @property
     def deviation(self) -> np.ndarray:

@@ -1,0 +1,184 @@
+"""Cross-fitted probes in the limit of two classes: plain sums, fits in numpy, and simulation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import expit
+from scipy.stats import norm, qmc
+
+from nfl_pruning import Problem, simulate, solve
+from nfl_pruning.inputs import Mixture
+from nfl_pruning.losses import LOSSES
+from nfl_pruning.probes import CrossFitProbe, PilotProbe
+from nfl_pruning.problem import Student
+from nfl_pruning.theory.mixture.closing import State
+from nfl_pruning.theory.mixture.fold_moments import FoldLaw, fold_moments, folds_of
+from nfl_pruning.theory.mixture.panels import COARSE, FINE
+from nfl_pruning.theory.mixture.populations import KeptPart, Populations
+from nfl_pruning.theory.mixture.reading import probe_reads
+from nfl_pruning.theory.mixture.two_classes import setting_of
+from test_mixture_limit import PAIR, pair_problem, three_problem
+
+
+def fitted(t, step):
+    """Margins to which a logistic fit moves the margins t, by bisection."""
+    low, high = t.copy(), t + step
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        above = middle - t > step * expit(-middle)
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return 0.5 * (low + high)
+
+
+FOLDS, EDGE, OMEGA = 3, 0.4, 2.0
+MEAN, COMMON, OWN, STEP = 0.7, 0.8, 0.9, 1.7
+REFIT = {"mean": 0.4, "variance": 1.6, "cross": 0.6, "step": 1.3, "coupling": 0.8}
+
+
+def plain_moments(coupling):
+    """F, Q, A, B and E[f fbar] of one population with label +1, from points in all logits."""
+    points = qmc.Sobol(FOLDS + 2, seed=5).random(2**16)
+    x = norm.ppf(np.clip(points, 1e-12, 1 - 1e-12))
+    z = np.sqrt(COMMON) * x[:, :1] + np.sqrt(OWN) * x[:, 1:-1]
+    mean = z.mean(1)
+    variance = COMMON + OWN / FOLDS
+    others = z[:, 1:] + MEAN
+    force = -expit(-fitted(others, STEP)).mean(1)
+    slope = REFIT["cross"] / variance
+    rest = np.sqrt(REFIT["variance"] - slope * REFIT["cross"])
+    v = REFIT["mean"] + slope * mean - coupling * force + rest * x[:, -1]
+    ranked = z[:, 0] + MEAN < EDGE
+    keep, weight = np.where(ranked, 1.0, 0.5), np.where(ranked, 1.0, OMEGA)
+    q = expit(-fitted(v, REFIT["step"] * weight))
+    f = -weight * q
+    curvature = weight * q * (1 - q)
+    response = np.mean(keep * curvature / (1 + REFIT["step"] * curvature))
+    given = (np.mean(keep * f * mean) - response * REFIT["cross"]) / variance
+    return [np.mean(keep * f), np.mean(keep * f**2), response, given, np.mean(keep * f * force)]
+
+
+def summed_moments(fineness):
+    """The same by the module's sums."""
+    law = FoldLaw(FOLDS, *(np.array([v]) for v in (MEAN, COMMON + OWN, COMMON, STEP)))
+    edge = (EDGE - MEAN) / np.sqrt(COMMON + OWN)
+
+    def evaluate(zeta):
+        ranked = np.stack([zeta < edge, zeta >= edge])
+        return ranked * np.array([[1.0], [0.5]]), np.array([[1.0], [OMEGA]]) + 0 * ranked
+
+    part = KeptPart(np.array([edge]), evaluate)
+    who = Populations(np.array([0]), np.array([1]), np.array([1.0]))
+    folds = folds_of(law, who, [part], fineness, spread=1.5, along=2.0)
+    one = np.ones((1, 1, 1))
+    state = State(
+        np.array([[REFIT["mean"]]]),
+        *(REFIT[name] * one for name in ("variance", "cross", "step", "coupling")),
+        np.zeros(1),
+    )
+    variance = COMMON + OWN / FOLDS
+    terms = (np.sqrt([variance]), one / variance, np.ones(1))
+    with jax.enable_x64(True):
+        found = fold_moments(
+            state, folds, jax.tree.map(jnp.asarray, terms), loss=LOSSES["logistic"]
+        )
+    return [float(np.asarray(value).ravel()[0]) for value in found]
+
+
+def test_moments_are_those_of_points_in_all_logits():
+    coarse, fine = summed_moments(COARSE), summed_moments(FINE)
+    np.testing.assert_allclose(coarse, fine, atol=1e-8)
+    plain = plain_moments(REFIT["coupling"])
+    np.testing.assert_allclose(fine, plain, atol=4e-4)
+    moved = np.abs(np.array(plain) - plain_moments(0.0))
+    assert (moved[:3] > 4e-3).all()  # the control: what a sample does through its probes is felt
+
+
+def numpy_probe(x, y, ridge):
+    """A logistic fit with a free intercept, by Newton's method."""
+    rows, penalty = np.c_[x, np.ones(len(x))], np.r_[np.full(x.shape[1], ridge), 0.0]
+    w = np.zeros(rows.shape[1])
+    for _ in range(30):
+        q = expit(-y * (rows @ w))
+        gradient = penalty * w - rows.T @ (y * q) / len(y)
+        if np.linalg.norm(gradient) < 1e-9:
+            return w
+        hessian = (rows * (q * (1 - q))[:, None]).T @ rows / len(y) + np.diag(penalty)
+        w = w - np.linalg.solve(hessian, gradient)
+    raise AssertionError("no convergence")
+
+
+def test_probes_share_what_fits_with_common_samples_share():
+    problem = pair_problem(probe=CrossFitProbe(3, 0.1))
+    with jax.enable_x64(True):
+        reads, _ = probe_reads(setting_of(problem), COARSE, {})
+    law = reads.folds
+    rng, d = np.random.default_rng(1), 150
+    found = []
+    for _ in range(24):
+        c = (rng.random(5 * d) < 0.4).astype(int)
+        x = rng.normal(size=(5 * d, d)) * np.sqrt(PAIR.covariances.variances[c])[:, None]
+        x[:, 0] += 2 * c - 1
+        fold = rng.permutation(5 * d) % 3
+        w = [numpy_probe(x[fold != j], 2.0 * c[fold != j] - 1, 0.1)[:-1] for j in range(3)]
+        products = np.array(w) @ np.array(w).T
+        found.append((np.trace(products) / 3, (products.sum() - np.trace(products)) / 6))
+    value, error = np.mean(found, 0), np.std(found, 0, ddof=1) / np.sqrt(len(found))
+    expected = np.array([law.variance[0], law.common[0]])
+    assert (error < 0.02 * expected).all()
+    assert (np.abs(value - expected) < 4 * error + 1.5 / d * expected).all()
+    assert law.variance[0] - law.common[0] > 20 * error.max()  # the control: they are not one
+
+
+# probe, score, keep, r; fits in numpy at 100 and 200 features gave the errors beside
+def test_an_easy_problem_is_certified_and_differs_from_a_pilot_of_as_many_samples():
+    problem = pair_problem(keep="hardest", fraction=0.6, probe=CrossFitProbe(2, 0.02))
+    found = solve(problem)
+    assert found.status == "certified", found.message
+    assert found.error_estimate < 1e-8
+    assert found.test_error == pytest.approx(0.16106353, abs=2e-8)
+    pilot = solve(problem.replace(probe=PilotProbe(2.5, 0.02)))
+    assert abs(pilot.test_error - found.test_error) > 1e-3  # the control
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("folds", "score", "keep", "fraction", "exploit"),
+    [(2, "el2n", "hardest", 0.4, 1.0), (5, "entropy", "hardest", 0.5, 0.6)],
+)
+def test_agrees_with_simulation_extrapolated_to_large_dimension(
+    folds, score, keep, fraction, exploit
+):
+    problem = pair_problem(score, keep, fraction, exploit, CrossFitProbe(folds, 0.05))
+    limit = solve(problem)
+    assert limit.status == "certified", limit.message
+    small, large = (
+        simulate(problem, n_trials=n, n_features=d, seed=4) for d, n in ((60, 320), (120, 240))
+    )
+    names = ("test_error", "intercept")
+    at = {**limit.observables, "test_error": limit.test_error}
+    pilot = problem.replace(probe=PilotProbe(5 * (1 - 1 / folds), 0.05))
+    wrong = solve(pilot)
+    others = {**wrong.observables, "test_error": wrong.test_error}
+    apart = []
+    for name in names:  # what is left of order 1/d cancels in 2 * large - small
+        value = 2 * large.mean(name) - small.mean(name)
+        error = np.hypot(2 * large.standard_error(name), small.standard_error(name))
+        assert abs(value - at[name]) < 4 * error
+        apart.append(abs(value - others[name]) / error)
+    assert 2 * large.standard_error("test_error") < 0.003
+    assert max(apart) > 5  # the control: a probe of other samples
+
+
+def test_refusals_name_what_is_missing():
+    taught = Problem(
+        samples_per_feature=4, keep_fraction=0.3, probe="cross-fit:3:0.1",
+        student=Student(ridge=0.02), inputs=Mixture(np.ones(1), np.zeros((1, 2)), np.ones(1), None),
+    )  # fmt: skip
+    for problem, words in (
+        (taught, "not a teacher's"),
+        (three_problem("el2n", "hardest", 0.3, probe=CrossFitProbe(3, 0.1)), "cross-fit:3:0.1"),
+    ):
+        found = solve(problem)
+        assert found.status == "unsupported"
+        assert words in found.message
