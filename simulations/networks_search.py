@@ -1,0 +1,227 @@
+"""Search of networks: is there a calibrated policy that beats random at high compression?
+
+Policies are tuned on one half of the seeds, by a validation part of the training images, in rounds
+that keep fewer of them and try those on more seeds. The winner of each keep fraction is declared in
+a record of its own; then it meets random pruning on the other half of the seeds, trained on all
+training images and tested on images that no tuning read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from _cells import Progress
+from _search import (
+    FRESH,
+    RANDOM,
+    TUNING,
+    Bench,
+    Candidate,
+    candidate,
+    family,
+    is_calibrated,
+    parts,
+    split_of,
+)
+from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.experiments.scripts import run_alone
+from nfl_pruning.programs import release_programs
+from nfl_pruning.records import RecordStore
+from nfl_pruning.validation import format_number
+
+NAME = "networks_search"
+
+Setting = dict[str, Any]
+
+BASE: Setting = {
+    "data": "fashion-mnist",
+    "n_train": None,
+    "model": "mlp",
+    "label_noise": 0.0,
+    "budget": "epochs",
+    "epochs": 10,
+    "score_epoch": 5,
+    "grand_probes": 10,
+    "grand_epoch": 1,
+    "batch_size": 128,
+    "scores": ["el2n", "grand", "least-confidence", "deepfool", "forgetting"],
+    "fractions": [0.03, 0.1, 0.3],
+    # Seeds of each round of tuning, and how many policies enter it at each fraction.
+    "rounds": [[1, None], [2, 16], [3, 5]],
+    "fresh": 20,
+}
+STEPS = {"n_train": 12000, "budget": "steps"}
+CNN = {"model": "cnn", "rounds": [[1, None], [2, 8]], "fresh": 5, "epochs": 5, "score_epoch": 3}
+NOISE = {"label_noise": 0.15}
+
+PRESETS: dict[str, list[Setting]] = {
+    "quick": [
+        BASE
+        | {"data": "digits", "batch_size": 32, "grand_probes": 2, "scores": ["el2n"]}
+        | {"fractions": [0.1, 0.3], "rounds": [[1, None], [1, 3]], "fresh": 4}
+    ],
+    "paper": [BASE, BASE | NOISE],
+}
+# Hours of work each, that stop and resume at will.
+PRESETS |= {
+    "steps": [BASE | STEPS, BASE | STEPS | NOISE],
+    "cnn": [BASE | CNN, BASE | CNN | NOISE],
+}
+
+
+class Search:
+    """One setting: its records are looked up, or computed and kept.
+
+    Args:
+        setting: an entry of ``PRESETS``.
+        store: where records are.
+        tick: called after every record.
+    """
+
+    def __init__(self, setting: Setting, store: RecordStore, tick: Callable[[], Any]) -> None:
+        self.setting, self.store, self.tick = setting, store, tick
+        self.configs: list[dict[str, Any]] = []
+        self._bench: tuple[tuple[int, int], Bench] | None = None
+
+    def once(self, kind: str, compute: Callable[[], dict[str, Any]], **more: Any) -> dict[str, Any]:
+        """A record's result."""
+        config = {"kind": f"{NAME} {kind}", **self.setting, **more}
+        self.configs.append(config)
+        found = self.store.get(config)
+        if found is None:
+            self.store.put(config, compute())
+            found = self.store.get(config)
+            release_programs()
+        self.tick()
+        assert found is not None
+        return found
+
+    def bench(self, stage: int, repeat: int, scores: set[str]) -> Bench:
+        """The repeat's images and these scores; the last repeat is at hand."""
+        if self._bench is None or self._bench[0] != (stage, repeat):
+            seeds = sum(count for count, _ in self.setting["rounds"])
+            repeats = self.setting["fresh"] if stage == FRESH else seeds
+            self._bench = ((stage, repeat), Bench(self.setting, stage, repeat, repeats))
+        self._bench[1].score(scores)
+        return self._bench[1]
+
+    def tried(
+        self, stage: int, repeat: int, policies: dict[float, list[Candidate]]
+    ) -> dict[float, dict[str, float]]:
+        """Accuracy of random and of the policies of each fraction in one repeat, by name."""
+        everything = [one for own in policies.values() for one in own]
+        scores = {one["score"] for one in everything if "score" in one}
+        kind, found = "tuning" if stage == TUNING else "fresh", {}
+        for fraction, own in policies.items():
+            chosen = [RANDOM, *own]
+
+            def compute(chosen: list[Candidate] = chosen, r: float = fraction) -> dict[str, Any]:
+                return {"accuracy": self.bench(stage, repeat, scores).accuracies(chosen, r)}
+
+            about = {"repeat": repeat, "fraction": fraction, "policies": chosen}
+            seen = self.once(kind, compute, **about)["accuracy"]
+            found[fraction] = {name: np.nan if v is None else v for name, v in seen.items()}
+        return found
+
+    def tune(self) -> dict[str, Any]:
+        """The rounds of tuning, and what they declare at each fraction."""
+        gains: dict[float, dict[str, list[float]]] = {r: {} for r in self.setting["fractions"]}
+        known = {policy["name"]: policy for policy in family(self.setting["scores"])}
+        left = {fraction: list(known.values()) for fraction in gains}
+        repeat = 0
+        for seeds, entering in self.setting["rounds"]:
+            for fraction, policies in left.items():
+                if entering is not None:
+                    left[fraction] = best(policies, gains[fraction], entering)
+            for _ in range(seeds):
+                for fraction, found in self.tried(TUNING, repeat, left).items():
+                    for name in (policy["name"] for policy in left[fraction]):
+                        gain = found[name] - found["random"]
+                        gains[fraction].setdefault(name, []).append(gain)
+                repeat += 1
+        return self.once("declared", lambda: declared(left, gains), half="tuning")
+
+    def confirm(self, winners: dict[str, Any]) -> None:
+        """The declared policies, and the hard rule of the calibrated one, on fresh seeds."""
+        policies = {}
+        for fraction in self.setting["fractions"]:
+            own = winners[format_number(fraction)]
+            chosen = [own[kind]["policy"] for kind in own["kinds"]]
+            chosen.append(candidate(own["calibrated"]["policy"]["score"], "threshold", 1.0))
+            policies[fraction] = list({one["name"]: one for one in chosen}.values())
+        for repeat in range(self.setting["fresh"]):
+            self.tried(FRESH, repeat, policies)
+
+
+def best(
+    policies: list[Candidate], gains: dict[str, list[float]], count: int
+) -> list[Candidate]:
+    """The ``count`` policies of the largest mean gain, with at least two calibrated ones."""
+    order = sorted(policies, key=lambda one: -mean_gain(gains[one["name"]]))
+    calibrated = [policy for policy in order if is_calibrated(policy)][:2]
+    names = {policy["name"] for policy in [*order[:count], *calibrated]}
+    return [policy for policy in order if policy["name"] in names]
+
+
+def mean_gain(values: list[float]) -> float:
+    """Mean over seeds; a policy whose network diverged once is out."""
+    mean = float(np.mean(values))
+    return mean if np.isfinite(mean) else -1.0
+
+
+def declared(
+    left: dict[float, list[Candidate]], gains: dict[float, dict[str, list[float]]]
+) -> dict[str, Any]:
+    """The winners: of all policies, and of those that exploit the hard end and explore the rest."""
+    found = {}
+    for fraction, policies in left.items():
+        order = best(policies, gains[fraction], len(policies))
+        first = {"any": order[0], "calibrated": next(one for one in order if is_calibrated(one))}
+        found[format_number(fraction)] = {
+            "kinds": list(first),
+            **{
+                kind: {"policy": policy, "gains": gains[fraction][policy["name"]]}
+                for kind, policy in first.items()
+            },
+            "finalists": {one["name"]: mean_gain(gains[fraction][one["name"]]) for one in order},
+            "first_round": {name: values[0] for name, values in gains[fraction].items()},
+        }
+    return found
+
+
+def settings(preset: str) -> list[Setting]:
+    """Those whose data are on this machine."""
+    found = []
+    for setting in PRESETS[preset]:
+        try:
+            parts(setting["data"])
+        except InvalidArgumentError:
+            continue
+        found.append(setting)
+    return found
+
+
+def count_records(setting: Setting) -> int:
+    """How many records a setting has."""
+    seeds = sum(count for count, _ in setting["rounds"])
+    return (seeds + setting["fresh"]) * len(setting["fractions"]) + 1
+
+
+def run(preset: str, store: RecordStore, progress: Progress) -> None:
+    """Tune, declare and confirm each setting; finished records are not computed again."""
+    chosen, configs = settings(preset), []
+    total = sum(count_records(setting) for setting in chosen)
+    for setting in chosen:
+        search = Search(setting, store, lambda: progress(len(configs) + len(search.configs), total))
+        search.confirm(search.tune())
+        configs += search.configs
+    present = {setting["data"] for setting in chosen}
+    store.forget_others(configs, spare=lambda config: config.get("data") not in present)
+    split_of.cache_clear()
+
+
+if __name__ == "__main__":
+    run_alone(__file__, run, presets=PRESETS)
