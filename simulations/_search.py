@@ -30,7 +30,8 @@ HARDEST = [
     *[("exact", exploit) for exploit in (0.05, 0.2, 0.5)],
     ("clipped:4", 0.2),
     *[("stratified:20", exploit) for exploit in (0.0, 0.1, 0.3)],
-    *[("middle:0.1:0", 0.2), ("middle:0.1:0", 0.5), ("middle:0.1:1", 0.2)],
+    *[("middle:0.1:0", exploit) for exploit in (0.1, 0.2, 0.5)],
+    *[("middle:0.3:0", 0.5), ("middle:0.1:1", 0.2)],
 ]
 EASIEST = [("threshold", 1.0), ("soft:0", 0.2), ("soft:0", 0.5), ("exact", 0.2)]
 
@@ -92,9 +93,7 @@ def parts(data: str) -> tuple[Dataset, Dataset]:
 
 
 @cache
-def split_of(
-    data: str, n_train: int | None, label_noise: float, stage: int, repeats: int
-) -> Split:
+def split_of(data: str, n_train: int | None, label_noise: float, stage: int, repeats: int) -> Split:
     """Rows of all repeats; in tuning the test rows are a validation part of the training images.
 
     Validation labels are as noisy as the training labels: nobody has clean ones.
@@ -128,13 +127,11 @@ class Bench:
         self.setting, self.split = setting, split_of(*where, stage, repeats).only(repeat)
         self.root = jax.random.fold_in(jax.random.key(stage), 1)
         self.model = make_model(setting["model"], self.split.n_classes, self.split.shape)
-        self.training = Training(
-            setting["epochs"], setting["batch_size"], budget=setting["budget"]
-        )
+        self.training = Training(setting["epochs"], setting["batch_size"], budget=setting["budget"])
         self.keys: dict[str, np.ndarray] = {}
 
     def score(self, names: set[str]) -> None:
-        """Rank keys of the scores named, where not yet there; GraNd is the mean over 10 probes."""
+        """Rank keys of the scores named, where not yet there; GraNd is a mean over probes."""
         names = names - set(self.keys)
         rest = {"model": self.model, "training": self.training}
         single = [SCORES[name] for name in sorted(names - {"grand"})]

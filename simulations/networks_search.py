@@ -50,7 +50,7 @@ BASE: Setting = {
     "scores": ["el2n", "grand", "least-confidence", "deepfool", "forgetting"],
     "fractions": [0.03, 0.1, 0.3],
     # Seeds of each round of tuning, and how many policies enter it at each fraction.
-    "rounds": [[1, None], [2, 16], [3, 5]],
+    "rounds": [[2, None], [5, 16], [5, 4]],
     "fresh": 20,
 }
 STEPS = {"n_train": 12000, "budget": "steps"}
@@ -63,10 +63,11 @@ PRESETS: dict[str, list[Setting]] = {
         | {"data": "digits", "batch_size": 32, "grand_probes": 2, "scores": ["el2n"]}
         | {"fractions": [0.1, 0.3], "rounds": [[1, None], [1, 3]], "fresh": 4}
     ],
-    "paper": [BASE, BASE | NOISE],
+    "paper": [BASE, BASE | NOISE | {"n_train": 12000}],
 }
 # Hours of work each, that stop and resume at will.
 PRESETS |= {
+    "noise": [BASE | NOISE],
     "steps": [BASE | STEPS, BASE | STEPS | NOISE],
     "cnn": [BASE | CNN, BASE | CNN | NOISE],
 }
@@ -78,12 +79,18 @@ class Search:
     Args:
         setting: an entry of ``PRESETS``.
         store: where records are.
-        tick: called after every record.
+        configs: of all records so far; those of this setting are added.
+        tick: called with the number of records so far.
     """
 
-    def __init__(self, setting: Setting, store: RecordStore, tick: Callable[[], Any]) -> None:
-        self.setting, self.store, self.tick = setting, store, tick
-        self.configs: list[dict[str, Any]] = []
+    def __init__(
+        self,
+        setting: Setting,
+        store: RecordStore,
+        configs: list[dict[str, Any]],
+        tick: Callable[[int], Any],
+    ) -> None:
+        self.setting, self.store, self.configs, self.tick = setting, store, configs, tick
         self._bench: tuple[tuple[int, int], Bench] | None = None
 
     def once(self, kind: str, compute: Callable[[], dict[str, Any]], **more: Any) -> dict[str, Any]:
@@ -95,7 +102,7 @@ class Search:
             self.store.put(config, compute())
             found = self.store.get(config)
             release_programs()
-        self.tick()
+        self.tick(len(self.configs))
         assert found is not None
         return found
 
@@ -156,9 +163,7 @@ class Search:
             self.tried(FRESH, repeat, policies)
 
 
-def best(
-    policies: list[Candidate], gains: dict[str, list[float]], count: int
-) -> list[Candidate]:
+def best(policies: list[Candidate], gains: dict[str, list[float]], count: int) -> list[Candidate]:
     """The ``count`` policies of the largest mean gain, with at least two calibrated ones."""
     order = sorted(policies, key=lambda one: -mean_gain(gains[one["name"]]))
     calibrated = [policy for policy in order if is_calibrated(policy)][:2]
@@ -212,12 +217,12 @@ def count_records(setting: Setting) -> int:
 
 def run(preset: str, store: RecordStore, progress: Progress) -> None:
     """Tune, declare and confirm each setting; finished records are not computed again."""
-    chosen, configs = settings(preset), []
+    chosen = settings(preset)
+    configs: list[dict[str, Any]] = []
     total = sum(count_records(setting) for setting in chosen)
     for setting in chosen:
-        search = Search(setting, store, lambda: progress(len(configs) + len(search.configs), total))
+        search = Search(setting, store, configs, lambda done: progress(done, total))
         search.confirm(search.tune())
-        configs += search.configs
     present = {setting["data"] for setting in chosen}
     store.forget_others(configs, spare=lambda config: config.get("data") not in present)
     split_of.cache_clear()

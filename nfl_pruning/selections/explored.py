@@ -203,10 +203,11 @@ def neyman_counts(sizes: np.ndarray, spreads: np.ndarray, total: int) -> np.ndar
     """
     if not len(sizes):
         return np.zeros(0, int)
-    wanted = sizes * np.maximum(spreads, 1e-12 * max(spreads.max(), 1e-300))
+    top = float(spreads.max())
+    wanted = sizes * (np.maximum(spreads / top, 1e-9) if top > 0 else np.ones(len(sizes)))
     counts, free = np.ones(len(sizes)), np.ones(len(sizes), bool)
     while True:  # strata at an end of their range are fixed, the others share what is left
-        share = (total - counts[~free].sum()) * wanted / max(wanted[free].sum(), 1e-300)
+        share = (total - counts[~free].sum()) * wanted / wanted[free].sum()
         high, low = free & (share > sizes), free & (share < 1)
         # The end that more of the draw is lost to is fixed first, so that no step goes back.
         over, under = (share - sizes)[high].sum(), (1 - share)[low].sum()

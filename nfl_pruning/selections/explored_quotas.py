@@ -53,8 +53,8 @@ def select_explored_by_class(
         InvalidArgumentError: the protocol is another, or a class would have nothing to explore.
     """
     rule, n = check_explored(selection), len(labels)
-    bands = rule.strata(keep_fraction)
-    counts = realised_counts(bands, n)
+    bands = list(rule.strata(keep_fraction))
+    counts = realised_counts(tuple(bands), n)
     first, explored = (counts[0].kept if len(counts) > 1 else 0), counts[-1].kept
     key_ties, key_lots = jax.random.split(key)
     ties, lots = (np.asarray(jax.random.permutation(k, n)) for k in (key_ties, key_lots))

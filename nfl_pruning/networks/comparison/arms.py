@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ from nfl_pruning.selections.explored_quotas import (
     select_explored_by_class,
 )
 from nfl_pruning.selections.finite import realised_counts
-from nfl_pruning.validation import check_choice
+from nfl_pruning.validation import check_choice, check_number, is_number
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,45 @@ class Arm:
         return select_by_class(
             key, values, labels, keep_fraction=share, balance=self.balance, **how
         )
+
+
+def parse_policy(text: str, *, exploit: float = 0.5, scores: Mapping[str, Score] = SCORES) -> Arm:
+    """An arm from words: a score, then an end, a protocol, its exploit and class quotas, each once.
+
+    Such as ``el2n hardest exact 0.05``, ``forgetting easiest`` (the threshold rule) or ``grand
+    soft:0.5 0.1 explored``. Its name is the text.
+
+    Args:
+        text: the words, in any order after the score.
+        exploit: where the text has none.
+        scores: by name.
+    """
+    name, *words = text.split() or [""]
+    score, found = scores[check_choice("score", name, scores)], {}
+    for word in words:
+        kind = "protocol"
+        if word in ("hardest", "easiest"):
+            kind = "keep"
+        elif word in ALL_BALANCES:
+            kind = "balance"
+        elif is_number(word):
+            kind = "exploit"
+        if kind in found:
+            raise InvalidArgumentError(
+                f"policy must name one {kind} at most; got {found[kind]} and {word} in {text!r}."
+            )
+        found[kind] = word
+    share = check_number("exploit", float(found.get("exploit", exploit)), "[0, 1]")
+    rule = make_selection(found.get("protocol", "threshold"), exploit=share)
+    for kind in ("exploit", "keep"):
+        if kind in found and kind not in rule.uses:
+            raise InvalidArgumentError(
+                f"protocol {rule.label} has no {kind}; got {found[kind]} in policy {text!r}."
+            )
+    if "score" not in rule.uses:
+        raise InvalidArgumentError(f"policy must have a protocol that uses a score; got {text!r}.")
+    ends = found.get("keep", "hardest"), found.get("balance", "none")
+    return Arm(" ".join([name, *words]), rule, score, *ends)
 
 
 def make_arm(name: str, **choice: Any) -> Arm:
