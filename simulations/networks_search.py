@@ -53,9 +53,10 @@ BASE: Setting = {
     "rounds": [[2, None], [5, 16], [5, 4]],
     "fresh": 20,
 }
-STEPS = {"n_train": 12000, "budget": "steps"}
+STEPS = {"n_train": 12000, "budget": "steps", "wider": True}
 CNN = {"model": "cnn", "rounds": [[1, None], [2, 8]], "fresh": 5, "epochs": 5, "score_epoch": 3}
 NOISE = {"label_noise": 0.15}
+FEWER = {"n_train": 12000, "wider": True}
 
 PRESETS: dict[str, list[Setting]] = {
     "quick": [
@@ -63,11 +64,11 @@ PRESETS: dict[str, list[Setting]] = {
         | {"data": "digits", "batch_size": 32, "grand_probes": 2, "scores": ["el2n"]}
         | {"fractions": [0.1, 0.3], "rounds": [[1, None], [1, 3]], "fresh": 4}
     ],
-    "paper": [BASE, BASE | NOISE | {"n_train": 12000}],
+    "paper": [BASE, BASE | FEWER | NOISE, BASE | FEWER],
 }
 # Hours of work each, that stop and resume at will.
 PRESETS |= {
-    "noise": [BASE | NOISE],
+    "wider": [BASE | {"wider": True}, BASE | NOISE | {"wider": True}],
     "steps": [BASE | STEPS, BASE | STEPS | NOISE],
     "cnn": [BASE | CNN, BASE | CNN | NOISE],
 }
@@ -133,10 +134,13 @@ class Search:
             found[fraction] = {name: np.nan if v is None else v for name, v in seen.items()}
         return found
 
+    def _family(self) -> list[Candidate]:
+        return family(self.setting["scores"], wider=self.setting.get("wider", False))
+
     def tune(self) -> dict[str, Any]:
         """The rounds of tuning, and what they declare at each fraction."""
         gains: dict[float, dict[str, list[float]]] = {r: {} for r in self.setting["fractions"]}
-        known = {policy["name"]: policy for policy in family(self.setting["scores"])}
+        known = {policy["name"]: policy for policy in self._family()}
         left = {fraction: list(known.values()) for fraction in gains}
         repeat = 0
         for seeds, entering in self.setting["rounds"]:

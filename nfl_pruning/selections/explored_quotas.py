@@ -53,9 +53,9 @@ def select_explored_by_class(
         InvalidArgumentError: the protocol is another, or a class would have nothing to explore.
     """
     rule, n = check_explored(selection), len(labels)
-    bands = list(rule.strata(keep_fraction))
-    counts = realised_counts(tuple(bands), n)
-    first, explored = (counts[0].kept if len(counts) > 1 else 0), counts[-1].kept
+    *before, band = rule.strata(keep_fraction)
+    *earlier, last = realised_counts((*before, band), n)
+    first, explored = (earlier[0].kept if earlier else 0), last.kept
     key_ties, key_lots = jax.random.split(key)
     ties, lots = (np.asarray(jax.random.permutation(k, n)) for k in (key_ties, key_lots))
     order = np.lexsort((ties, -rank_key if keep == "hardest" else rank_key))
@@ -65,7 +65,7 @@ def select_explored_by_class(
     names, sizes = np.unique(labels[left], return_counts=True)
     quotas = class_quotas(sizes, explored / max(len(left), 1), "proportional") if explored else []
     for name, size, quota in zip(names, sizes, quotas, strict=False):
-        if not quota and bands[-1].weight_exponent:
+        if not quota and band.weight_exponent:
             raise InvalidArgumentError(
                 f"no sample is left to explore in class {name}: {explored} are explored of "
                 f"{len(left)}; lower exploit or raise keep_fraction."
@@ -73,8 +73,8 @@ def select_explored_by_class(
         if quota:
             members = left[labels[left] == name]
             chosen = members[np.argsort(lots[members])[:quota]]
-            ratio = (size / quota) ** bands[-1].weight_exponent
-            weights[chosen] = bands[-1].factor * ratio
+            ratio = (size / quota) ** band.weight_exponent
+            weights[chosen] = band.factor * ratio
             chances[labels == name] = quota / size
     exploited = np.zeros(n)
     if first:
