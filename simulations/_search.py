@@ -79,6 +79,17 @@ def is_calibrated(policy: Candidate) -> bool:
     return explores and policy["exploit"] > 0 and policy["keep"] == "hardest"
 
 
+def is_unbiased(policy: Candidate) -> bool:
+    """Whether what it draws by lot weighs the inverse of its keep probability."""
+    name, *numbers = policy["protocol"].split(":")
+    whole = name in ("exact", "stratified", "neyman") or (name == "middle" and numbers[1] == "1")
+    return whole and policy.get("normalised", "kept") == "kept"
+
+
+KINDS = {"any": lambda policy: True, "calibrated": is_calibrated, "unbiased": is_unbiased}
+"""What is declared at each fraction: the best of all policies, and the best of two kinds."""
+
+
 def arm(policy: Candidate) -> Arm:
     """The rule of a policy."""
     return make_arm(**{name: value for name, value in policy.items() if name != "normalised"})

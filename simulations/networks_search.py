@@ -16,13 +16,13 @@ import numpy as np
 from _cells import Progress
 from _search import (
     FRESH,
+    KINDS,
     RANDOM,
     TUNING,
     Bench,
     Candidate,
     candidate,
     family,
-    is_calibrated,
     parts,
     split_of,
 )
@@ -35,6 +35,8 @@ from nfl_pruning.validation import format_number
 NAME = "networks_search"
 
 Setting = dict[str, Any]
+
+SCHEDULE = ("rounds", "fresh")  # how many repeats are run, which changes none of them
 
 BASE: Setting = {
     "data": "fashion-mnist",
@@ -50,7 +52,7 @@ BASE: Setting = {
     "scores": ["el2n", "grand", "least-confidence", "deepfool", "forgetting"],
     "fractions": [0.03, 0.1, 0.3],
     # Seeds of each round of tuning, and how many policies enter it at each fraction.
-    "rounds": [[2, None], [5, 16], [5, 4]],
+    "rounds": [[2, None], [4, 16]],
     "fresh": 20,
 }
 STEPS = {"n_train": 12000, "budget": "steps", "wider": True}
@@ -96,7 +98,8 @@ class Search:
 
     def once(self, kind: str, compute: Callable[[], dict[str, Any]], **more: Any) -> dict[str, Any]:
         """A record's result."""
-        config = {"kind": f"{NAME} {kind}", **self.setting, **more}
+        about = {name: value for name, value in self.setting.items() if name not in SCHEDULE}
+        config = {"kind": f"{NAME} {kind}", **about, **more}
         self.configs.append(config)
         found = self.store.get(config)
         if found is None:
@@ -153,25 +156,30 @@ class Search:
                         gain = found[name] - found["random"]
                         gains[fraction].setdefault(name, []).append(gain)
                 repeat += 1
-        return self.once("declared", lambda: declared(left, gains), half="tuning")
+        rounds = self.setting["rounds"]
+        return self.once("declared", lambda: declared(left, gains), rounds=rounds)
 
     def confirm(self, winners: dict[str, Any]) -> None:
         """The declared policies, and the hard rule of the calibrated one, on fresh seeds."""
-        policies = {}
+        first: dict[float, list[Candidate]] = {}
+        then: dict[float, list[Candidate]] = {}
         for fraction in self.setting["fractions"]:
             own = winners[format_number(fraction)]
-            chosen = [own[kind]["policy"] for kind in own["kinds"]]
-            chosen.append(candidate(own["calibrated"]["policy"]["score"], "threshold", 1.0))
-            policies[fraction] = list({one["name"]: one for one in chosen}.values())
-        for repeat in range(self.setting["fresh"]):
-            self.tried(FRESH, repeat, policies)
+            best_two = [own["any"]["policy"], own["calibrated"]["policy"]]
+            hard = candidate(own["calibrated"]["policy"]["score"], "threshold", 1.0)
+            first[fraction] = list({one["name"]: one for one in [*best_two, hard]}.values())
+            if own["unbiased"]["policy"] not in first[fraction]:
+                then[fraction] = [own["unbiased"]["policy"]]
+        for policies in (first, then):
+            for repeat in range(self.setting["fresh"]):
+                self.tried(FRESH, repeat, policies)
 
 
 def best(policies: list[Candidate], gains: dict[str, list[float]], count: int) -> list[Candidate]:
-    """The ``count`` policies of the largest mean gain, with at least two calibrated ones."""
+    """The ``count`` policies of the largest mean gain, with at least two of each kind."""
     order = sorted(policies, key=lambda one: -mean_gain(gains[one["name"]]))
-    calibrated = [policy for policy in order if is_calibrated(policy)][:2]
-    names = {policy["name"] for policy in [*order[:count], *calibrated]}
+    two = [policy for fits in KINDS.values() for policy in [p for p in order if fits(p)][:2]]
+    names = {policy["name"] for policy in [*order[:count], *two]}
     return [policy for policy in order if policy["name"] in names]
 
 
@@ -184,13 +192,12 @@ def mean_gain(values: list[float]) -> float:
 def declared(
     left: dict[float, list[Candidate]], gains: dict[float, dict[str, list[float]]]
 ) -> dict[str, Any]:
-    """The winners: of all policies, and of those that exploit the hard end and explore the rest."""
+    """The winners of each kind, and what tuning saw."""
     found = {}
     for fraction, policies in left.items():
         order = best(policies, gains[fraction], len(policies))
-        first = {"any": order[0], "calibrated": next(one for one in order if is_calibrated(one))}
+        first = {kind: next(one for one in order if fits(one)) for kind, fits in KINDS.items()}
         found[format_number(fraction)] = {
-            "kinds": list(first),
             **{
                 kind: {"policy": policy, "gains": gains[fraction][policy["name"]]}
                 for kind, policy in first.items()
@@ -214,9 +221,9 @@ def settings(preset: str) -> list[Setting]:
 
 
 def count_records(setting: Setting) -> int:
-    """How many records a setting has."""
+    """How many records a setting has at most: policies of two kinds can be one."""
     seeds = sum(count for count, _ in setting["rounds"])
-    return (seeds + setting["fresh"]) * len(setting["fractions"]) + 1
+    return (seeds + 2 * setting["fresh"]) * len(setting["fractions"]) + 1
 
 
 def run(preset: str, store: RecordStore, progress: Progress) -> None:
