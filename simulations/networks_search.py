@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from _cells import Progress
+from _expected import expectations
 from _search import (
     FRESH,
     KINDS,
@@ -59,6 +60,9 @@ STEPS = {"n_train": 12000, "budget": "steps", "wider": True}
 CNN = {"model": "cnn", "rounds": [[1, None], [2, 8]], "fresh": 5, "epochs": 5, "score_epoch": 3}
 NOISE = {"label_noise": 0.15}
 FEWER = {"n_train": 12000, "wider": True}
+# Sized for ten minutes of one large accelerator, where all policies of a round train as one stack.
+RESNET = {"model": "resnet", "scores": ["el2n", "grand"], "grand_probes": 4, "wider": True}
+RESNET |= {"rounds": [[1, None], [2, 8]], "fresh": 5, "epochs": 5, "score_epoch": 3}
 
 PRESETS: dict[str, list[Setting]] = {
     "quick": [
@@ -73,6 +77,7 @@ PRESETS |= {
     "wider": [BASE | {"wider": True}, BASE | NOISE | {"wider": True}],
     "steps": [BASE | STEPS, BASE | STEPS | NOISE],
     "cnn": [BASE | CNN, BASE | CNN | NOISE],
+    "gpu": [BASE | RESNET | {"data": data} for data in ("cifar-10", "cifar-100", "fashion-mnist")],
 }
 
 
@@ -209,7 +214,7 @@ def declared(
 
 
 def settings(preset: str) -> list[Setting]:
-    """Those whose data are on this machine."""
+    """Those whose data are on this machine; of the preset gpu the first."""
     found = []
     for setting in PRESETS[preset]:
         try:
@@ -217,7 +222,7 @@ def settings(preset: str) -> list[Setting]:
         except InvalidArgumentError:
             continue
         found.append(setting)
-    return found
+    return found[:1] if preset == "gpu" else found
 
 
 def count_records(setting: Setting) -> int:
@@ -234,6 +239,9 @@ def run(preset: str, store: RecordStore, progress: Progress) -> None:
     for setting in chosen:
         search = Search(setting, store, configs, lambda done: progress(done, total))
         search.confirm(search.tune())
+    if preset == "paper":
+        limits = Search({}, store, configs, lambda done: progress(min(done, total), total))
+        expectations(limits.once, BASE["fractions"])
     present = {setting["data"] for setting in chosen}
     store.forget_others(configs, spare=lambda config: config.get("data") not in present)
     split_of.cache_clear()
