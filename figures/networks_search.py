@@ -81,8 +81,8 @@ def results(store: RecordStore) -> list[Setting]:
         groups.setdefault((*key, -(config["n_train"] or 10**9)), []).append(record)
     found = [_setting(records) for _, records in sorted(groups.items(), reverse=True)]
     known = [setting for setting in found if setting is not None]
-    every = [one for setting in known for one in setting.declared if one.verdict is not None]
-    adjusted = holm([one.verdict.p_value for one in every if one.verdict])
+    every = [one for setting in known for one in setting.declared]  # not run counts as p = 1
+    adjusted = holm([one.verdict.p_value if one.verdict else None for one in every])
     by_id = dict(zip(map(id, every), adjusted, strict=True))
     return [
         Setting(

@@ -176,8 +176,9 @@ class Search:
             if own["unbiased"]["policy"] not in first[fraction]:
                 then[fraction] = [own["unbiased"]["policy"]]
         for policies in (first, then):
-            for repeat in range(self.setting["fresh"]):
-                self.tried(FRESH, repeat, policies)
+            for fraction, own in policies.items():  # high compression, which is the question, first
+                for repeat in range(self.setting["fresh"]):
+                    self.tried(FRESH, repeat, {fraction: own})
 
 
 def best(policies: list[Candidate], gains: dict[str, list[float]], count: int) -> list[Candidate]:
