@@ -77,6 +77,8 @@ def results(store: RecordStore) -> list[Setting]:
     groups: dict[tuple, list[dict[str, Any]]] = {}
     for record in store.all():
         config = record["config"]
+        if "model" not in config:  # limits of the theory
+            continue
         key = tuple(config[name] for name in ("model", "label_noise", "budget"))
         groups.setdefault((*key, -(config["n_train"] or 10**9)), []).append(record)
     found = [_setting(records) for _, records in sorted(groups.items(), reverse=True)]
