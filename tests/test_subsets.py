@@ -16,7 +16,12 @@ from nfl_pruning.networks.comparison.arms import parse_policy
 from nfl_pruning.networks.comparison.compare import compare
 from nfl_pruning.networks.comparison.plan import ComparisonPlan
 from nfl_pruning.networks.comparison.splits import make_split
-from nfl_pruning.networks.comparison.subsets import Subset, arms_of, baseline_of
+from nfl_pruning.networks.comparison.subsets import (
+    Subset,
+    among_candidates,
+    arms_of,
+    baseline_of,
+)
 from nfl_pruning.networks.training import Training
 from nfl_pruning.pruning import prune
 from nfl_pruning.scores import SCORES
@@ -135,6 +140,14 @@ def test_verdicts_are_against_as_many_random_rows():
             for name in (verdict.rule, baseline_of(verdict.rule))
         )
         assert verdict.difference == pytest.approx(100 * np.mean(ours - theirs))
+
+
+def test_protected_rows_are_no_part_of_a_subset():
+    protected = np.array([True, False, False, True, False])
+    found = among_candidates(Subset(np.array([0, 2, 4]), np.array([1.0, 2, 3]), 0.6), protected)
+    np.testing.assert_array_equal(found.rows, [1, 2])
+    np.testing.assert_array_equal(found.weights, [2, 3])
+    assert found.share == pytest.approx(2 / 3, abs=1e-4)
 
 
 def test_policies_in_words():
