@@ -222,9 +222,12 @@ def _draw_one(setting: Setting, name: str, out: Path) -> list[Path]:
 
 
 def _draw_fresh(axes: Any, setting: Setting) -> None:
-    """Fresh gains with their intervals, and hollow what tuning promised."""
+    """Fresh gains with their intervals, and hollow what tuning promised; before fresh seeds are
+    run, those of later tuning seeds.
+    """
+    shown = setting.declared if setting.fresh else later_seeds(setting)
     for shift, (kind, label) in enumerate(KINDS.items()):
-        own = [one for one in setting.declared if one.kind == kind and one.verdict]
+        own = [one for one in shown if one.kind == kind and one.verdict]
         look = style.RULES[LOOKS[kind]]
         x = [one.fraction * (1 + 0.08 * (shift - 1)) for one in own]
         seen = [one.verdict for one in own if one.verdict]
@@ -236,11 +239,11 @@ def _draw_fresh(axes: Any, setting: Setting) -> None:
             tuned = [one.tuned for one in own]
             axes.plot(x, tuned, look.marker, mfc="none", mec=look.colour, ms=4)
     axes.axhline(0, color="black", lw=0.8, ls=(0, (4, 2)))
-    axes.set(xscale="log", xlabel="keep fraction", ylabel="gain on fresh seeds (points)")
+    axes.set(xscale="log", xlabel="keep fraction", ylabel="gain over random (points)")
     fractions = list(setting.tuning)
     axes.set_xticks(fractions, [format_number(fraction) for fraction in fractions])
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_title(f"{setting.fresh} fresh repeats")
+    axes.set_title(f"{setting.fresh} fresh repeats" if setting.fresh else "later tuning seeds")
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=6)
 
