@@ -222,9 +222,7 @@ def _draw_one(setting: Setting, name: str, out: Path) -> list[Path]:
 
 
 def _draw_fresh(axes: Any, setting: Setting) -> None:
-    """Fresh gains with their intervals, and hollow what tuning promised; before fresh seeds are
-    run, those of later tuning seeds.
-    """
+    """Fresh gains (before any, those of later tuning seeds), and hollow what tuning promised."""
     shown = setting.declared if setting.fresh else later_seeds(setting)
     for shift, (kind, label) in enumerate(KINDS.items()):
         own = [one for one in shown if one.kind == kind and one.verdict]
