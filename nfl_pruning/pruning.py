@@ -27,7 +27,8 @@ from nfl_pruning.selections import (
     make_selection,
     select,
 )
-from nfl_pruning.selections.balanced import BALANCES, select_by_class
+from nfl_pruning.selections.balanced import select_by_class
+from nfl_pruning.selections.explored_quotas import ALL_BALANCES, select_explored_by_class
 from nfl_pruning.selections.nested import nested_order
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import (
@@ -70,7 +71,8 @@ def prune(
         scores: n difficulty scores computed elsewhere, larger = harder, in place of a probe.
         scores_config: how these scores were computed, as plain values; kept in ``config``.
         balance: ``"none"``, or quotas by class: ``"proportional"`` or ``"equal"`` (see
-            :func:`nfl_pruning.selections.balanced.class_quotas`).
+            :func:`nfl_pruning.selections.balanced.class_quotas`), or ``"explored"``: proportional
+            ones of the explored part alone.
 
     Raises:
         InvalidArgumentError: an argument is out of range, the rule and the scores do not fit each
@@ -106,7 +108,7 @@ def prune(
         exploit=exploit,
         given=scores is not None,
     )
-    check_choice("balance", balance, BALANCES)
+    check_choice("balance", balance, ALL_BALANCES)
     probe = parse_data_probe(probe) if isinstance(probe, str) else probe
     check_kind("probe", probe, DataProbe)
     key_probe, key_select = jax.random.split(jax.random.key(seed))
@@ -162,6 +164,9 @@ def _choose(
     balance: str,
 ) -> Selected:
     """The selection among all samples, or class by class."""
+    if balance == "explored":
+        about: dict[str, Any] = {"keep_fraction": keep_fraction, "keep": keep, "selection": rule}
+        return select_explored_by_class(key, scored.rank_key, labels, **about)
     if balance != "none":
         how: dict[str, Any] = {"balance": balance, "keep": keep, "selection": rule}
         return select_by_class(key, scored.rank_key, labels, keep_fraction=keep_fraction, **how)

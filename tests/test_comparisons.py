@@ -14,6 +14,7 @@ from nfl_pruning.networks.comparison.arms import Arm
 from nfl_pruning.networks.comparison.compare import record_key
 from nfl_pruning.networks.comparison.plan import ComparisonPlan
 from nfl_pruning.networks.comparison.result import turned
+from nfl_pruning.networks.comparison.subsets import Subset
 from nfl_pruning.networks.comparison.verdicts import Verdict
 from nfl_pruning.networks.measuring import _by_class
 from nfl_pruning.networks.training import Training
@@ -90,11 +91,15 @@ def test_every_input_of_a_record_is_in_its_name(monkeypatch):
         base | {"test": make_dataset("d", X, Y)},
         base | {"scores": {"given": np.arange(100.0)}},
         base | {"scores": {"given": np.arange(100.0)[::-1]}},
+        base | {"subsets": {"a": Subset(np.arange(3), np.ones(3), 0.03)}},
+        base | {"subsets": {"a": Subset(np.arange(3), np.full(3, 2.0), 0.03)}},
+        base | {"subsets": {"b": Subset(np.arange(3), np.ones(3), 0.03)}},
     ]
     other = {
         "seed": 1, "scores": ("grand",), "given": True, "selections": ("exact",),
         "keep": ("easiest",), "keep_fractions": (0.2,), "exploit": 0.4, "balance": "equal",
-        "repeats": 4, "epoch": 1, "n_train": 50, "label_noise": 0.1, "imbalance": 2.0,
+        "policies": ("el2n hardest exact 0.1",), "repeats": 4, "epoch": 1, "n_train": 50,
+        "label_noise": 0.1, "imbalance": 2.0,
         "validation": 0.2, "model": "logistic", "training": Training(epochs=5),
     }  # fmt: skip
     assert other.keys() == {field.name for field in fields(plan)} - {"gradient"}
@@ -108,7 +113,7 @@ def test_every_input_of_a_record_is_in_its_name(monkeypatch):
         keys.append(config_hash(record_key(plan, **base)))
         monkeypatch.undo()
     keys.append(config_hash(record_key(plan, **base) | {"repeat": 1}))
-    assert len(set(keys)) == len(keys) == 11 + len(plans) + 4
+    assert len(set(keys)) == len(keys) == 14 + len(plans) + 4
     assert config_hash(record_key(plan, dataset=replace(image, name="e"))) == keys[0]
 
 

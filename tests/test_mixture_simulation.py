@@ -201,7 +201,9 @@ def test_rules_differ_with_three_classes_and_share_their_data():
 
 
 NUMBERS = {"soft": ":0.5", "power": ":1", "window": ":0.1", "coverage": ":0.1"}
-NUMBERS |= {"verifier": ":0.9:0.3"}
+NUMBERS |= {"verifier": ":0.9:0.3", "clipped": ":2", "middle": ":0.1:1"}
+NUMBERS |= {"stratified": ":4", "neyman": ":4:0.5"}
+UNBIASED = ("exact", "middle", "stratified", "neyman")
 
 
 @pytest.mark.parametrize("name", SELECTIONS)
@@ -211,7 +213,7 @@ def test_every_protocol_prunes_a_mixture(name):
     weights = trial(BASE.replace(selection=rule)).weights
     kept = np.count_nonzero(weights)
     assert abs(kept - 72) <= (30 if isinstance(rule, PropensitySelection) else 0)
-    assert (weights.sum() == pytest.approx(240)) == (name == "exact")
+    assert (weights.sum() == pytest.approx(240)) == (name in UNBIASED)
 
 
 def test_quotas_keep_what_each_class_is_owed():

@@ -18,6 +18,8 @@ from nfl_pruning.networks.convolution import convolve, max_pool
 from nfl_pruning.networks.models import CNN, ResNet, make_model
 from nfl_pruning.networks.scoring import logits_of
 from nfl_pruning.networks.training import (
+    Recipe,
+    Samples,
     Training,
     is_finite,
     make_samples,
@@ -270,3 +272,29 @@ class TestVerdicts:
         verdict = paired("rule", 0.1, np.array([0.9, np.nan, 0.8]), np.array([0.8, 0.8, 0.8]))
         assert verdict.failed == 1
         assert verdict.difference == pytest.approx(5.0)
+
+
+def test_weights_are_scaled_over_all_rows_or_in_each_batch():
+    """One step from equal starts: its length in the gradient's direction tells the scale."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(8, 3)), jnp.float32)
+    rows, labels = np.arange(8)[None], np.arange(8)[None] % 2
+    heavy = np.array([[1.0, 1, 1, 1, 9, 9, 9, 9]])
+    model, one = make_model("logistic", 2, (3,)), jax.random.split(jax.random.key(0), 1)
+
+    def moved(normalised, weights):
+        training = Training(
+            epochs=1, batch_size=4, weight_decay=0.0, learning_rate=1e-3, normalised=normalised
+        )
+        samples = make_samples(x, rows, labels, weights=weights)
+        recipe = Recipe(model, training, None)
+        batch = Samples(x, *(part[0, 4:] for part in samples[1:]))
+        start = recipe.start(one[0], x)
+        after = recipe.step(start, batch, one[0], jnp.asarray(2.0))
+        return jax.tree.map(lambda a, b: np.asarray(a - b), after.params, start.params)
+
+    plain = jax.tree.leaves(moved("kept", np.ones((1, 8))))
+    for normalised, factor in (("kept", 1.8), ("batch", 1.0)):  # nine times, of a mean of five
+        for ours, theirs in zip(jax.tree.leaves(moved(normalised, heavy)), plain, strict=True):
+            np.testing.assert_allclose(ours, factor * theirs, rtol=1e-3, atol=1e-9)
+    with pytest.raises(InvalidArgumentError, match="normalised"):
+        Training(normalised="epoch")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from network_extras import bridge, curve, speed
+from network_second import answer, break_even, ranking, search
 from nfl_pruning.networks.comparison.repeat import gathered
 from nfl_pruning.networks.comparison.verdicts import Verdict, verdicts
 from nfl_pruning.records import RecordStore
@@ -158,7 +159,8 @@ def summary() -> str:
         ("el2n exact", "keep hardest, exactly calibrated"),
     ):
         lines.append(f"| {name} | " + " | ".join(_cell(found[rule, r]) for r in fractions) + " |")
-    return "\n".join(lines) + "\n"
+    said = answer()
+    return "\n".join([*lines, "", said] if said else lines) + "\n"
 
 
 def with_summary(readme: str) -> str:
@@ -176,7 +178,8 @@ def page() -> str:
             f"{expectations(records)}\n{cost(records)}\n"
         )
     filled = {"experiments": "\n".join(parts), "curve": curve(), "bridge": bridge()}
-    filled["speed"] = speed()
+    filled |= {"search": search(), "ranking": ranking()}
+    filled |= {"break even": break_even(), "speed": speed()}
     for name, content in filled.items():
         text = text.replace(f"<!-- {name} -->\n", content)
     return text.rstrip() + "\n"

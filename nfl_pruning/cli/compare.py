@@ -45,6 +45,12 @@ With --scores the rules rank by the scores in a file, one a row of DATA and matc
 pruning prune, and by networks' scores only where --score is given as well. Scores that were
 computed on all of DATA have seen the rows that a repeat tests on; --test-data tests on others.
 
+With --policy single rules are compared, each in words: a score, an end, a protocol, its exploit and
+class quotas, such as "el2n hardest exact 0.05"; with --subset what another tool keeps: a list of
+row numbers or ids, perhaps with weights. A subset is compared with as many random rows; the
+interval is then over splits and networks, and the tool has seen the rows that a repeat tests on
+unless --test-data tests on others.
+
 Finished repeats are recorded (--records): a run that was stopped goes on where it was when the same
 command is given again.
 
@@ -53,27 +59,37 @@ Examples:
   nfl-pruning compare digits --score el2n,grand --keep-fraction 0.1,0.3 --repeats 10
   nfl-pruning compare fashion-mnist --n-train 5000 --score forgetting --label-noise 0.15
   nfl-pruning compare own.csv --test-data held_out.csv --scores scores.csv
+  nfl-pruning compare own.csv --policy "el2n hardest exact 0.05" --subset theirs=kept_ids.csv
 """
 
 
 @click.command("compare", help=HELP)
 @click.argument("data", default="digits")
-@click.option("--score", metavar="NAME,...", help="Scores; el2n where --scores gives none.")
+@click.option("--score", metavar="NAME,...", help="Scores; el2n where no other rule is given.")
 @click.option("--scores", "scores_file", metavar="FILE", help="Scores of DATA's rows, as in prune.")
+@click.option("--policy", multiple=True, metavar="WORDS", help="A single rule; may be repeated.")
+@click.option(
+    "--subset",
+    "subset_files",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="What another tool keeps (.npz, .npy, .csv, .txt); may be repeated.",
+)
 @click.option("--test-data", metavar="FILE", help="Own .npz or .csv to test on in every repeat.")
 @click.option(
     "--protocol",
     default="threshold,exact",
     show_default=True,
     metavar="RULE,...",
-    help="threshold, exact, soft:S, window:OFFSET or coverage:CUT.",
+    help="threshold, exact, soft:S, clipped:CAP, middle:OFFSET:S, stratified:K, neyman:K:EQUAL, "
+    "window:OFFSET or coverage:CUT.",
 )
 @click.option("--keep", default="hardest", show_default=True, metavar="END,...", help="Ends.")
 @click.option(
     "--keep-fraction", default="0.1,0.3", show_default=True, metavar="R,...", help="(0, 1]"
 )
 @click.option(
-    "--exploit", default="0.5", show_default=True, metavar="SHARE", help="For exact, soft."
+    "--exploit", default="0.5", show_default=True, metavar="SHARE", help="For those that explore."
 )
 @click.option("--repeats", default="10", show_default=True, metavar="N", help="At least 2.")
 @click.option("--epoch", metavar="N", help="Epoch of the scores; half of --epochs by default.")
@@ -112,7 +128,8 @@ def command(as_json: bool, plot: str | None, force: bool, **options: Any) -> Non
     if plot is not None:
         from nfl_pruning.archive import PLOTS, check_output
 
-        inputs = input_files(*(options[name] for name in INPUTS))
+        paths = [path for _, path in _named_files(options["subset_files"])]
+        inputs = input_files(*(options[name] for name in INPUTS), *paths)
         check_output(plot, name="plot", endings=PLOTS, force=force, inputs=inputs)
     found = _run(**options)
     if plot is not None:
@@ -142,16 +159,20 @@ def _run(
     records: str | None,
     fresh: bool,
     scores_file: str | None,
+    subset_files: tuple[str, ...],
     test_data: str | None,
     **options: Any,
 ) -> Comparison:
     """Check everything that needs no data first, then compute or recall every repeat."""
     from nfl_pruning.data import load_dataset, load_test_data
     from nfl_pruning.data.scores_file import read_scores
+    from nfl_pruning.data.subset_file import read_subset
     from nfl_pruning.experiments.progress import shown
     from nfl_pruning.networks.comparison.compare import compare
 
-    columns, plan = columns_from(options), _plan(options, given=scores_file is not None)
+    files = _named_files(subset_files)
+    columns = columns_from(options)
+    plan = _plan(options, given=scores_file is not None, others=bool(files))
     folder = _folder(records)
     dataset = load_dataset(data, data_dir=data_dir, columns=columns)
     test = given = None
@@ -161,12 +182,14 @@ def _run(
         test = load_dataset(data, data_dir=data_dir, part="test")
     if scores_file is not None:
         given = read_scores(Path(scores_file), dataset)
+    subsets = {name: read_subset(Path(path), dataset) for name, path in files}
     with shown("repeats") as progress:
         found = compare(
             dataset,
             plan,
             test=test,
             given=None if given is None else given.values,
+            subsets=subsets,
             folder=folder,
             fresh=fresh,
             progress=progress,
@@ -175,20 +198,34 @@ def _run(
     return replace(found, about=found.about | describe_columns(dataset, columns), notes=notes)
 
 
-def _plan(options: dict[str, Any], *, given: bool) -> ComparisonPlan:
+def _named_files(said: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Names and paths of subsets, from NAME=FILE."""
+    from nfl_pruning.errors import InvalidArgumentError
+
+    found = [text.partition("=") for text in said]
+    names = [name for name, _, _ in found]
+    if any(not name or not path for name, _, path in found) or len(set(names)) < len(names):
+        raise InvalidArgumentError(
+            f"subset must be NAME=FILE, each name once; got {', '.join(said)}."
+        )
+    return [(name, path) for name, _, path in found]
+
+
+def _plan(options: dict[str, Any], *, given: bool, others: bool) -> ComparisonPlan:
     """What the options ask for, checked."""
     from nfl_pruning.networks.comparison.plan import ComparisonPlan
     from nfl_pruning.scores import SCORES
 
     said, epoch, n_train = options["score"], options["epoch"], options["n_train"]
     training = training_from(options, options["budget"])
-    if said is None and not given:
+    if said is None and not (given or others or options["policy"]):
         said = "el2n"
     scores = [] if said is None else [SCORES[name] for name in entries("score", said)]
     return ComparisonPlan(
         seed=seed_of(options["seed"]),
         scores=scores,
         given=given,
+        policies=options["policy"],
         selections=entries("protocol", options["protocol"]),
         keep=entries("keep", options["keep"]),
         keep_fractions=[real(part) for part in entries("keep_fraction", options["keep_fraction"])],

@@ -57,21 +57,23 @@ DECIDED = (
     default="exact",
     show_default=True,
     metavar="RULE",
-    help="threshold, random, exact, soft:S, power:A, window:OFFSET or coverage:CUT.",
+    help="threshold, random, exact, soft:S, clipped:CAP, middle:OFFSET:S, stratified:K, "
+    "neyman:K:EQUAL, power:A, window:OFFSET or coverage:CUT.",
 )
 @click.option(
     "--exploit",
     default="0.5",
     show_default=True,
     metavar="SHARE",
-    help="Share of the budget spent by score, in [0, 1]; for exact and soft.",
+    help="Share of the budget spent by score, in [0, 1]; for protocols that explore.",
 )
 @click.option(
     "--balance",
     default="none",
     show_default=True,
     metavar="HOW",
-    help="Quotas by class: none, proportional (the same share of each) or equal counts.",
+    help="Quotas by class: none, proportional (the same share of each), equal counts, or explored: "
+    "proportional ones of the explored part.",
 )
 @click.option(
     "--probe",
@@ -176,7 +178,7 @@ def _run(
     from nfl_pruning.data.scores_file import read_scores
     from nfl_pruning.probing import parse_data_probe
     from nfl_pruning.pruning import check_rule, prune
-    from nfl_pruning.selections.balanced import BALANCES
+    from nfl_pruning.selections.explored_quotas import ALL_BALANCES
     from nfl_pruning.validation import check_choice
 
     columns = with_group_from(columns_from(rest), rest)
@@ -190,7 +192,7 @@ def _run(
     model = parse_data_probe(probe, ridge=real(probe_ridge), scale=scale)
     rule: dict[str, Any] = {name: real(value) for name, value in rest.items()}
     number = seed_of(seed)
-    check_choice("balance", balance, BALANCES)
+    check_choice("balance", balance, ALL_BALANCES)
     check_rule(seed=number, selection=protocol, given=scores_file is not None, **rule)
     rows = protected_rows(protect)
     dataset = load_dataset(data, data_dir=data_dir, columns=columns, protect=rows)

@@ -24,7 +24,9 @@ def show(verdicts: dict[str, list[Any]], measures: dict[str, dict[float, dict[st
     found, accuracy = verdicts["accuracy"], measures["accuracy"]
     rows = []
     for fraction, rules in sorted(accuracy.items()):
-        rows.append((format_number(fraction), "random", *_mean(rules["random"]), "", ""))
+        judged = {v.rule for v in found if v.keep_fraction == fraction}
+        for name in (name for name in rules if name not in judged):
+            rows.append((format_number(fraction), name, *_mean(rules[name]), "", ""))
         for verdict in (v for v in found if v.keep_fraction == fraction):
             mean, failed = _mean(rules[verdict.rule])
             p = verdict.p_value if verdict.p_holm is None else verdict.p_holm

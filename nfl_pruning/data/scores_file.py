@@ -99,7 +99,7 @@ def _read(path: Path, data_hash: str) -> _Column:
         fits = ids is not None and ids.shape == arrays["scores"].shape and ids.ndim == 1
         return _Column(arrays["scores"], ids if fits else None, hashed="data_hash" in arrays)
     if kind == ".npy":
-        return _Column(_read_npy(path))
+        return _Column(read_npy(path))
     if kind == ".csv":
         return _read_column(path)
     raise InvalidArgumentError(f"scores must be a .npz, .npy or .csv file; got {str(path)!r}.")
@@ -189,7 +189,8 @@ def load_contract(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _read_npy(path: Path) -> np.ndarray:
+def read_npy(path: Path) -> np.ndarray:
+    """The array of a .npy file, never unpickling."""
     try:
         array = np.load(path, allow_pickle=False)
     except Exception:  # whatever a forged header makes numpy raise

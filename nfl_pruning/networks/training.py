@@ -27,6 +27,7 @@ from nfl_pruning.validation import check_choice, check_integer, check_number
 
 OPTIMISERS = ("sgd", "adamw")
 BUDGETS = ("epochs", "steps")
+NORMALISED = ("kept", "batch")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class Training:
             fewer steps; ``"steps"``: as many steps as on the full data.
         augmentation: ``"none"``, or ``"flip-crop"`` for images; of training batches alone, never
             of what is scored or tested.
+        normalised: over what weights are scaled to mean 1: ``"kept"``, all kept rows, so that a
+            batch's loss is an unbiased estimate of the weighted mean over them; or ``"batch"``,
+            each batch by itself, which bounds how far one step can go and is biased by a term of
+            the order of 1 / batch size.
     """
 
     epochs: int = 10
@@ -52,6 +57,7 @@ class Training:
     weight_decay: float = 5e-4
     budget: str = "epochs"
     augmentation: str = "none"
+    normalised: str = "kept"
 
     def __post_init__(self) -> None:
         check_integer("epochs", self.epochs, 1)
@@ -61,6 +67,7 @@ class Training:
         check_number("weight_decay", self.weight_decay, "[0, inf)")
         check_choice("budget", self.budget, BUDGETS)
         check_choice("augmentation", self.augmentation, AUGMENTATIONS)
+        check_choice("normalised", self.normalised, NORMALISED)
 
     def plan(self, n_kept: int, n_all: int) -> Plan:
         """Batch size, steps in an epoch and number of epochs for ``n_kept`` of ``n_all`` rows.
@@ -173,9 +180,10 @@ class Recipe(NamedTuple):
         x = batch.x[batch.rows]
         if self.augment:
             x = self.augment(jax.random.fold_in(key, state.step), x)
-        grads = jax.grad(partial(weighted_loss, self.model))(
-            state.params, x, batch.labels, batch.weights
-        )
+        weights = batch.weights
+        if self.training.normalised == "batch":
+            weights = weights / jnp.mean(weights)
+        grads = jax.grad(partial(weighted_loss, self.model))(state.params, x, batch.labels, weights)
         optimiser = make_optimiser(self.training)
         updates, opt = optimiser.update(grads, state.optimiser, state.params)
         size = -rate(self.training.learning_rate, state.step, steps)

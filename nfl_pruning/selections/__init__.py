@@ -12,6 +12,12 @@ from nfl_pruning.selections.base import (
 )
 from nfl_pruning.selections.calibration import ExactCalibration, SoftCalibration
 from nfl_pruning.selections.coverage import Coverage
+from nfl_pruning.selections.explored import (
+    ClippedCalibration,
+    MiddleCalibration,
+    NeymanCalibration,
+    StratifiedCalibration,
+)
 from nfl_pruning.selections.finite import Selected, select
 from nfl_pruning.selections.piecewise import Piecewise
 from nfl_pruning.selections.power import Power
@@ -22,8 +28,11 @@ from nfl_pruning.selections.window import Window
 
 __all__ = [
     "SELECTIONS",
+    "ClippedCalibration",
     "Coverage",
     "ExactCalibration",
+    "MiddleCalibration",
+    "NeymanCalibration",
     "Piecewise",
     "Power",
     "PropensitySelection",
@@ -32,6 +41,7 @@ __all__ = [
     "Selected",
     "Selection",
     "SoftCalibration",
+    "StratifiedCalibration",
     "Stratum",
     "Threshold",
     "ValueSelection",

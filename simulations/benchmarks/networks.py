@@ -31,6 +31,7 @@ from nfl_pruning.networks.scoring import Look, look_at
 from nfl_pruning.networks.standardising import network_inputs
 from nfl_pruning.networks.training import Training, make_samples, replica, train_replicas
 from nfl_pruning.scores import SCORES
+from nfl_pruning.selections import select
 
 PEER = Path(__file__).parent / "reference_torch.py"
 BATCH, FEATURES = 128, 784
@@ -171,6 +172,16 @@ def matrix_rate() -> float:
     return 2 * 2048**3 / min(times)
 
 
+def selection_seconds(n: int = 60000, turns: int = 5) -> float:
+    """Median seconds a sample of selecting 10 % of ``n`` by exact calibration."""
+    values, times = np.random.default_rng(0).exponential(size=n), []
+    for turn in range(turns + 1):
+        start = time.perf_counter()
+        select(jax.random.key(turn), values, 0.1, selection="exact")
+        times.append((time.perf_counter() - start) / n)
+    return statistics.median(times[1:])
+
+
 def measure(job: Job, peer: Torch | None, turns: int) -> dict[str, Any]:
     """Median seconds of this package and of its peers, in turns, after one turn to warm up."""
     ours, theirs, apart = [], {name: [] for name in job.peers}, 0.0
@@ -217,6 +228,7 @@ def main(torch_python: str | None, samples: int, turns: int, long: bool, out: st
         )
         nets[name] = jax.tree.map(np.asarray, replica(state.params, 0))
     found: dict[str, Any] = {"samples": samples, "cores": len(os.sched_getaffinity(0)), "jobs": []}
+    found["selection"] = {"seconds_a_sample": selection_seconds()}
     with tempfile.TemporaryDirectory() as folder:
         peer = None
         if torch_python is None:

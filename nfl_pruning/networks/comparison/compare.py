@@ -19,6 +19,11 @@ from nfl_pruning.networks.comparison.plan import ComparisonPlan
 from nfl_pruning.networks.comparison.repeat import run_repeat
 from nfl_pruning.networks.comparison.result import Comparison, gather
 from nfl_pruning.networks.comparison.splits import Split, make_split
+from nfl_pruning.networks.comparison.subsets import (
+    Subset,
+    among_candidates,
+    as_subset,
+)
 from nfl_pruning.networks.models import make_model
 from nfl_pruning.plausible import far_out_notes
 from nfl_pruning.records import RecordStore
@@ -34,6 +39,7 @@ def compare(
     *,
     test: Dataset | None = None,
     given: np.ndarray | None = None,
+    subsets: Mapping[str, Any] | None = None,
     folder: str | os.PathLike[str] | None = None,
     fresh: bool = False,
     progress: Progress | None = None,
@@ -51,6 +57,10 @@ def compare(
             protected rows, which are never trained on, or a part that each repeat splits off.
         given: scores of the data's rows that were computed elsewhere, shape (n,), larger = harder;
             with ``ComparisonPlan(given=True)``.
+        subsets: name -> what another tool keeps of the data: row numbers, ids, n booleans, a
+            ``Pruned``, or a pair of rows and weights. Of a subset a repeat trains on the rows that
+            it does not test on, against as many random rows; ± is then over splits and networks,
+            not over draws of the subset.
         folder: where finished repeats are kept and looked up; nowhere by default.
         fresh: compute all repeats again.
         progress: called with (repeats done, repeats in all).
@@ -63,17 +73,28 @@ def compare(
             f"given must be scores where the plan compares them; the plan says {plan.given}."
         )
     scores = _given_scores(given, dataset)
+    kept = {name: as_subset(name, value, dataset) for name, value in (subsets or {}).items()}
+    taken = sorted({arm.name for arm in plan.arms} & set(kept))
+    if taken:
+        raise InvalidArgumentError(f"a subset must not have the name of a rule; got {taken[0]!r}.")
+    if not kept and not plan.has_rules:
+        raise InvalidArgumentError(
+            "scores, policies or subsets must name one rule to compare at least; got none."
+        )
+    fractions = plan.keep_fractions if plan.has_rules else ()
     if dataset.protected is not None:
         scores = {name: values[~dataset.protected] for name, values in scores.items()}
+        kept = {name: among_candidates(one, dataset.protected) for name, one in kept.items()}
         test, dataset = test or dataset.protected_part, dataset.candidates
     store = None if folder is None else RecordStore(folder)
     root_split, root = jax.random.split(jax.random.key(plan.seed))
     split = _split(root_split, dataset, test, plan)
-    for fraction in plan.keep_fractions:
+    for fraction in fractions:
         check_counts(plan.arms, fraction, split.train_labels)
     network = make_model(plan.model, split.n_classes, split.shape)
     make_augment(plan.training.augmentation, split.shape)  # refuses what has no pixels
-    config, results, reused = record_key(plan, dataset, test=test, scores=scores), [], 0
+    config = record_key(plan, dataset, test=test, scores=scores, subsets=kept)
+    results, reused = [], 0
     for number in range(plan.repeats):
         named = config | {"repeat": number}
         found = None if fresh or store is None else store.get(named)
@@ -83,13 +104,14 @@ def compare(
                 root,
                 split.only(number),
                 arms=plan.arms,
-                fractions=plan.keep_fractions,
+                fractions=fractions,
                 scores=plan.members,
                 epochs={score.name: plan.score_epoch for score in plan.members},
                 model=network,
                 training=plan.training,
                 scope=plan.gradient,
                 given=scores,
+                subsets=kept,
             )
             if store is not None:
                 store.put(named, found)
@@ -105,6 +127,7 @@ def compare(
         reused=reused,
         notes=tuple(dict.fromkeys(notes)),
         tested=split.test_rows.size,
+        subsets=kept,
     )
 
 
@@ -140,6 +163,7 @@ def record_key(
     *,
     test: Dataset | None = None,
     scores: Mapping[str, np.ndarray] | None = None,
+    subsets: Mapping[str, Subset] | None = None,
 ) -> dict[str, Any]:
     """All that can change a repeat's numbers; the number of the repeat is added to it."""
 
@@ -151,16 +175,21 @@ def record_key(
             "classes": list(data.classes),  # their order is that of the codes
         }
 
-    hashes = {
-        name: hashlib.sha256(np.ascontiguousarray(values, "<f8").tobytes()).hexdigest()
-        for name, values in (scores or {}).items()
-    }
+    def digest(*arrays: np.ndarray) -> str:
+        found = hashlib.sha256()
+        for array in arrays:
+            found.update(np.ascontiguousarray(array, "<f8").tobytes())
+        return found.hexdigest()
+
+    hashes = {name: digest(values) for name, values in (scores or {}).items()}
+    kept = {name: digest(one.rows, one.weights) for name, one in (subsets or {}).items()}
     return {
         **plan.key(),
         "kind": "compare",
         "data": key(dataset),
         "test": None if test is None else key(test),
         "given": hashes,
+        "subsets": kept,
         "source": records.source_hash(),
         "software": records.software(),
         "settings": records.settings_of_jax(),

@@ -21,6 +21,7 @@ from jax import Array
 from nfl_pruning.networks.comparison.arms import Arm
 from nfl_pruning.networks.comparison.best_epoch import BestEpoch
 from nfl_pruning.networks.comparison.splits import Split
+from nfl_pruning.networks.comparison.subsets import FixedSubset
 from nfl_pruning.networks.measuring import DIVERGED, Measured, evaluate_rows
 from nfl_pruning.networks.scoring import Look, train_and_score
 from nfl_pruning.networks.training import State, Training, make_samples, train_replicas
@@ -112,7 +113,7 @@ def refit(
     split: Split,
     rank_keys: dict[str, np.ndarray],
     *,
-    arms: Sequence[Arm],
+    arms: Sequence[Arm | FixedSubset],
     keep_fraction: float,
     model: nn.Module,
     training: Training,

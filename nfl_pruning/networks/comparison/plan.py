@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.networks.comparison.arms import Arm
+from nfl_pruning.networks.comparison.arms import Arm, parse_policy
 from nfl_pruning.networks.gradients import check_scope
 from nfl_pruning.networks.scoring import Look, check_epoch
 from nfl_pruning.networks.training import USUAL, Training
@@ -16,8 +16,10 @@ from nfl_pruning.records import code_hash
 from nfl_pruning.scores import SCORES
 from nfl_pruning.scores.base import Score
 from nfl_pruning.selections import Selection, make_selection
-from nfl_pruning.selections.balanced import BALANCES
+from nfl_pruning.selections.explored_quotas import ALL_BALANCES
 from nfl_pruning.validation import check_choice, check_integer, check_number, check_seed
+
+MAY_BE_EMPTY = ("scores", "policies")
 
 GIVEN = Score("given", lambda logits, labels, context: logits[..., 0], label_aware=False)
 """Stands for scores that were computed elsewhere, which no network computes."""
@@ -33,9 +35,11 @@ class ComparisonPlan:
         given: whether scores that were computed elsewhere are compared as well.
         selections: which samples stay, as text or objects; each must keep a fixed count.
         keep: ends of the scores that stay.
+        policies: single rules beside all combinations of scores, selections and ends, as arms or
+            as text (see :func:`nfl_pruning.networks.comparison.arms.parse_policy`).
         keep_fractions: in (0, 1], each once.
         exploit: exploitation share of selections in whose text there is none, in [0, 1].
-        balance: class quotas: ``"none"``, ``"proportional"`` or ``"equal"``.
+        balance: class quotas: ``"none"``, ``"proportional"``, ``"equal"`` or ``"explored"``.
         repeats: at least 2.
         epoch: after which networks score; half of the training's by default.
         gradient: which gradient GraNd means.
@@ -52,6 +56,7 @@ class ComparisonPlan:
     given: bool = False
     selections: Sequence[Selection | str] = ("threshold", "exact")
     keep: Sequence[str] = ("hardest",)
+    policies: Sequence[Arm | str] = ()
     keep_fractions: Sequence[float] = (0.1, 0.3)
     exploit: float = 0.5
     balance: str = "none"
@@ -70,16 +75,14 @@ class ComparisonPlan:
         check_seed(self.seed)
         for fraction in self.keep_fractions:
             check_number("keep_fraction", fraction, "(0, 1]")
-        for name in ("keep_fractions", "scores", "selections", "keep"):
+        for name in ("keep_fractions", "scores", "selections", "keep", "policies"):
             self._check_list(name)
-        if not self.members and not self.given:
-            raise InvalidArgumentError("scores must name one score at least; got none.")
         check_scope(self.gradient, self.members)
         Look(self.members, self.gradient).check()
         for score in self.members:
             check_epoch(self.score_epoch, self.training, score)
         check_number("exploit", self.exploit, "[0, 1]")
-        check_choice("balance", self.balance, BALANCES)
+        check_choice("balance", self.balance, ALL_BALANCES)
         for end in self.keep:
             check_choice("keep", end, ("hardest", "easiest"))
         _ = self.arms  # refuses a selection that keeps no fixed count
@@ -91,7 +94,7 @@ class ComparisonPlan:
 
     def _check_list(self, name: str) -> None:
         entries = getattr(self, name)
-        if len(set(entries)) < len(entries) or (not entries and name != "scores"):
+        if len(set(entries)) < len(entries) or (not entries and name not in MAY_BE_EMPTY):
             raise InvalidArgumentError(
                 f"{name} must be a list of distinct entries; got {list(entries)!r}."
             )
@@ -99,7 +102,28 @@ class ComparisonPlan:
     @property
     def members(self) -> tuple[Score, ...]:
         """The scores that networks compute."""
-        return tuple(one if isinstance(one, Score) else SCORES[one] for one in self.scores)
+        found = self._ranking
+        found += [arm.score for arm in self._single if arm.score and arm.score is not GIVEN]
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def _ranking(self) -> list[Score]:
+        """The scores of which all combinations are compared."""
+        return [one if isinstance(one, Score) else SCORES[one] for one in self.scores]
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether there is a rule beside random pruning."""
+        return bool(self.scores or self.given or self.policies)
+
+    @property
+    def _single(self) -> list[Arm]:
+        """The policies."""
+        known = {name: SCORES[name] for name in SCORES} | ({"given": GIVEN} if self.given else {})
+        return [
+            one if isinstance(one, Arm) else parse_policy(one, exploit=self.exploit, scores=known)
+            for one in self.policies
+        ]
 
     @property
     def score_epoch(self) -> int:
@@ -112,8 +136,9 @@ class ComparisonPlan:
         found = {"random": Arm("random", make_selection("random"))}
         if self.balance != "none":  # what any rule has to beat is plain random pruning
             name = f"random {self.balance}"
-            found[name] = Arm(name, make_selection("random"), balance=self.balance)
-        scores = [*self.members, *([GIVEN] if self.given else [])]
+            how = "proportional" if self.balance == "explored" else self.balance
+            found[name] = Arm(name, make_selection("random"), balance=how)
+        scores = [*self._ranking, *([GIVEN] if self.given else [])]
         for text, end, score in product(self.selections, self.keep, scores):
             rule = make_selection(text, exploit=self.exploit)
             if "score" not in rule.uses:
@@ -123,6 +148,8 @@ class ComparisonPlan:
             parts = [score.name, end if "keep" in rule.uses else "", rule.label]
             name = " ".join(part for part in parts if part)
             found.setdefault(name, Arm(name, rule, score, end, self.balance))
+        for arm in self._single:
+            found.setdefault(arm.name, arm)
         return list(found.values())
 
     def describe(self) -> dict[str, Any]:

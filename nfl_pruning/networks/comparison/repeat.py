@@ -11,8 +11,9 @@ import numpy as np
 from jax import Array
 
 from nfl_pruning.networks.comparison.arms import Arm
-from nfl_pruning.networks.comparison.experiment import probe_scores, refit
+from nfl_pruning.networks.comparison.experiment import Outcome, probe_scores, refit
 from nfl_pruning.networks.comparison.splits import Split
+from nfl_pruning.networks.comparison.subsets import Subset, arms_of
 from nfl_pruning.networks.measuring import measure
 from nfl_pruning.networks.training import State, Training
 from nfl_pruning.scores.base import Score
@@ -35,6 +36,7 @@ def run_repeat(
     training: Training,
     scope: str = "full",
     given: Mapping[str, np.ndarray] | None = None,
+    subsets: Mapping[str, Subset] | None = None,
 ) -> dict[str, Any]:
     """Probe, prune by every arm at every keep fraction, refit, test.
 
@@ -50,6 +52,8 @@ def run_repeat(
         scope: which gradient GraNd means.
         given: name -> scores computed elsewhere of all rows of the data, shape (n,), for arms
             that rank by a score of that name.
+        subsets: name -> what another tool keeps of the data; of that, the repeat's training rows
+            are refitted, and reported at the share of the data, beside as many random rows.
 
     Returns:
         Plain values: ``accuracy``, ``loss``, ``balanced_accuracy``, ``worst_class_accuracy`` and
@@ -77,7 +81,7 @@ def run_repeat(
     rows = split.train_rows % len(split.table)
     keys |= {name: np.asarray(values, float)[rows] for name, values in (given or {}).items()}
     probing = time.perf_counter() - start
-    found = {}
+    found: dict[str, dict[str, Outcome]] = {}
     for fraction in fractions:
         found[format_number(fraction)] = refit(
             root,
@@ -88,6 +92,12 @@ def run_repeat(
             model=model,
             training=training,
         )
+    for name, subset in (subsets or {}).items():
+        pair, share = arms_of(name, subset, split)
+        both = refit(
+            root, split, keys, arms=pair, keep_fraction=share, model=model, training=training
+        )
+        found[format_number(subset.share)] = found.get(format_number(subset.share), {}) | both
     outcomes = [outcome for by_rule in found.values() for outcome in by_rule.values()]
     return {
         **{
@@ -99,7 +109,7 @@ def run_repeat(
             }
             for name in OBSERVABLES
         },
-        "kept": {fraction: rules[arms[0].name].kept for fraction, rules in found.items()},
+        "kept": {fraction: next(iter(rules.values())).kept for fraction, rules in found.items()},
         "diverged": int(sum(np.isnan(outcome.loss).sum() for outcome in outcomes)),
         "probe": {
             "accuracy": seen[0][0] if seen else np.nan,

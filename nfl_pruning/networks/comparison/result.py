@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nfl_pruning.networks.comparison.repeat import gathered
+from nfl_pruning.networks.comparison.subsets import baseline_of
 from nfl_pruning.networks.comparison.verdicts import Verdict, verdicts
 from nfl_pruning.plausible import accuracy_sentence, chance_notes
 from nfl_pruning.validation import format_number
@@ -73,6 +74,7 @@ def gather(
     reused: int,
     notes: tuple[str, ...],
     tested: int,
+    subsets: Collection[str] = (),
 ) -> Comparison:
     """The repeats' results together.
 
@@ -82,8 +84,10 @@ def gather(
         reused: repeats that came from records.
         notes: what the reader should know.
         tested: test rows of all repeats.
+        subsets: names of subsets, each of which has random rows of its own to beat.
     """
     measures = {name: gathered(results, name) for name in MEASURES}
+    baselines = {name: baseline_of(name) for name in subsets}
     seconds = {
         name: float(sum(result["seconds"][name] for result in results))
         for name in ("probing", "refitting")
@@ -94,7 +98,7 @@ def gather(
     accuracy = float(np.mean(seen)) if seen else None
     return Comparison(
         measures,
-        {name: verdicts(values) for name, values in measures.items()},
+        {name: verdicts(values, baselines=baselines) for name, values in measures.items()},
         {"accuracy": accuracy, "largest_class": largest},
         seconds,
         reused,

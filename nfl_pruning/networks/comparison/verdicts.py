@@ -68,6 +68,7 @@ def verdicts(
     *,
     baseline: str = "random",
     family: float = 0.3,
+    baselines: Mapping[str, str] | None = None,
 ) -> list[Verdict]:
     """Every rule against the baseline at every keep fraction.
 
@@ -76,12 +77,14 @@ def verdicts(
         baseline: the rule to beat.
         family: Holm's correction runs over all comparisons at keep fractions up to this one; it is
             declared before the results are seen.
+        baselines: rule -> its own rule to beat, for rules that have one.
     """
+    own = baselines or {}
     found = [
-        paired(rule, fraction, values, rules[baseline])
+        paired(rule, fraction, values, rules[own.get(rule, baseline)])
         for fraction, rules in sorted(accuracy.items())
         for rule, values in rules.items()
-        if rule != baseline
+        if rule not in (baseline, *own.values())
     ]
     inside = [i for i, verdict in enumerate(found) if verdict.keep_fraction <= family]
     raw = [np.nan if (p := found[i].p_value) is None else p for i in inside]
