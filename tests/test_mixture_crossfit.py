@@ -130,7 +130,6 @@ def test_probes_share_what_fits_with_common_samples_share():
     assert law.variance[0] - law.common[0] > 20 * error.max()  # the control: they are not one
 
 
-# probe, score, keep, r; fits in numpy at 100 and 200 features gave the errors beside
 def test_an_easy_problem_is_certified_and_differs_from_a_pilot_of_as_many_samples():
     problem = pair_problem(keep="hardest", fraction=0.6, probe=CrossFitProbe(2, 0.02))
     found = solve(problem)

@@ -128,7 +128,9 @@ def folds_of(
     """Nodes for a law of the refit's logit.
 
     Args:
-        law: of the probes' logits. populations: who there is. parts: what is kept.
+        law: of the probes' logits.
+        populations: who there is.
+        parts: what is kept of each.
         fineness: of all nodes.
         spread: largest scale of the refit's logit.
         along: that, and how far it moves with the probes, over what it moves by itself.
@@ -166,7 +168,8 @@ def reach(state: State, law: FoldLaw, deviation: np.ndarray) -> tuple[float, flo
     """How large ``spread`` and ``along`` of :func:`folds_of` are for a law of the refit's logit.
 
     Args:
-        state: of the refit. law: of the probes' logits.
+        state: of the refit.
+        law: of the probes' logits.
         deviation: of the probes' mean logit, shape (C,).
     """
     variance, cross = np.asarray(state.covariance)[:, 0, 0], np.asarray(state.cross)[:, 0, 0]
@@ -215,9 +218,8 @@ def _population(folds: Folds, state: State, law: Any, *, loss: Loss) -> tuple[Ar
     scale = jnp.sqrt(variance) + jnp.abs(coupling) / RANGE
     m, n = (wave.shape[-1] for wave in folds.waves)
     k = 2 * jnp.pi / PERIOD * jnp.arange(m)
-    density = _densities(folds, k / scale, slope, coupling) * jnp.exp(
-        -0.5 * rest * (k / scale) ** 2
-    )
+    smoothed = jnp.exp(-0.5 * rest * (k / scale) ** 2)
+    density = _densities(folds, k / scale, slope, coupling) * smoothed
     x = PERIOD * (jnp.arange(n) / n - 0.5)
     waves = jnp.exp(-1j * k[:, None] * x) * jnp.where(k > 0, 2.0, 1.0)[:, None] / n
     mass, with_probes, with_force = jnp.real(density @ waves)  # each (U, T)
