@@ -127,7 +127,7 @@ def test_probes_share_what_fits_with_common_samples_share():
     expected = np.array([law.variance[0], law.common[0]])
     assert (error < 0.02 * expected).all()
     assert (np.abs(value - expected) < 4 * error + 1.5 / d * expected).all()
-    assert law.variance[0] - law.common[0] > 20 * error.max()  # the control: they are not one
+    assert law.variance[0] - law.common[0] > 10 * error.max()  # the control: they are not one
 
 
 def test_an_easy_problem_is_certified_and_differs_from_a_pilot_of_as_many_samples():

@@ -7,7 +7,7 @@ import pytest
 
 from nfl_pruning import FixedProbe, InvalidArgumentError, Problem, make_selection, solve
 from nfl_pruning.probes import PilotProbe
-from nfl_pruning.selections import SoftCalibration, Window
+from nfl_pruning.selections import ClippedCalibration, SoftCalibration, Window
 from nfl_pruning.theory.grid import NAMES, Grid
 from nfl_pruning.theory.numbers import all_numbers
 from nfl_pruning.theory.sweep import sweep
@@ -17,6 +17,7 @@ BASE = Problem(samples_per_feature=6, keep_fraction=0.3).replace(
 )
 SOFT = BASE.replace(selection=SoftCalibration(0.5, 0.6))
 WINDOW = BASE.replace(selection=Window(0.1))
+CLIPPED = BASE.replace(selection=ClippedCalibration(1.5))
 PILOT = BASE.replace(probe="pilot:3:0.02")
 
 CASES: dict[str, tuple[Problem, Any, Problem]] = {
@@ -31,6 +32,7 @@ CASES: dict[str, tuple[Problem, Any, Problem]] = {
     "exploit": (SOFT, 0.2, BASE.replace(selection=SoftCalibration(0.5, 0.2))),
     "exponent": (SOFT, 0.9, BASE.replace(selection=SoftCalibration(0.9, 0.6))),
     "offset": (WINDOW, 0.3, BASE.replace(selection=Window(0.3))),
+    "cap": (CLIPPED, 5, BASE.replace(selection=ClippedCalibration(5.0))),
     "score": (BASE, "margin", BASE.replace(score="margin")),
     "keep": (BASE, "easiest", BASE.replace(keep="easiest")),
     "selection": (BASE, "exact", BASE.replace(selection="exact")),
@@ -44,7 +46,8 @@ COMPILES_ANEW = ("pilot_samples", "probe_ridge", "score", "loss", "link")
 
 
 def test_every_axis_has_a_case():
-    without = {"cut", "right", "wrong"}  # coverage has no limit, a verifier one for mixtures alone
+    # coverage and Neyman's strata have no limit, a verifier one for mixtures alone; strata are whole
+    without = {"cut", "equal", "right", "wrong", "bands"}
     assert CASES.keys() == {*all_numbers(), *NAMES} - without
 
 
