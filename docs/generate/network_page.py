@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import bridge_section
 import numpy as np
 
-from network_extras import bridge, curve, speed
+from network_extras import curve, speed
 from nfl_pruning.networks.comparison.repeat import gathered
 from nfl_pruning.networks.comparison.verdicts import Verdict, verdicts
 from nfl_pruning.records import RecordStore
@@ -175,7 +176,7 @@ def page() -> str:
             f"### {title(config)}\n\n{setting(config, len(records))}\n\n{table(records)}\n"
             f"{expectations(records)}\n{cost(records)}\n"
         )
-    filled = {"experiments": "\n".join(parts), "curve": curve(), "bridge": bridge()}
+    filled = {"experiments": "\n".join(parts), "curve": curve(), "bridge": bridge_section.section()}
     filled["speed"] = speed()
     for name, content in filled.items():
         text = text.replace(f"<!-- {name} -->\n", content)
