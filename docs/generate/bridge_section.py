@@ -109,8 +109,8 @@ def summary(found: list[Cell]) -> list[str]:
     if many:
         one, chosen, drawn = (_median(many, name) for name in ("one", "chosen", "drawn"))
         lines.append(
-            f"Median absolute departure from real features at 30 % kept and above, in points: {one} "
-            f"with one component a class, {chosen} with the chosen ones, {drawn} for the chosen "
+            "Median absolute departure from real features at 30 % kept and above, in points: "
+            f"{one} with one component a class, {chosen} with the chosen ones, {drawn} for the chosen "
             "mixture drawn at the data's size."
         )
     if few:

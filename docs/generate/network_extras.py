@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from nfl_pruning.experiments.scripts import load
 from nfl_pruning.records import RecordStore

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import bridge_section
 import numpy as np
 
+import bridge_section
 from network_extras import curve, speed
 from nfl_pruning.networks.comparison.repeat import gathered
 from nfl_pruning.networks.comparison.verdicts import Verdict, verdicts
