@@ -110,8 +110,8 @@ def summary(found: list[Cell]) -> list[str]:
         one, chosen, drawn = (_median(many, name) for name in ("one", "chosen", "drawn"))
         lines.append(
             "Median absolute departure from real features at 30 % kept and above, in points: "
-            f"{one} with one component a class, {chosen} with the chosen ones, {drawn} for the chosen "
-            "mixture drawn at the data's size."
+            f"{one} with one component a class, {chosen} with the chosen ones, {drawn} for the "
+            "chosen mixture drawn at the data's size."
         )
     if few:
         size = [abs(c.drawn[0] - c.chosen) for c in few if c.drawn and c.chosen is not None]

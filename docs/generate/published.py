@@ -45,16 +45,16 @@ class Value(NamedTuple):
 
 SOURCES = {
     "Sur and Candès 2019": """\
-The unpruned maximum-likelihood logistic fit; numbers of table 13 of Zhao, Sur and Candès 2022, where
-d/n = 0.2 and the signal's square is given.""",
+The unpruned maximum-likelihood logistic fit; numbers of table 13 of Zhao, Sur and Candès 2022,
+where d/n = 0.2 and the signal's square is given.""",
     "Sorscher et al. 2022": """\
 arXiv 2206.14486. The perceptron of largest margin, noiseless teacher, perfect probe. They print
-curves; the numbers are of their theory's problem (the largest margin at every overlap, then the best
-overlap) solved anew.""",
+curves; the numbers are of their theory's problem (the largest margin at every overlap, then the
+best overlap) solved anew.""",
     "Kolossov et al. 2023": """\
 arXiv 2309.14563. Test errors of the files that they publish; signal 5, labels right with
-probability 0.95, ridge 0.001, keep probability [p(1 − p)]^a. Their integrals are trapezoidal sums of
-step 0.2 or 0.25, right to 4e-3 (perfect surrogate) or 6e-3 (imperfect), and to 4e-4 at a = 0.""",
+probability 0.95, ridge 0.001, keep probability [p(1 − p)]^a. Their integrals are trapezoidal sums
+of step 0.2 or 0.25, right to 4e-3 (perfect surrogate) or 6e-3, and to 4e-4 at a = 0.""",
     "Askari-Hemmat et al. 2025": """\
 arXiv 2502.15588, the closed form of proposition 2 in version 1, and of that alone: squared loss,
 noiseless teacher, probe at cosine 0.8, 5 samples a feature, ridge 0.01.""",
@@ -67,8 +67,9 @@ arXiv 2106.03791. Numbers of the authors' repository IdePHICS/GaussMixtureProjec
 `K2mix/data/theory/`, λ = 0.01. Three classes: output of `multiK/how_to.ipynb`, errors counted on a
 million samples (standard error 5e-4), means orthonormal, Δ = 0.5, λ = 0.001.""",
     "El Firdoussi et al. 2025": """\
-arXiv 2410.08942, synthetic data alone, identity covariance: the limit of their ridge classifier, by
-own code. Centres at ±1.5, 4 samples a feature before pruning, ridge 0.05; errors on right labels.""",
+arXiv 2410.08942, synthetic data alone, identity covariance: the limit of their ridge classifier,
+by own code. Centres at ±1.5, 4 samples a feature before pruning, ridge 0.05; errors
+on right labels.""",
 }
 
 
