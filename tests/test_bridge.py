@@ -13,7 +13,7 @@ FRACTIONS = [0.1, 0.6]
 
 
 def records(folder, real_shift=0.0):
-    """One pair of classes: the limit 10 %, drawn rows 12 % at 10 % kept, real ones 3 points more."""
+    """One pair of classes: the limit 10 %, drawn rows 12 % there, real ones 15 %."""
     store = RecordStore(folder)
     base = {"kind": "bridge", "view": "mlp", "classes": [0, 6], "fractions": FRACTIONS, "trials": 4}
     policies = ["random", "el2n hardest"]
