@@ -83,7 +83,9 @@ def test_scripts_come_in_pairs(found):
             reading = {
                 "nfl_pruning.records",
                 "nfl_pruning.networks.comparison.repeat",
-            }  # of repeats' records
+                "nfl_pruning.networks.comparison.verdicts",
+                "nfl_pruning.validation",
+            }  # of repeats' records, and what is written beside them
             assert package <= reading | {"nfl_pruning.experiments.scripts"}
     assert found.summary.endswith(".")
 

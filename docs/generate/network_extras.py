@@ -1,12 +1,9 @@
-"""Further sections of docs/networks.md: learning curve, bridge to the theory, speed."""
+"""Further sections of docs/networks.md: learning curve, speed."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from nfl_pruning.experiments.scripts import load
 from nfl_pruning.records import RecordStore
@@ -14,26 +11,6 @@ from nfl_pruning.records import RecordStore
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "simulations" / "records"
 SPEED = RECORDS / "benchmarks" / "networks.json"
-
-BRIDGE = """\
-A network is trained on half of the images. Two classes of the other half, seen through its last
-hidden layer, make a binary task: its covariance gives the spectrum, the logistic fit to all of it
-the teacher and the signal, a fit to 300 of its images the probe. The spectrum solver
-([docs/equations.md](equations.md)) then predicts the test error of a ridge-regularised logistic
-refit on the kept part of 1,000 images, with nothing fitted to the outcome. Cells: prediction /
-Gaussian inputs of this spectrum, teacher and probe / real features; test error in % with one
-standard error over trials. The Gaussian control tells errors of the prediction from errors of its
-assumptions.
-""".split("\n")
-TASKS = {(0, 6): "T-shirt or shirt", (2, 4): "Pullover or coat"}
-RULES = [
-    "random",
-    "aware-hardest",
-    "aware-easiest",
-    "agnostic-hardest",
-    "agnostic-easiest",
-    "exact",
-]
 
 
 def curve() -> str:
@@ -63,76 +40,6 @@ def curve() -> str:
         slope = f"{figure.exponent(rows):.2f}".replace("-", "−")
         lines.append(f"| {rule} | " + " | ".join(cells) + f" | {slope} |")
     return "\n".join(lines) + "\n\n"
-
-
-def bridge() -> str:
-    """Prediction against measurement on frozen features."""
-    records = RecordStore(RECORDS / "paper" / "bridge").all()
-    if not records:
-        return ""
-    lines = ["## A bridge to the theory", "", *BRIDGE]
-    for task in sorted({tuple(record["config"]["classes"]) for record in records}):
-        own = [record for record in records if tuple(record["config"]["classes"]) == task]
-        first, config = own[0]["result"], own[0]["config"]
-        lines += [
-            f"**{TASKS[task]}**: signal {first['signal']:.2f}, alignment {first['alignment']:.3f}, "
-            f"{first['n_features']} features, {first['samples_per_feature']:.1f} samples per "
-            f"feature, {config['trials']} trials. The teacher's margin has excess kurtosis "
-            f"{first['kurtosis']:.1f} (0 if Gaussian); shares of labels leave the logistic law by "
-            f"up to {first['misfit']:.3f}.",
-            "",
-            "| rule | " + " | ".join(f"{100 * r:g} %" for r in config["fractions"]) + " |",
-            "|---" * (len(config["fractions"]) + 1) + "|",
-        ]
-        for record in sorted(own, key=lambda record: list(RULES).index(record["config"]["rule"])):
-            result, cells = record["result"], []
-            for i, point in enumerate(result["theory"]):
-                predicted = point["test_error"]
-                shown = "–" if predicted is None else f"{100 * predicted:.1f}"
-                measured = (
-                    f"{100 * result[kind]['mean'][i]:.1f} ± "
-                    f"{100 * result[kind]['standard_error'][i]:.1f}"
-                    for kind in ("gaussian", "real")
-                )
-                cells.append(" / ".join([shown, *measured]))
-            lines.append(f"| {record['config']['rule']} | " + " | ".join(cells) + " |")
-        lines += ["", gaps(own), ""]
-    return "\n".join(lines) + "\n"
-
-
-def gaps(records: list[dict[str, Any]]) -> str:
-    """Where the prediction fails, in numbers."""
-    worst: dict[str, tuple[float, str]] = {}
-    for kind in ("gaussian", "real"):
-        for record in records:
-            result, config = record["result"], record["config"]
-            for i, point in enumerate(result["theory"]):
-                if point["test_error"] is not None:
-                    gap = 100 * (result[kind]["mean"][i] - point["test_error"])
-                    where = f"{config['rule']} at {100 * config['fractions'][i]:g} % kept"
-                    if kind not in worst or abs(gap) > abs(worst[kind][0]):
-                        worst[kind] = (gap, where)
-    real = {
-        record["config"]["rule"]: [
-            100 * (mean - point["test_error"])
-            for mean, point in zip(
-                record["result"]["real"]["mean"], record["result"]["theory"], strict=True
-            )
-            if point["test_error"] is not None
-        ]
-        for record in records
-    }
-    typical = ", ".join(
-        f"{rule} {np.median(np.abs(values)):.1f}" for rule, values in real.items() if values
-    )
-    texts = [
-        f"{gap:+.1f}".replace("-", "−") + f" points ({where})" for gap, where in worst.values()
-    ]
-    return (
-        f"Largest departure from the prediction: {texts[0]} on Gaussian inputs of this spectrum, "
-        f"{texts[1]} on the real features. Median absolute departure on real features, in points: "
-        f"{typical}."
-    )
 
 
 def speed() -> str:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from network_extras import bridge, curve, speed
+import bridge_section
+from network_extras import curve, speed
 from network_second import answer, break_even, ranking, search
 from nfl_pruning.networks.comparison.repeat import gathered
 from nfl_pruning.networks.comparison.verdicts import Verdict, verdicts
@@ -177,7 +178,7 @@ def page() -> str:
             f"### {title(config)}\n\n{setting(config, len(records))}\n\n{table(records)}\n"
             f"{expectations(records)}\n{cost(records)}\n"
         )
-    filled = {"experiments": "\n".join(parts), "curve": curve(), "bridge": bridge()}
+    filled = {"experiments": "\n".join(parts), "curve": curve(), "bridge": bridge_section.section()}
     filled |= {"search": search(), "ranking": ranking()}
     filled |= {"break even": break_even(), "speed": speed()}
     for name, content in filled.items():
