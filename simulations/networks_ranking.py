@@ -1,4 +1,4 @@
-"""Ranking of models: does pruned data choose the same network as all data?
+"""Ranking of models: whether pruned data choose the same network as all data.
 
 Every repeat scores its images by one probe, prunes them by each rule, and trains every
 configuration on all images and on each subset. Half of the test images say which configuration a

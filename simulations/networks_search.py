@@ -1,4 +1,4 @@
-"""Search of networks: is there a calibrated policy that beats random at high compression?
+"""Search of networks: whether a calibrated policy beats random at high compression.
 
 Policies are tuned on one half of the seeds, by a validation part of the training images, in rounds
 that keep fewer of them and try those on more seeds. The winner of each keep fraction is declared in

@@ -46,7 +46,7 @@ COMPILES_ANEW = ("pilot_samples", "probe_ridge", "score", "loss", "link")
 
 
 def test_every_axis_has_a_case():
-    # coverage and Neyman's strata have no limit, a verifier one for mixtures alone; strata are whole
+    # coverage and Neyman's strata have no limit, a verifier one for mixtures; strata are whole
     without = {"cut", "equal", "right", "wrong", "bands"}
     assert CASES.keys() == {*all_numbers(), *NAMES} - without
 
