@@ -55,9 +55,11 @@ class Trials:
         """A predicted number beside that of the trials, without its term of order 1/d.
 
         Args:
-            text: what it is. predicted: in the limit, or a bound.
+            text: what it is.
+            predicted: in the limit, or a bound.
             value: from the place of a size to the values of its trials.
-            matters, relation: see :class:`Quantity`.
+            matters: smallest difference that would matter.
+            relation: see :class:`Quantity`.
         """
         (small, _), (large, trials) = self.sizes
         found = extrapolate(small, value(0), large, value(1))

@@ -14,8 +14,8 @@ from nfl_pruning.statements.summary import mean_and_error, rate_and_error, seedl
 
 KEEP_FRACTION, N_FEATURES = 0.3, 20
 RULES = ("threshold", "exact")
-SAMPLES = (25.0, 100.0)  # per feature
-TRIALS = {"quick": (160, 80), "paper": (1000, 500)}
+SAMPLES = (100.0, 400.0)  # per feature
+TRIALS = {"quick": (60, 40), "paper": (600, 300)}
 LOSS, TOLERANCE = "test_loss", 0.3  # of the gap, that a finite system may differ by
 
 
@@ -102,8 +102,8 @@ STATEMENT = Statement(
     identifier="mixture-calibration",
     title="Exact calibration stays valid for mixtures of Gaussians",
     claim=(
-        "Where inputs come in several components a class and a part of the labels is wrong, keeping "
-        "the hardest by EL2N leaves a gap of test loss to the fit to all samples that stays as n/d "
+        "Where a class has several components and a part of the labels is wrong, keeping the "
+        "hardest by EL2N leaves a gap of test loss to the fit to all samples that stays as n/d "
         "grows, while with exact calibration at `α = 1/2` the gap falls like `d/n`; limit and "
         "simulation agree on both."
     ),
@@ -112,6 +112,6 @@ STATEMENT = Statement(
         "r = 0.3, ridge 1e-3 with an intercept, a fixed probe; the fit to all has the same ridge",
     ),
     source="Ayed and Hayou 2023 (calibration); the limit for mixtures is derived here.",
-    why="Inverse keep probabilities make the weighted risk unbiased whatever the law of the inputs.",
+    why="Inverse keep probabilities make the weighted risk unbiased under any law of the inputs.",
     measure=measure,
 )

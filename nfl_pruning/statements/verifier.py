@@ -62,9 +62,7 @@ def measure(preset: str, seed: int) -> Measured:
                 )
             )
         middle = f"the limit at {TRANSITION:g}, n/d = {samples:g}"
-        quantities.append(
-            Quantity(middle, 0.5, limit(samples, TRANSITION), 1e-8, 1e-6, dof=None)
-        )
+        quantities.append(Quantity(middle, 0.5, limit(samples, TRANSITION), 1e-8, 1e-6, dof=None))
     steep = {n: limit(n, rates[2]) - limit(n, rates[0]) for n in SAMPLES}
     few, many = SAMPLES
     quantities.append(
@@ -103,10 +101,10 @@ STATEMENT = Statement(
     identifier="verifier",
     title="A verifier's error rate has a transition, smooth with little data, steep with much",
     claim=(
-        "Of labels a part `ε` is wrong; a verifier that errs with probability e keeps right ones in "
-        "proportion to `1 − e` and wrong ones to `e`. The error on right labels is `1/2` at `e = 1 "
-        "− ε`, whatever n/d, loss and ridge; below it is less and above more, and the rise across "
-        "grows with n/d towards a jump."
+        "Of the labels a part `ε` is wrong; a verifier that errs with probability e keeps right "
+        "ones in proportion to `1 − e` and wrong ones to `e`. The error on right labels is `1/2` "
+        "at `e = 1 − ε`, whatever n/d, loss and ridge; it is less below and more above, and the "
+        "rise across grows with n/d towards a jump."
     ),
     assumptions=(
         "two balanced Gaussian classes of variance 1, means at ±1, 30 % of the labels wrong",
