@@ -11,11 +11,11 @@ from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statem
 from nfl_pruning.statements.clusters import Trials, limit_of
 from nfl_pruning.statements.summary import seedless
 
-FLIPS, STEP = 0.3, 0.1
+FLIPS, STEP = 0.3, 0.2
 TRANSITION = 1 - FLIPS  # (1 - FLIPS)(1 - e) = FLIPS e
-SAMPLES = (2.0, 20.0)  # per feature, before pruning
-RATES = tuple(round(float(e), 3) for e in np.linspace(0.4, 0.95, 12))
-SIZES = {"quick": ((50, 160), (200, 80)), "paper": ((100, 800), (400, 400))}
+SAMPLES = (4.0, 20.0)  # per feature, before pruning
+RATES = tuple(round(float(e), 3) for e in np.linspace(0.4, 0.95, 7))
+SIZES = {"quick": ((50, 240), (200, 160)), "paper": ((100, 1200), (400, 600))}
 
 
 def problem_of(samples: float, rate: float) -> Problem:
