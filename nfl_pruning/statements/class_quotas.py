@@ -11,14 +11,14 @@ from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statem
 from nfl_pruning.statements.clusters import Trials, limit_of
 from nfl_pruning.statements.summary import seedless
 
-SIZES = {"quick": ((50, 240), (200, 120)), "paper": ((100, 1200), (400, 600))}
+SIZES = {"quick": ((50, 500), (200, 400)), "paper": ((100, 2000), (400, 1000))}
 CHANGES = {"easiest": "proportional", "hardest": "equal"}  # kept end and the quota tried there
 WORST, MATTERS = "worst_class_error", 0.5  # matters: of the predicted change
 
 
 def problem_of(keep: str, balance: str) -> Problem:
     """A common class and a rare one of smaller variance, pruned by EL2N."""
-    inputs = Mixture([0.75, 0.25], [[-1.0, 0.0], [1.0, 0.0]], [1.0, 0.6], [0, 1])
+    inputs = Mixture([0.85, 0.15], [[-1.0, 0.0], [1.0, 0.0]], [1.0, 0.6], [0, 1])
     return Problem(
         samples_per_feature=5.0,
         keep_fraction=0.3,
@@ -88,7 +88,7 @@ STATEMENT = Statement(
         "the same count keep-hardest."
     ),
     assumptions=(
-        "two Gaussian classes with shares 0.75 and 0.25, variances 1 and 0.6, means at ±1",
+        "two Gaussian classes with shares 0.85 and 0.15, variances 1 and 0.6, means at ±1",
         "n / d = 5, r = 0.3, ridge-logistic student with an intercept, a fixed probe at cosine 0.8",
     ),
     source="The limit of quotas in mixtures is derived here.",

@@ -21,8 +21,8 @@ RULES = {
     "EL2N, keep easiest": {"score": "el2n", "keep": "easiest"},
     "margin, keep hardest": {"score": "margin", "keep": "hardest"},
 }
-SIZES = {"quick": ((50, 240), (200, 120)), "paper": ((100, 1500), (400, 600))}
-WIDTH = 200  # features of the solved mixture: its limit depends on one direction of many
+SIZES = {"quick": ((80, 240), (320, 160)), "paper": ((100, 1500), (400, 800))}
+WIDTH = 400  # features of the solved mixture: its limit depends on one direction of many
 
 
 def common(rule: str) -> dict:

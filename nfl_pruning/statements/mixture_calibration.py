@@ -60,7 +60,8 @@ def measure(preset: str, seed: int) -> Measured:
         quantities += [
             Quantity(f"exponent in n/d of the excess loss, {rule}, in the limit",
                      {"exact": -1.0, "threshold": 0.0}[rule], slope, 0.2, 0.5, dof=None),
-            Quantity(f"the same simulated, d = {FEATURES[preset]}", slope, rate, error, 0.5, many - 1),
+            Quantity(f"the same, simulated at d = {FEATURES[preset]}", slope, rate, error, 0.5,
+                     many - 1),
         ]  # fmt: skip
         value = mean_and_error(excess[rule][1])
         matters = TOLERANCE * limits[1]
