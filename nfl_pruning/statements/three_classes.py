@@ -20,7 +20,7 @@ NOISE, DISTANCE, NORM, ACROSS = 0.3, 1.5, 3.0, 0.6
 KEEP_FRACTION = 0.2
 PAIR = ("el2n", "loss")
 PART = 0.04  # of an error, that would matter
-SIZES = {"quick": ((40, 200), (120, 160)), "paper": ((60, 600), (240, 300))}
+SIZES = {"quick": ((40, 260), (120, 200)), "paper": ((60, 600), (240, 300))}
 OVERLAP = {"quick": (120, 40), "paper": (400, 60)}  # features and trials
 POINTS = 2**19  # random ones behind the predicted overlap
 

@@ -15,7 +15,7 @@ FLIPS, STEP = 0.3, 0.2
 TRANSITION = 1 - FLIPS  # (1 - FLIPS)(1 - e) = FLIPS e
 SAMPLES = (4.0, 20.0)  # per feature, before pruning
 RATES = tuple(round(float(e), 3) for e in np.linspace(0.4, 0.95, 7))
-SIZES = {"quick": ((50, 240), (200, 160)), "paper": ((100, 1200), (400, 600))}
+SIZES = {"quick": ((30, 200), (120, 120)), "paper": ((100, 1200), (400, 600))}
 
 
 def problem_of(samples: float, rate: float) -> Problem:
