@@ -9,11 +9,17 @@ from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
 from nfl_pruning.statements.clusters import Trials, limit_of
-from nfl_pruning.statements.summary import seedless
+from nfl_pruning.statements.summary import mean_and_error, seedless
 
-SIZES = {"quick": ((50, 500), (200, 400)), "paper": ((100, 2000), (400, 1000))}
-CHANGES = {"easiest": "proportional", "hardest": "equal"}  # kept end and the quota tried there
-WORST, MATTERS = "worst_class_error", 0.5  # matters: of the predicted change
+SIZES = {"quick": ((50, 300), (200, 240)), "paper": ((100, 2000), (400, 1000))}
+KEEP_FRACTION = 0.3
+SHARE, SHARE_MATTERS = "kept_class_1", 0.01
+ERRORS = {  # by kept end: the error that quotas change, and how it is called
+    "hardest": ("worst_class_error", "error of the worst class"),
+    "easiest": ("class_error_1", "error of the rare class, the worst without quotas"),
+}
+QUOTAS = ("none", "equal")
+MATTERS = 0.5  # of the predicted change
 
 
 def problem_of(keep: str, balance: str) -> Problem:
@@ -21,7 +27,7 @@ def problem_of(keep: str, balance: str) -> Problem:
     inputs = Mixture([0.85, 0.15], [[-1.0, 0.0], [1.0, 0.0]], [1.0, 0.6], [0, 1])
     return Problem(
         samples_per_feature=5.0,
-        keep_fraction=0.3,
+        keep_fraction=KEEP_FRACTION,
         score="el2n",
         keep=keep,
         inputs=inputs,
@@ -39,42 +45,42 @@ def limit(keep: str, balance: str) -> dict[str, float]:
 
 
 def measure(preset: str, seed: int) -> Measured:
-    """Worst-class errors with and without quotas, and the shares of the rare class kept."""
-    names = [(keep, balance) for keep in CHANGES for balance in ("none", CHANGES[keep])]
-    problems = {" ".join(pair): problem_of(*pair) for pair in names}
+    """Errors with and without quotas, and the share of the rare class that a score keeps."""
+    problems = {f"{keep} {quota}": problem_of(keep, quota) for keep in ERRORS for quota in QUOTAS}
     trials = Trials(problems, SIZES[preset], seed)
     quantities: list[Quantity] = []
-    for keep, balance in CHANGES.items():
-        free, bound = limit(keep, "none"), limit(keep, balance)
-        change = bound[WORST] - free[WORST]
+    for keep, (observable, called) in ERRORS.items():
+        free, bound = limit(keep, "none"), limit(keep, "equal")
+        change = bound[observable] - free[observable]
+        matters = MATTERS * abs(change)
         quantities += [
             trials.compare(
-                f"{WORST.replace('_', ' ')}, keep {keep}, no quotas", free[WORST],
-                f"{keep} none", WORST, MATTERS * abs(change),
+                f"{called}, keep {keep}, no quotas", free[observable], f"{keep} none", observable,
+                matters,
             ),
             trials.contrast(
-                f"its change by {balance} quotas, keep {keep}", change,
-                (f"{keep} {balance}", f"{keep} none"), WORST, MATTERS * abs(change),
+                f"its change by equal quotas, keep {keep}", change,
+                (f"{keep} equal", f"{keep} none"), observable, matters,
             ),
-            trials.compare(
-                f"share kept of the rare class, keep {keep}, no quotas", free["kept_class_1"],
-                f"{keep} none", "kept_class_1", MATTERS * abs(free["kept_class_1"] - 0.3),
+            trials.quantity(
+                f"share kept of the rare class, keep {keep}, no quotas", KEEP_FRACTION,
+                lambda at, keep=keep: trials.at(at, f"{keep} none", SHARE), SHARE_MATTERS, "below",
             ),
         ]  # fmt: skip
-    return Measured(quantities, [_plot(names, trials)])
+    return Measured(quantities, [_plot(trials)])
 
 
-def _plot(names: list[tuple[str, str]], trials: Trials) -> Plot:
-    place = [float(i + 1) for i in range(len(names))]
-    values = [trials.at(1, " ".join(pair), WORST) for pair in names]
-    means = [float(v.mean()) for v in values]
-    errors = [float(v.std(ddof=1) / np.sqrt(len(v))) for v in values]
-    listed = ", ".join(f"{i + 1}: {keep}, {quota}" for i, (keep, quota) in enumerate(names))
-    d = trials.sizes[1][0]
+def _plot(trials: Trials) -> Plot:
+    cases = [(keep, quota, ERRORS[keep][0]) for keep in ERRORS for quota in QUOTAS]
+    place = [float(i + 1) for i in range(len(cases))]
+    found = [mean_and_error(trials.at(1, f"{keep} {quota}", name)) for keep, quota, name in cases]
+    listed = ", ".join(f"{i + 1}: {keep}, {quota}" for i, (keep, quota, _) in enumerate(cases))
     return Plot(
-        f"Worst-class error with kept end and quotas. {listed}", "case", "worst-class error",
-        [Series("limit", place, [limit(*pair)[WORST] for pair in names], look="full", points=True),
-         Series(f"simulated, d = {d}", place, means, errors, "aware-hardest", points=True)],
+        f"Error of the class that is worst without quotas. {listed}", "kept end, quotas", "error",
+        [Series("limit", place, [limit(keep, quota)[name] for keep, quota, name in cases],
+                look="full", points=True),
+         Series(f"simulated, d = {trials.sizes[1][0]}", place, [m for m, _ in found],
+                [e for _, e in found], "aware-hardest", points=True)],
     )  # fmt: skip
 
 
@@ -82,10 +88,9 @@ STATEMENT = Statement(
     identifier="class-quotas",
     title="Class quotas change the worst class's error, by an amount that the limit gives",
     claim=(
-        "A score ranks classes too: of a rare class keep-hardest and keep-easiest by EL2N keep "
-        "another share than `r`. Ranking each class by itself changes the error of the worst class "
-        "by the difference of two solved limits: the same share of every class helps keep-easiest, "
-        "the same count keep-hardest."
+        "A score ranks classes too: EL2N keeps of a rare class of small variance less than the "
+        "share `r`, at either end. Ranking each class by itself, to equal counts, changes the "
+        "error of the class that was worst by the difference of two solved limits."
     ),
     assumptions=(
         "two Gaussian classes with shares 0.85 and 0.15, variances 1 and 0.6, means at ±1",
