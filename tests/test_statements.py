@@ -100,8 +100,8 @@ def test_the_chance_to_stay_undecided_is_that_of_fresh_samples():
     assert quantity(1.0, dof=None).chance_undecided() == 0
 
 
-def test_thirteen_statements_that_say_what_a_reader_needs():
-    assert len(STATEMENTS) == 13
+def test_eighteen_statements_that_say_what_a_reader_needs():
+    assert len(STATEMENTS) == 18
     for name, statement in STATEMENTS.items():
         assert statement.identifier == name
         assert statement.claim.endswith(".") and "`" in statement.claim

@@ -23,7 +23,7 @@ What matters is fixed beforehand: half a power for an exponent whose rival is ha
 half a limiting gap, a part of the predicted value elsewhere. Numbers of trials follow from it and
 from the standard errors: the chance that a fresh seed leaves a statement inconclusive
 (`chance_undecided` in `verify --json`, for normal errors) is below 1e-4 for each.
-[seeds.md](seeds.md) tells how the verdicts fall at twenty other seeds.
+[seeds.md](seeds.md) tells how the verdicts of statements 1 to 13 fall at twenty other seeds.
 """
 
 
