@@ -71,7 +71,8 @@ def ranked(records: list[dict[str, Any]], fraction: str, rule: str, *, seed: int
         places = rng.integers(configurations, size=configurations)
         found = [_tau(seen[i, places], true[i, places]) for i in set(chosen.tolist())]
         by_repeat = dict(zip(set(chosen.tolist()), found, strict=True))
-        draws.append(np.nanmean([by_repeat[i] for i in chosen.tolist()]))
+        taken = [by_repeat[i] for i in chosen.tolist() if np.isfinite(by_repeat[i])]
+        draws.append(np.mean(taken) if taken else np.nan)  # a draw may hold ties alone
         mean_regrets.append(regrets[chosen].mean())
     ends = [np.nanquantile(part, [0.025, 0.975]) for part in (draws, mean_regrets)]
     return Ranked(
