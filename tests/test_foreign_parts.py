@@ -65,7 +65,7 @@ TWO_STEPS = Link("two-steps", Steps(0.05, (-1.0, 1.0), (0.5, 1.5), (0.4, 0.5)))
 def middle():
     """A selection that keeps the middle of the order; ``share`` of the rest comes before it."""
 
-    @register_selection("middle")
+    @register_selection("inner")
     @dataclass(frozen=True)
     class Middle(RankSelection):
         before: float = 0.5
@@ -76,7 +76,7 @@ def middle():
             return Stratum(first, 0.0), Stratum(keep_fraction, 1.0), Stratum(rest - first, 0.0)
 
     yield Middle
-    SELECTIONS._members.pop("middle")
+    SELECTIONS._members.pop("inner")
 
 
 def trials_of(problem):
@@ -142,7 +142,7 @@ def test_a_selection_is_solved_swept_differentiated_simulated_and_applied(middle
     assert abs(slope - known) < 1e-7
     a, b = trials_of(ours), trials_of(window)
     np.testing.assert_allclose(a.values("cosine"), b.values("cosine"))
-    subset = prune(load_dataset("digits"), keep_fraction=0.3, selection="middle:0.5", seed=0)
+    subset = prune(load_dataset("digits"), keep_fraction=0.3, selection="inner:0.5", seed=0)
     assert len(subset.indices) == round(0.3 * 1797)
 
 

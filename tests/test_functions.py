@@ -108,6 +108,9 @@ def test_compare_keeps_its_repeats(table, tmp_path):
         compare(data, asked, given=np.arange(90.0))
 
 
+DATA = make_dataset("small", X, Y)
+
+
 @pytest.mark.parametrize(
     ("build", "word"),
     [
@@ -117,7 +120,7 @@ def test_compare_keeps_its_repeats(table, tmp_path):
         (lambda: ComparisonPlan(seed=0, keep_fractions=(0.1, 0.1)), "distinct"),
         (lambda: ComparisonPlan(seed=0, repeats=1), "repeats"),
         (lambda: ComparisonPlan(seed=0, selections=("power:1",)), "fixed count"),
-        (lambda: ComparisonPlan(seed=0, scores=()), "one score"),
+        (lambda: compare(DATA, ComparisonPlan(seed=0, scores=())), "one rule"),
         (lambda: verify(["calibrations"]), "calibration"), (lambda: verify(jobs=0), "jobs"),
     ],
 )  # fmt: skip
