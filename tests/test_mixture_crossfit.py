@@ -111,7 +111,7 @@ def numpy_probe(x, y, ridge):
 def test_probes_share_what_fits_with_common_samples_share():
     problem = pair_problem(probe=CrossFitProbe(3, 0.1))
     with jax.enable_x64(True):
-        reads, _ = probe_reads(setting_of(problem), COARSE, {})
+        reads, stage = probe_reads(setting_of(problem), COARSE, {})
     law = reads.folds
     rng, d = np.random.default_rng(1), 150
     found = []
@@ -122,12 +122,15 @@ def test_probes_share_what_fits_with_common_samples_share():
         fold = rng.permutation(5 * d) % 3
         w = [numpy_probe(x[fold != j], 2.0 * c[fold != j] - 1, 0.1)[:-1] for j in range(3)]
         products = np.array(w) @ np.array(w).T
-        found.append((np.trace(products) / 3, (products.sum() - np.trace(products)) / 6))
+        own, shared = np.trace(products) / 3, (products.sum() - np.trace(products)) / 6
+        found.append((own, shared, own - shared))
     value, error = np.mean(found, 0), np.std(found, 0, ddof=1) / np.sqrt(len(found))
-    expected = np.array([law.variance[0], law.common[0]])
+    expected = np.array([law.variance[0], law.common[0], law.variance[0] - law.common[0]])
     assert (error < 0.02 * expected).all()
     assert (np.abs(value - expected) < 4 * error + 1.5 / d * expected).all()
-    assert law.variance[0] - law.common[0] > 10 * error.max()  # the control: they are not one
+    # the control: (M10) without what two fits that share samples have in common
+    row, alone = np.asarray(stage.fit.rows)[0], law.variance[0]
+    assert abs(value[2] - (alone - row @ row)) > 10 * error[2]
 
 
 def test_an_easy_problem_is_certified_and_differs_from_a_pilot_of_as_many_samples():
