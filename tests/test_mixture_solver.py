@@ -18,23 +18,7 @@ from nfl_pruning.theory.mixture.many import runs_at
 from nfl_pruning.theory.mixture.many_slopes import slopes_of
 from nfl_pruning.theory.mixture.pair import Warm, solve_two_classes
 from nfl_pruning.theory.numbers import numbers_of, with_numbers
-
-PAIR = Mixture(
-    weights=np.array([0.6, 0.4]),
-    means=np.array([[-1.0, 0.0], [1.0, 0.0]]),
-    covariances=np.array([1.0, 0.5]),
-    labels=np.array([0, 1]),
-)
-FIXED = WeightsProbe(1.5 * np.array([0.8, 0.6]), 0.2)
-
-
-def pair_problem(score="el2n", keep="hardest", fraction=0.3, exploit=1.0, probe=FIXED):
-    return Problem(
-        samples_per_feature=5, keep_fraction=fraction, score=score, keep=keep, probe=probe,
-        protocol="threshold" if exploit == 1 else "exact",
-        exploit=None if exploit == 1 else exploit,
-        student=Student(ridge=0.02, intercept=True), inputs=PAIR,
-    )  # fmt: skip
+from test_mixture_limit import FIXED, PAIR, pair_problem
 
 
 def test_cross_fitting_by_another_derivation():
