@@ -20,7 +20,7 @@ SCRAMBLES = 6
 FEWEST, MOST = 2**9, 2**14  # points a component and label
 FEWEST_DENSE = 2**10  # where covariances share no eigenvectors points cost less than rounds
 MORE = 8  # times as many points after a failure
-FINER = 0.2  # the rounds' tolerance, scaled, over that of the test error
+FINER = 2.0  # largest change of any unknown, scaled, over the tolerance of the test error
 
 
 class Warm:
@@ -103,7 +103,9 @@ def _run(
 ) -> dict[str, float] | Answer:
     """Every number, from points of one scramble."""
     seeds = np.random.SeedSequence([ENTROPY, n_points, scramble]).spawn(2)
-    rest = min(TOLERANCE, FINER * tolerance) if setting.space.turn is None else FINER * tolerance
+    rest = (
+        FINER * tolerance if setting.space.turn is not None else min(TOLERANCE, FINER * tolerance)
+    )
     reads, probe = probe_reads(setting, n_points, seeds[0], warm.probe, rest)
     if reads is None:
         assert probe is not None

@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 
 MOST_STEPS = 200
-TOLERANCE = 1e-10  # of the gradient, relative to its parts
+TOLERANCE = 1e-8  # of the gradient, relative to its parts
 
 
 @lru_cache(maxsize=64)
@@ -74,10 +74,27 @@ def derivatives(outputs: Outputs, h: Array, labels: Array) -> tuple[Array, Array
         )
         return basis @ (logits - hot), hessian
     p = jax.nn.softmax(logits, axis=0)
-    mean = basis @ p
-    products = (basis[:, None, :] * basis[None, :, :]).reshape(-1, basis.shape[1])
-    second = (products @ p).reshape(len(basis), len(basis), -1)
-    return basis @ (p - hot), second - mean[:, None] * mean[None]
+    force = basis @ (p - hot)
+    return force, _softmax_hessian(p)
+
+
+def _softmax_hessian(p: Array) -> Array:
+    """B (diag(p) - p p^T) B^T in the contrasts of :func:`contrast_basis`, shape (R, R, N).
+
+    A later contrast is constant, c_j, where an earlier one is not 0, so that an entry beside the
+    diagonal is c_j m_i - m_i m_j with m = B p, and the diagonal needs running sums of p alone: a
+    tenth of the product's work.
+    """
+    place = np.arange(1, p.shape[0])[:, None]
+    c = 1 / np.sqrt(place * (place + 1))
+    before = jnp.cumsum(p, axis=0)[:-1]
+    mean = c * (before - place * p[1:])
+    beside = jnp.where(
+        (place > place.T)[..., None], c[..., None] * mean[None], c[None] * mean[:, None]
+    )
+    diagonal = c**2 * (before + place**2 * p[1:])
+    same = np.eye(len(place), dtype=bool)[..., None]
+    return jnp.where(same, diagonal[:, None], beside) - mean[:, None] * mean[None]
 
 
 def factor(matrix: Array) -> list[list[Array]]:
@@ -105,6 +122,28 @@ def solve_factored(lower: list[list[Array]], right: Array) -> Array:
         rest = forward[i] - sum((lower[k][i] * back[k] for k in range(i + 1, size)), 0.0)
         back[i] = rest / lower[i][i]
     return jnp.stack(back)
+
+
+def mean_inverse(lower: list[list[Array]], mass: Array) -> Array:
+    """Sum over samples of mass times the inverses of factored matrices, shape (R, R).
+
+    With X the inverse of the factor it is the sum of X^T X, which needs a half of what solving for
+    the columns of the identity does.
+    """
+    size = len(lower)
+    rows: list[list[Any]] = []  # of X, up to the diagonal
+    for i in range(size):
+        row = [
+            -sum((lower[i][k] * rows[k][j] for k in range(j, i)), 0.0) / lower[i][i]
+            for j in range(i)
+        ]
+        rows.append([*row, 1 / lower[i][i]])
+    whole: list[list[Any]] = [[None] * size for _ in range(size)]
+    for a in range(size):
+        for b in range(a + 1):
+            products = sum((rows[k][a] * rows[k][b] for k in range(a, size)), 0.0)
+            whole[a][b] = whole[b][a] = jnp.sum(mass * products)
+    return jnp.array(whole)
 
 
 class _Search(NamedTuple):
@@ -163,10 +202,12 @@ def proximal(
     def going(state: _Search) -> Array:
         return (jnp.max(state.gradient) > TOLERANCE) & (state.count < MOST_STEPS)
 
-    step, gradient = direction(start)
+    # the first pass takes a step of 0, so that the programme holds ``direction`` once
+    unknown = jnp.full(start.shape[1], jnp.inf)
     first = _Search(
-        start, objective(start), step, jnp.ones(start.shape[1]), gradient, jnp.zeros((), jnp.int32)
-    )
+        start, unknown, jnp.zeros_like(start), jnp.ones(start.shape[1]), unknown,
+        jnp.zeros((), jnp.int32),
+    )  # fmt: skip
     last = jax.lax.while_loop(going, improve, first)
     return last.h, jnp.max(last.gradient)
 
@@ -180,8 +221,6 @@ def mean_response(
     inverse Hessian times kappa^-1.
     """
     hessian = weight * derivatives(outputs, h, labels)[1]
-    lower = factor(hessian + inverse[..., None])
-    unit = jnp.broadcast_to(jnp.eye(len(inverse))[..., None], hessian.shape)
-    mean = solve_factored(lower, unit) @ mass
+    mean = mean_inverse(factor(hessian + inverse[..., None]), mass)
     response = inverse * jnp.sum(mass) - inverse @ mean @ inverse
     return 0.5 * (response + response.T)

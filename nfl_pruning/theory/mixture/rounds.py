@@ -103,7 +103,6 @@ def _inverse(matrix: Array) -> Array:
     return (vectors / jnp.maximum(values, floor)[..., None, :]) @ jnp.swapaxes(vectors, -1, -2)
 
 
-@partial(jax.jit, static_argnames=("outputs", "free"))
 def one_round(
     state: State, h: Array, terms: Terms, *, outputs: Outputs, free: bool
 ) -> tuple[State, Fit, Array, Array]:
@@ -119,27 +118,39 @@ def one_round(
     Returns:
         The new law, the fit, the fitted outputs and the largest gradient left in them.
     """
-    explained = jnp.einsum("cap,cpq,cbq->cab", state.cross, terms.pseudo, state.cross)
-    spread = _root(state.covariance - explained)
-    slope = jnp.einsum("cap,cpq->caq", state.cross, terms.pseudo)
-    inverse = _inverse(state.step)
-    moments, h, left = jax.vmap(partial(_component, outputs=outputs))(
-        state.mean, spread, slope, state.coupling, inverse, terms.points, h
-    )
-    force, square, response, moment, shared = moments
-    given = jnp.einsum(
-        "cap,cpq->caq", moment - jnp.einsum("cab,cbp->cap", response, state.cross), terms.pseudo
-    )
-    new, fit = close(
+    moments, h, left = _moments(state, h, terms.points, terms.pseudo, outputs=outputs)
+    new, fit = _closed(
         terms.geometry,
-        Moments(force, square, response, given, shared),
+        moments,
         state.mean,
         terms.given,
         ridge=terms.ridge,
         samples_per_feature=terms.samples_per_feature,
         free=free,
     )
-    return new, fit, h, jnp.max(left)
+    return new, fit, h, left
+
+
+_closed = jax.jit(close, static_argnames="free")
+
+
+@partial(jax.jit, static_argnames="outputs")
+def _moments(
+    state: State, h: Array, points: Points, pseudo: Array, *, outputs: Outputs
+) -> tuple[Moments, Array, Array]:
+    """Moments of all components; a programme of its own, which every geometry shares."""
+    explained = jnp.einsum("cap,cpq,cbq->cab", state.cross, pseudo, state.cross)
+    spread = _root(state.covariance - explained)
+    slope = jnp.einsum("cap,cpq->caq", state.cross, pseudo)
+    inverse = _inverse(state.step)
+    found, h, left = jax.vmap(partial(_component, outputs=outputs))(
+        state.mean, spread, slope, state.coupling, inverse, points, h
+    )
+    force, square, response, moment, shared = found
+    given = jnp.einsum(
+        "cap,cpq->caq", moment - jnp.einsum("cab,cbp->cap", response, state.cross), pseudo
+    )
+    return Moments(force, square, response, given, shared), h, jnp.max(left)
 
 
 def _component(
