@@ -177,19 +177,35 @@ class Dense(NamedTuple):
 
 
 def inverse_by_halves(matrix: Array) -> Array:
-    """The inverse of a symmetric positive matrix, from those of its upper half and the rest.
+    """The inverse X^T X of a symmetric positive matrix, X the inverse of its Cholesky factor.
 
-    Nearly all of the work is then products, which machines do several times faster than the
-    triangular systems of a factorisation: 0.5 of ``jnp.linalg.inv``'s time at 1,152 rows on a CPU.
-    The rest's matrix (Schur's complement) is positive and no worse conditioned than the whole.
+    Both are put together from halves, so that nearly all of the work is products, which machines
+    do several times faster than triangular systems: 0.7 of ``jnp.linalg.inv``'s time at 1,152
+    rows on one core. Errors grow with the condition number as those of the library do; inverting the
+    halves themselves would be as fast and lose all digits from condition numbers of 1e6 on.
     """
+    return _gram(_inverse_factor(matrix))
+
+
+def _inverse_factor(matrix: Array) -> Array:
     n = matrix.shape[0]
     if n <= SMALL:
-        return jnp.linalg.inv(matrix)
+        factor = jnp.linalg.cholesky(matrix)
+        return jax.scipy.linalg.solve_triangular(factor, jnp.eye(n), lower=True)
     half = n // 2
-    upper, beside, lower = matrix[:half, :half], matrix[:half, half:], matrix[half:, half:]
-    first = inverse_by_halves(upper)
-    moved = first @ beside
-    last = inverse_by_halves(lower - beside.T @ moved)
-    across = moved @ last
-    return jnp.block([[first + across @ moved.T, -across], [-across.T, last]])
+    first = _inverse_factor(matrix[:half, :half])
+    beside = matrix[half:, :half] @ first.T
+    last = _inverse_factor(matrix[half:, half:] - beside @ beside.T)
+    return jnp.block([[first, jnp.zeros((half, n - half))], [-last @ (beside @ first), last]])
+
+
+def _gram(lower: Array) -> Array:
+    """X^T X of a lower triangular matrix."""
+    n = lower.shape[0]
+    if n <= SMALL:
+        return lower.T @ lower
+    half = n // 2
+    beside, last = lower[half:, :half], lower[half:, half:]
+    across = last.T @ beside
+    upper = _gram(lower[:half, :half]) + beside.T @ beside
+    return jnp.block([[upper, across.T], [across, _gram(last)]])
