@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nfl_pruning.theory.mixture.geometry import inverse_by_halves
-from nfl_pruning.theory.mixture.prox import (
+from nfl_pruning.theory.mixture.many_classes.prox import (
     Outputs,
     derivatives,
     losses,

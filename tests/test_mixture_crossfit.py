@@ -13,11 +13,11 @@ from nfl_pruning.losses import LOSSES
 from nfl_pruning.probes import CrossFitProbe, PilotProbe
 from nfl_pruning.problem import Student
 from nfl_pruning.theory.mixture.closing import State
-from nfl_pruning.theory.mixture.fold_moments import FoldLaw, fold_moments, folds_of
-from nfl_pruning.theory.mixture.panels import COARSE, FINE
-from nfl_pruning.theory.mixture.populations import KeptPart, Populations
-from nfl_pruning.theory.mixture.reading import probe_reads
-from nfl_pruning.theory.mixture.two_classes import setting_of
+from nfl_pruning.theory.mixture.two_classes.fold_moments import FoldLaw, fold_moments, folds_of
+from nfl_pruning.theory.mixture.two_classes.pair_setting import setting_of
+from nfl_pruning.theory.mixture.two_classes.panels import COARSE, FINE
+from nfl_pruning.theory.mixture.two_classes.populations import KeptPart, Populations
+from nfl_pruning.theory.mixture.two_classes.reading import probe_reads
 from test_mixture_limit import PAIR, pair_problem, three_problem
 
 

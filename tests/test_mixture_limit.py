@@ -13,11 +13,15 @@ from nfl_pruning.inputs import Mixture
 from nfl_pruning.inputs.covariances import LowRank
 from nfl_pruning.probes import InSampleProbe, PilotProbe, WeightsProbe
 from nfl_pruning.problem import Student
-from nfl_pruning.theory.mixture.anderson import fixed_point
-from nfl_pruning.theory.mixture.points import band_shares, normal_points, propensity_shares
-from nfl_pruning.theory.mixture.populations import group_probabilities
-from nfl_pruning.theory.mixture.prox import Outputs, contrast_basis, proximal
-from nfl_pruning.theory.mixture.quotas import quota_fractions
+from nfl_pruning.theory.mixture.many_classes.anderson import fixed_point
+from nfl_pruning.theory.mixture.many_classes.points import (
+    band_shares,
+    normal_points,
+    propensity_shares,
+)
+from nfl_pruning.theory.mixture.many_classes.prox import Outputs, contrast_basis, proximal
+from nfl_pruning.theory.mixture.selecting import quota_fractions
+from nfl_pruning.theory.mixture.two_classes.populations import group_probabilities
 
 PAIR = Mixture(
     weights=np.array([0.6, 0.4]),

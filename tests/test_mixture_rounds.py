@@ -8,11 +8,12 @@ import nfl_pruning as nfl
 from nfl_pruning.inputs import Mixture
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.problem import Problem, Student
-from nfl_pruning.theory.mixture.kept_points import kept
-from nfl_pruning.theory.mixture.many_classes import refit_terms, setting_of
-from nfl_pruning.theory.mixture.many_probe import probe_reads
-from nfl_pruning.theory.mixture.rounds import at_rest, pack, sizes
-from nfl_pruning.theory.mixture.search import _Rounds, solve_stage
+from nfl_pruning.theory.mixture.many_classes import search
+from nfl_pruning.theory.mixture.many_classes.kept_points import kept
+from nfl_pruning.theory.mixture.many_classes.many_probe import probe_reads
+from nfl_pruning.theory.mixture.many_classes.many_setting import refit_terms, setting_of
+from nfl_pruning.theory.mixture.many_classes.rounds import at_rest, pack, sizes
+from nfl_pruning.theory.mixture.many_classes.search import _Rounds, cheap_terms, solve_stage
 
 pytestmark = pytest.mark.usefixtures("float64")
 FEATURES = 80  # two outputs by 80 features: beyond the size at which rounds are corrected ones
@@ -50,10 +51,10 @@ def test_corrected_rounds_end_where_exact_ones_do(probe, monkeypatch):
     reads, _ = probe_reads(setting, 2**9, seeds[0], None, 1e-7)
     terms = refit_terms(setting, reads, kept(setting, reads, 2**9, seeds[1]))
     corrected = _stage(setting, terms)
-    cheap = setting.space.cheap(terms)
+    cheap = cheap_terms(setting.space, terms)
     assert cheap is not None and not np.isscalar(corrected.shift)
     uncorrected = _Rounds(setting, cheap).until(at_rest(terms, 2), 1e-6)
-    monkeypatch.setattr(type(setting.space), "cheap", lambda *_: None)
+    monkeypatch.setattr(search, "cheap_terms", lambda *_: None)
     exact = _stage(setting, terms)
     assert corrected.converged and exact.converged and uncorrected.converged
 

@@ -13,10 +13,10 @@ from nfl_pruning.inputs import Mixture
 from nfl_pruning.probes import CrossFitProbe, InSampleProbe, WeightsProbe
 from nfl_pruning.problem import Student
 from nfl_pruning.theory.derivatives.limit_values import limit_values
-from nfl_pruning.theory.mixture.many import Warm as ManyWarm
-from nfl_pruning.theory.mixture.many import runs_at
-from nfl_pruning.theory.mixture.many_slopes import slopes_of
-from nfl_pruning.theory.mixture.pair import Warm, solve_two_classes
+from nfl_pruning.theory.mixture.many_classes.many import Warm as ManyWarm
+from nfl_pruning.theory.mixture.many_classes.many import runs_at
+from nfl_pruning.theory.mixture.many_classes.many_slopes import slopes_of
+from nfl_pruning.theory.mixture.two_classes.pair import Warm, solve_two_classes
 from nfl_pruning.theory.numbers import numbers_of, with_numbers
 from test_mixture_limit import FIXED, PAIR, pair_problem
 

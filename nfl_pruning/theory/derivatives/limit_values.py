@@ -22,8 +22,8 @@ from nfl_pruning.theory.derivatives.implicit import difference, implicit, safe_s
 from nfl_pruning.theory.integrators.panels.certify import certified_root, digits_of
 from nfl_pruning.theory.integrators.panels.mesh import LEVELS
 from nfl_pruning.theory.integrators.panels.newton import System, equations_at, newton
-from nfl_pruning.theory.mixture.many_slopes import many_values
-from nfl_pruning.theory.mixture.slopes import mixture_values
+from nfl_pruning.theory.mixture.many_classes.many_slopes import many_values
+from nfl_pruning.theory.mixture.two_classes.slopes import mixture_values
 from nfl_pruning.theory.numbers import all_numbers, with_numbers
 from nfl_pruning.theory.observables import observables
 from nfl_pruning.theory.proportional import no_fit_sentence, pose

@@ -181,8 +181,8 @@ def inverse_by_halves(matrix: Array) -> Array:
 
     Both are put together from halves, so that nearly all of the work is products, which machines
     do several times faster than triangular systems: 0.7 of ``jnp.linalg.inv``'s time at 1,152
-    rows on one core. Errors grow with the condition number as those of the library do; inverting the
-    halves themselves would be as fast and lose all digits from condition numbers of 1e6 on.
+    rows on one core. Errors grow with the condition number as those of the library do; inverting
+    the halves themselves would be as fast and lose all digits from condition numbers of 1e6 on.
     """
     return _gram(_inverse_factor(matrix))
 

@@ -12,8 +12,9 @@ from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.mixture import many, pair
+from nfl_pruning.theory.mixture.many_classes import many
 from nfl_pruning.theory.mixture.result import Answer
+from nfl_pruning.theory.mixture.two_classes import pair
 from nfl_pruning.theory.solution import Solution
 
 TOLERANCE = 5e-4  # standard error of the test error, where points are random

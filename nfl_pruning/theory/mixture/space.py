@@ -8,11 +8,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from nfl_pruning.inputs.mixture import Mixture
-from nfl_pruning.theory.mixture.closing import Given
 from nfl_pruning.theory.mixture.geometry import Dense, Diagonal
-from nfl_pruning.theory.mixture.rounds import Terms
 
-SMALL = 150  # outputs x features up to which dense algebra costs no more than the points
 SAME = 1e-12  # relative difference up to which two covariances are one
 
 
@@ -38,19 +35,6 @@ class Space:
         """Rows (k, d) in the geometry's coordinates, shape (k, D)."""
         moved = rows if self.basis is None else rows @ self.basis
         return np.pad(moved, ((0, 0), (0, self.padding)))
-
-    def cheap(self, terms: Terms) -> Terms | None:
-        """Terms with the covariances' diagonals alone; None where whole ones cost little."""
-        geometry, given = terms.geometry, terms.given
-        if self.turn is None or terms.points.eta.shape[-1] * len(self.turn) < SMALL:
-            return None
-        noise, inverse = (
-            None if one is None else geometry.diagonal(one, self.turn)
-            for one in (given.noise, given.inverse)
-        )
-        return terms._replace(
-            geometry=self.near, given=Given(given.rows @ self.turn, noise, inverse)
-        )
 
     @cached_property
     def near(self) -> Diagonal:

@@ -16,8 +16,16 @@ from nfl_pruning.programs import elementwise
 from nfl_pruning.scores.base import Context, binary_logits
 from nfl_pruning.selections import PropensitySelection, RankSelection, Stratum
 from nfl_pruning.theory.mixture.closing import Given
-from nfl_pruning.theory.mixture.orders import MarginOrder, kind_of
-from nfl_pruning.theory.mixture.populations import (
+from nfl_pruning.theory.mixture.selecting import KNOWN, only_stratum, quota_fractions
+from nfl_pruning.theory.mixture.two_classes.orders import MarginOrder, kind_of
+from nfl_pruning.theory.mixture.two_classes.pair_setting import (
+    Reads,
+    Setting,
+    operator_shape,
+    populations_of,
+    rows_read,
+)
+from nfl_pruning.theory.mixture.two_classes.populations import (
     KeptPart,
     Populations,
     by_propensity,
@@ -25,18 +33,8 @@ from nfl_pruning.theory.mixture.populations import (
     check_mass,
     uniform,
 )
-from nfl_pruning.theory.mixture.quotas import class_fractions
-from nfl_pruning.theory.mixture.stages import Builder
-from nfl_pruning.theory.mixture.two_classes import (
-    Reads,
-    Setting,
-    operator_shape,
-    populations_of,
-    rows_read,
-)
+from nfl_pruning.theory.mixture.two_classes.stages import Builder
 from nfl_pruning.theory.selection_law.level_sets import GeneralOrder
-
-KNOWN = frozenset({"input_norm", "component", "label_is_right"})
 
 
 def unpruned_builder(setting: Setting, *, ridge: float, samples_per_feature: float) -> Builder:
@@ -99,14 +97,6 @@ def refit_builder(setting: Setting, reads: Reads | None) -> Builder:
     return Builder(setting, reads, law, parts, taught=setting.taught, **fit)
 
 
-def only_stratum(problem: Any) -> Stratum | None:
-    """The one band of a selection that looks at nothing; None of another."""
-    if isinstance(problem.selection, RankSelection) and problem.balance == "none":
-        strata = problem.selection.strata(problem.keep_fraction)
-        return strata[0] if len(strata) == 1 else None
-    return None
-
-
 def kept_parts(setting: Setting, reads: Reads, law: Populations) -> list[KeptPart]:
     """What the problem's selection keeps of each population."""
     problem = setting.problem
@@ -126,6 +116,18 @@ def kept_parts(setting: Setting, reads: Reads, law: Populations) -> list[KeptPar
         for row, one in zip(rows, chosen, strict=True):
             parts[row] = one
     return parts
+
+
+def class_fractions(law: Populations, keep_fraction: float, balance: str) -> dict[int, float]:
+    """The share of each class, by its sign, that a quota keeps."""
+    masses = {s: law.of_class(s)[0] for s in (-1, 1)}
+    shares = {
+        s: sum(float(law.between(j, -9.5, 9.5)) for j in law.labels if law.sign[j] == s)
+        for s in masses
+    }
+    by_code = {(s + 1) // 2: share for s, share in shares.items()}
+    fractions = quota_fractions(by_code, keep_fraction, balance)
+    return {2 * code - 1: fraction for code, fraction in fractions.items()}
 
 
 def _select(

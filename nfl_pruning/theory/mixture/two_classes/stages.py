@@ -11,18 +11,19 @@ import numpy as np
 
 from nfl_pruning.losses import Loss
 from nfl_pruning.theory.mixture.closing import Fit, State
-from nfl_pruning.theory.mixture.fold_moments import folds_of, reach
-from nfl_pruning.theory.mixture.lines import Shape, bands_of, shapes_of, with_nodes
-from nfl_pruning.theory.mixture.newton import Kind, Root, Terms, follow
-from nfl_pruning.theory.mixture.panels import (
+from nfl_pruning.theory.mixture.two_classes.descent import follow
+from nfl_pruning.theory.mixture.two_classes.fold_moments import folds_of, reach
+from nfl_pruning.theory.mixture.two_classes.lines import Shape, bands_of, shapes_of, with_nodes
+from nfl_pruning.theory.mixture.two_classes.newton import Kind, Root, Terms
+from nfl_pruning.theory.mixture.two_classes.pair_setting import Reads, Setting
+from nfl_pruning.theory.mixture.two_classes.panels import (
     Cloud,
     Fineness,
     LabelTerms,
     line_nodes,
     nodes_of,
 )
-from nfl_pruning.theory.mixture.populations import KeptPart, Populations
-from nfl_pruning.theory.mixture.two_classes import Reads, Setting
+from nfl_pruning.theory.mixture.two_classes.populations import KeptPart, Populations
 
 MOST_MESHES = 4
 SAME_MESH = 0.2  # relative change of a law for which nodes are not made again

@@ -18,7 +18,7 @@ from nfl_pruning.links import smoothed_steps
 from nfl_pruning.losses import Loss
 from nfl_pruning.numerics.quadrature import gauss_legendre
 from nfl_pruning.theory.mixture.closing import Moments, State
-from nfl_pruning.theory.mixture.populations import KeptPart, Populations
+from nfl_pruning.theory.mixture.two_classes.populations import KeptPart, Populations
 
 RANGE = 8.5  # in standard deviations; what lies beyond weighs 2e-17
 PANEL = 1.25  # largest length of a panel in zeta

@@ -11,9 +11,9 @@ import numpy as np
 from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.mixture.closing import Given
-from nfl_pruning.theory.mixture.fold_moments import FoldLaw
-from nfl_pruning.theory.mixture.populations import Populations, teacher_law
 from nfl_pruning.theory.mixture.space import Space, space_of
+from nfl_pruning.theory.mixture.two_classes.fold_moments import FoldLaw
+from nfl_pruning.theory.mixture.two_classes.populations import Populations, teacher_law
 
 SIGNS = np.array([-1, 1])
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from nfl_pruning.errors import UnsupportedProblemError
-from nfl_pruning.theory.mixture.fold_moments import FoldLaw, shared_force
 from nfl_pruning.theory.mixture.geometry import Operator
-from nfl_pruning.theory.mixture.panels import Fineness
-from nfl_pruning.theory.mixture.stages import Stage
-from nfl_pruning.theory.mixture.two_classes import Reads, Setting, rows_read
+from nfl_pruning.theory.mixture.two_classes.fold_moments import FoldLaw, shared_force
+from nfl_pruning.theory.mixture.two_classes.pair_setting import Reads, Setting, rows_read
+from nfl_pruning.theory.mixture.two_classes.panels import Fineness
+from nfl_pruning.theory.mixture.two_classes.stages import Stage
 
 MOST_ROUNDS = 2000
 SAME = 1e-14

@@ -15,7 +15,7 @@ import numpy as np
 
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.scores.base import Context, Score, binary_logits
-from nfl_pruning.theory.mixture.populations import Populations
+from nfl_pruning.theory.mixture.two_classes.populations import Populations
 from nfl_pruning.theory.selection_law.level_sets import Cut, find_root
 
 Inverse = Callable[[int, np.ndarray], np.ndarray]

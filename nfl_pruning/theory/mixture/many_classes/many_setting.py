@@ -10,9 +10,9 @@ from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.mixture.closing import Given
-from nfl_pruning.theory.mixture.points import Points
-from nfl_pruning.theory.mixture.prox import Outputs, contrast_basis
-from nfl_pruning.theory.mixture.rounds import Terms
+from nfl_pruning.theory.mixture.many_classes.points import Points
+from nfl_pruning.theory.mixture.many_classes.prox import Outputs, contrast_basis
+from nfl_pruning.theory.mixture.many_classes.rounds import Terms
 from nfl_pruning.theory.mixture.space import Space, space_of
 
 
@@ -28,7 +28,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Reads:
-    """The probe's rows and the law of its raw outputs z; see ``two_classes.Reads``.
+    """The probe's rows and the law of its raw outputs z; see ``pair_setting.Reads``.
 
     Attributes:
         given: rows and noise. mean: shape (C, P). covariance: shape (C, P, P).

@@ -13,11 +13,11 @@ from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.probes import CrossFitProbe, InSampleProbe, PilotProbe, WeightsProbe
 from nfl_pruning.programs import elementwise
-from nfl_pruning.theory.mixture.crossfit import fold_reads
-from nfl_pruning.theory.mixture.panels import Fineness
-from nfl_pruning.theory.mixture.refit import only_stratum, unpruned_builder
-from nfl_pruning.theory.mixture.stages import Stage, solve_stage
-from nfl_pruning.theory.mixture.two_classes import Reads, Setting, rows_read
+from nfl_pruning.theory.mixture.two_classes.crossfit import fold_reads
+from nfl_pruning.theory.mixture.two_classes.pair_setting import Reads, Setting, rows_read
+from nfl_pruning.theory.mixture.two_classes.panels import Fineness
+from nfl_pruning.theory.mixture.two_classes.refit import only_stratum, unpruned_builder
+from nfl_pruning.theory.mixture.two_classes.stages import Stage, solve_stage
 
 
 def probe_reads(

@@ -19,8 +19,8 @@ from jax.scipy.special import ndtr
 from nfl_pruning.losses import Loss
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE, gauss_legendre
 from nfl_pruning.theory.mixture.closing import Moments, State
-from nfl_pruning.theory.mixture.panels import PANEL, Fineness
-from nfl_pruning.theory.mixture.populations import KeptPart, Populations
+from nfl_pruning.theory.mixture.two_classes.panels import PANEL, Fineness
+from nfl_pruning.theory.mixture.two_classes.populations import KeptPart, Populations
 
 RANGE = 9.0  # in standard deviations; what lies beyond weighs 2e-19
 STEP_IN_V = 1.6  # of a panel where a proximal map bends: its singularities are at least pi away

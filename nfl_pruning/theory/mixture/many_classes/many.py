@@ -7,12 +7,12 @@ import numpy as np
 
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.mixture.kept_points import kept
-from nfl_pruning.theory.mixture.many_classes import Setting, refit_terms, setting_of
-from nfl_pruning.theory.mixture.many_probe import probe_reads
-from nfl_pruning.theory.mixture.points import Points
+from nfl_pruning.theory.mixture.many_classes.kept_points import kept
+from nfl_pruning.theory.mixture.many_classes.many_probe import probe_reads
+from nfl_pruning.theory.mixture.many_classes.many_setting import Setting, refit_terms, setting_of
+from nfl_pruning.theory.mixture.many_classes.points import Points
+from nfl_pruning.theory.mixture.many_classes.search import TOLERANCE, Stage, fits, solve_stage
 from nfl_pruning.theory.mixture.result import Answer, split, values_of
-from nfl_pruning.theory.mixture.search import TOLERANCE, Stage, fits, solve_stage
 from nfl_pruning.theory.mixture.worth import POINTS, Outputs
 
 ENTROPY = 20230213  # of all points: equal problems have equal answers

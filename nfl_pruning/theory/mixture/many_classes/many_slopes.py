@@ -17,7 +17,7 @@ from jax import Array
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.derivatives.implicit import implicit, safe_step
 from nfl_pruning.theory.mixture.limit import prepared
-from nfl_pruning.theory.mixture.many import SCRAMBLES, Warm, runs_at
+from nfl_pruning.theory.mixture.many_classes.many import SCRAMBLES, Warm, runs_at
 from nfl_pruning.theory.numbers import numbers_of, with_numbers
 
 N_POINTS = 2**11  # a component and label

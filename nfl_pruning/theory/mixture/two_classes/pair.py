@@ -9,14 +9,14 @@ import jax
 import numpy as np
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.mixture.lines import Lines, mass_of
-from nfl_pruning.theory.mixture.newton import Root
-from nfl_pruning.theory.mixture.panels import COARSE, FINE, FINEST, Fineness
-from nfl_pruning.theory.mixture.reading import probe_reads
-from nfl_pruning.theory.mixture.refit import refit_builder
 from nfl_pruning.theory.mixture.result import Answer, split, values_of
-from nfl_pruning.theory.mixture.stages import Builder, Stage, solve_stage
-from nfl_pruning.theory.mixture.two_classes import Setting, setting_of
+from nfl_pruning.theory.mixture.two_classes.lines import Lines, mass_of
+from nfl_pruning.theory.mixture.two_classes.newton import Root
+from nfl_pruning.theory.mixture.two_classes.pair_setting import Setting, setting_of
+from nfl_pruning.theory.mixture.two_classes.panels import COARSE, FINE, FINEST, Fineness
+from nfl_pruning.theory.mixture.two_classes.reading import probe_reads
+from nfl_pruning.theory.mixture.two_classes.refit import refit_builder
+from nfl_pruning.theory.mixture.two_classes.stages import Builder, Stage, solve_stage
 from nfl_pruning.theory.mixture.worth import Outputs
 
 GOAL = 1e-9  # of the error estimate, until which quadratures are refined

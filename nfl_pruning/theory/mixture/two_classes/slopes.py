@@ -20,14 +20,14 @@ from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.derivatives.implicit import STENCIL, difference, implicit, safe_step
 from nfl_pruning.theory.mixture.limit import EXACT, prepared
-from nfl_pruning.theory.mixture.newton import linearised, valued
-from nfl_pruning.theory.mixture.pair import Warm, at, numbers_at, solve_two_classes
-from nfl_pruning.theory.mixture.panels import FINE
-from nfl_pruning.theory.mixture.reading import probe_reads
-from nfl_pruning.theory.mixture.refit import refit_builder
 from nfl_pruning.theory.mixture.result import Answer
-from nfl_pruning.theory.mixture.stages import Builder
-from nfl_pruning.theory.mixture.two_classes import Setting, setting_of
+from nfl_pruning.theory.mixture.two_classes.newton import linearised, valued
+from nfl_pruning.theory.mixture.two_classes.pair import Warm, at, numbers_at, solve_two_classes
+from nfl_pruning.theory.mixture.two_classes.pair_setting import Setting, setting_of
+from nfl_pruning.theory.mixture.two_classes.panels import FINE
+from nfl_pruning.theory.mixture.two_classes.reading import probe_reads
+from nfl_pruning.theory.mixture.two_classes.refit import refit_builder
+from nfl_pruning.theory.mixture.two_classes.stages import Builder
 from nfl_pruning.theory.numbers import with_numbers
 
 

@@ -1,24 +1,24 @@
-"""Class quotas in the limit: which share of each class is kept."""
+"""What a limit asks of a selection: quotas of classes, its only band, inputs of its score."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from nfl_pruning.errors import InvalidArgumentError, UnsupportedProblemError
+from nfl_pruning.selections import RankSelection, Stratum
 from nfl_pruning.selections.balanced import GIVEN, filled, given_ratios
-from nfl_pruning.theory.mixture.populations import Populations
+
+KNOWN = frozenset({"input_norm", "component", "label_is_right"})
 
 
-def class_fractions(law: Populations, keep_fraction: float, balance: str) -> dict[int, float]:
-    """The share of each class, by its sign, that a quota keeps."""
-    masses = {s: law.of_class(s)[0] for s in (-1, 1)}
-    shares = {
-        s: sum(float(law.between(j, -9.5, 9.5)) for j in law.labels if law.sign[j] == s)
-        for s in masses
-    }
-    by_code = {(s + 1) // 2: share for s, share in shares.items()}
-    fractions = quota_fractions(by_code, keep_fraction, balance)
-    return {2 * code - 1: fraction for code, fraction in fractions.items()}
+def only_stratum(problem: Any) -> Stratum | None:
+    """The one band of a selection that looks at nothing; None of another."""
+    if isinstance(problem.selection, RankSelection) and problem.balance == "none":
+        strata = problem.selection.strata(problem.keep_fraction)
+        return strata[0] if len(strata) == 1 else None
+    return None
 
 
 def quota_fractions(shares: dict[int, float], keep_fraction: float, balance: str) -> dict:

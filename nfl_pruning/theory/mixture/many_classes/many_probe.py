@@ -9,17 +9,17 @@ import numpy as np
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.probes import InSampleProbe, PilotProbe, WeightsProbe
 from nfl_pruning.theory.mixture.closing import Given
-from nfl_pruning.theory.mixture.kept_points import everyone
-from nfl_pruning.theory.mixture.many_classes import (
+from nfl_pruning.theory.mixture.many_classes.kept_points import everyone
+from nfl_pruning.theory.mixture.many_classes.many_setting import (
     Reads,
     Setting,
     fixed_reads,
     no_reads,
     terms_of,
 )
-from nfl_pruning.theory.mixture.prox import Outputs
-from nfl_pruning.theory.mixture.refit import only_stratum
-from nfl_pruning.theory.mixture.search import Stage, solve_stage
+from nfl_pruning.theory.mixture.many_classes.prox import Outputs
+from nfl_pruning.theory.mixture.many_classes.search import Stage, solve_stage
+from nfl_pruning.theory.mixture.two_classes.refit import only_stratum
 
 
 def probe_reads(

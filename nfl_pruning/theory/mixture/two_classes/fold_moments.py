@@ -18,8 +18,8 @@ from jax import Array
 
 from nfl_pruning.losses import LOSSES, Loss
 from nfl_pruning.theory.mixture.closing import Moments, State
-from nfl_pruning.theory.mixture.panels import RANGE, Fineness, nodes_of
-from nfl_pruning.theory.mixture.populations import KeptPart, Populations
+from nfl_pruning.theory.mixture.two_classes.panels import RANGE, Fineness, nodes_of
+from nfl_pruning.theory.mixture.two_classes.populations import KeptPart, Populations
 
 PERIOD = 18.0  # of the Fourier sum, in units of the refit logit's scale; more than 2 RANGE
 BAND = 6.5  # of a normal law, to what the coarsest rule resolves: exp(-BAND^2 / 2) is 7e-10

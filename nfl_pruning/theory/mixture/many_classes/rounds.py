@@ -11,8 +11,13 @@ import numpy as np
 from jax import Array
 
 from nfl_pruning.theory.mixture.closing import Fit, Given, Moments, State, close
-from nfl_pruning.theory.mixture.points import Points
-from nfl_pruning.theory.mixture.prox import Outputs, derivatives, mean_response, proximal
+from nfl_pruning.theory.mixture.many_classes.points import Points
+from nfl_pruning.theory.mixture.many_classes.prox import (
+    Outputs,
+    derivatives,
+    mean_response,
+    proximal,
+)
 
 SMALL = 1e-4
 FLOOR = 1e-9  # relative size below which a variance counts as 0

@@ -13,17 +13,16 @@ from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import Context
 from nfl_pruning.selections import PropensitySelection, RankSelection
-from nfl_pruning.theory.mixture.many_classes import Reads, Setting
-from nfl_pruning.theory.mixture.points import (
+from nfl_pruning.theory.mixture.many_classes.many_setting import Reads, Setting
+from nfl_pruning.theory.mixture.many_classes.points import (
     Points,
     band_shares,
     normal_points,
     pack,
     propensity_shares,
 )
-from nfl_pruning.theory.mixture.prox import Outputs, derivatives, proximal
-from nfl_pruning.theory.mixture.quotas import quota_fractions
-from nfl_pruning.theory.mixture.refit import KNOWN, only_stratum
+from nfl_pruning.theory.mixture.many_classes.prox import Outputs, derivatives, proximal
+from nfl_pruning.theory.mixture.selecting import KNOWN, only_stratum, quota_fractions
 
 
 def _samples(

@@ -15,15 +15,24 @@ from typing import Any
 import jax
 import numpy as np
 
-from nfl_pruning.theory.mixture.anderson import fixed_point
-from nfl_pruning.theory.mixture.closing import Fit, State
-from nfl_pruning.theory.mixture.many_classes import Setting
-from nfl_pruning.theory.mixture.rounds import Terms, at_rest, one_round, pack, sizes, unpack
+from nfl_pruning.theory.mixture.closing import Fit, Given, State
+from nfl_pruning.theory.mixture.many_classes.anderson import fixed_point
+from nfl_pruning.theory.mixture.many_classes.many_setting import Setting
+from nfl_pruning.theory.mixture.many_classes.rounds import (
+    Terms,
+    at_rest,
+    one_round,
+    pack,
+    sizes,
+    unpack,
+)
+from nfl_pruning.theory.mixture.space import Space
 
 TOLERANCE = 1e-5  # of the fixed point, scaled, unless a caller asks for less
 LADDER = (100.0, 30.0, 10.0, 3.0, 1.0)
 CORRECTIONS = 12  # at most
 UNKNOWN_RATE = 0.2  # by which a correction shrinks what is left, before it was seen
+SMALL = 150  # outputs x features up to which whole covariances cost no more than the points
 GRADIENT = 1e-6  # largest that may be left in the fitted outputs
 
 
@@ -91,7 +100,7 @@ def _attempt(
     exact: bool,
 ) -> Stage:
     """From one start: by corrected cheap rounds where rounds are dear, else by plain ones."""
-    cheap = setting.space.cheap(terms)
+    cheap = cheap_terms(setting.space, terms)
     if cheap is not None:
         stage = _corrected(setting, terms, cheap, start, tolerance, near=near, exact=exact)
         if stage.converged:
@@ -142,6 +151,18 @@ class _Rounds:
         state = unpack(found.x, start)._replace(intercept=self.law.intercept)
         good = found.converged and self.gradient < GRADIENT
         return Stage(state, self.fit, good, found.residual, found.steps)
+
+
+def cheap_terms(space: Space, terms: Terms) -> Terms | None:
+    """Terms with the covariances' diagonals alone; None where whole ones cost little."""
+    geometry, given = terms.geometry, terms.given
+    if space.turn is None or terms.points.eta.shape[-1] * len(space.turn) < SMALL:
+        return None
+    noise, inverse = (
+        None if one is None else geometry.diagonal(one, space.turn)
+        for one in (given.noise, given.inverse)
+    )
+    return terms._replace(geometry=space.near, given=Given(given.rows @ space.turn, noise, inverse))
 
 
 def _corrected(

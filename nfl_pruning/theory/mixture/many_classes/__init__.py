@@ -1,0 +1,1 @@
+"""Three classes and more: randomised points, accelerated rounds, a standard error."""

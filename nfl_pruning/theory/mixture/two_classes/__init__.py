@@ -1,0 +1,1 @@
+"""Two classes: deterministic integrals, Newton's method, certified to 1e-8."""
