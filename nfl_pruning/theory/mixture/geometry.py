@@ -16,7 +16,8 @@ from jax import Array
 
 from nfl_pruning.numerics.arrays import library_of
 
-Operator = Array
+Matrix = Any  # an array of jax, traced or not, or of numpy
+Operator = Matrix
 SMALL = 128  # rows up to which a matrix is inverted whole
 
 
@@ -30,11 +31,11 @@ class Geometry(Protocol):
     weights: Any
     means: Any
 
-    def combine(self, a: Array) -> Operator:
+    def combine(self, a: Matrix) -> Operator:
         """sum_c p_c a_c (x) Sigma_c of small matrices a, shape (C, a, b)."""
         ...
 
-    def inverse(self, operator: Operator, ridge: Array) -> Operator:
+    def inverse(self, operator: Operator, ridge: Matrix) -> Operator:
         """(ridge + operator)^-1 of a symmetric operator whose sum with the ridge is positive."""
         ...
 
@@ -46,19 +47,19 @@ class Geometry(Protocol):
         """The adjoint."""
         ...
 
-    def rows(self, operator: Operator, rows: Array) -> Array:
+    def rows(self, operator: Operator, rows: Matrix) -> Matrix:
         """The operator applied to rows (b, D), giving (a, D)."""
         ...
 
-    def trace(self, operator: Operator) -> Array:
+    def trace(self, operator: Operator) -> Matrix:
         """Trace over features of (I (x) Sigma_c) operator, over d; shape (C, a, b)."""
         ...
 
-    def overlap(self, left: Array, right: Array) -> Array:
+    def overlap(self, left: Matrix, right: Matrix) -> Matrix:
         """Left Sigma_c right^T of rows (a, D) and (b, D); shape (C, a, b)."""
         ...
 
-    def between_means(self, operator: Operator) -> Array:
+    def between_means(self, operator: Operator) -> Matrix:
         """mu_c operator mu_e^T, shape (C, C, a, b)."""
         ...
 
@@ -86,10 +87,10 @@ class Diagonal(NamedTuple):
     def tree_unflatten(cls, _: None, children: tuple[Any, ...]) -> Diagonal:
         return cls(*children)
 
-    def combine(self, a: Array) -> Operator:
+    def combine(self, a: Matrix) -> Operator:
         return jnp.einsum("c,cab,ci->iab", self.weights, a, self.eigenvalues)
 
-    def inverse(self, operator: Operator, ridge: Array) -> Operator:
+    def inverse(self, operator: Operator, ridge: Matrix) -> Operator:
         if operator.shape[-1] == 1:
             return 1 / (operator + ridge)
         return jnp.linalg.inv(operator + ridge * jnp.eye(operator.shape[-1]))
@@ -100,17 +101,17 @@ class Diagonal(NamedTuple):
     def transpose(self, operator: Operator) -> Operator:
         return jnp.swapaxes(operator, -1, -2)
 
-    def rows(self, operator: Operator, rows: Array) -> Array:
+    def rows(self, operator: Operator, rows: Matrix) -> Matrix:
         return jnp.einsum("iab,bi->ai", operator, rows)
 
-    def trace(self, operator: Operator) -> Array:
+    def trace(self, operator: Operator) -> Matrix:
         einsum = library_of(operator).einsum
         return einsum("i,ci,iab->cab", self.multiplicity, self.eigenvalues, operator)
 
-    def overlap(self, left: Array, right: Array) -> Array:
+    def overlap(self, left: Matrix, right: Matrix) -> Matrix:
         return library_of(left).einsum("ai,ci,bi->cab", left, self.eigenvalues, right)
 
-    def between_means(self, operator: Operator) -> Array:
+    def between_means(self, operator: Operator) -> Matrix:
         return jnp.einsum("ci,iab,ei->ceab", self.means, operator, self.means)
 
 
@@ -134,10 +135,10 @@ class Dense(NamedTuple):
     def tree_unflatten(cls, _: None, children: tuple[Any, ...]) -> Dense:
         return cls(*children)
 
-    def combine(self, a: Array) -> Operator:
+    def combine(self, a: Matrix) -> Operator:
         return jnp.einsum("c,cab,cij->aibj", self.weights, a, self.covariances)
 
-    def inverse(self, operator: Operator, ridge: Array) -> Operator:
+    def inverse(self, operator: Operator, ridge: Matrix) -> Operator:
         a, d = operator.shape[:2]
         flat = operator.reshape(a * d, a * d) + ridge * jnp.eye(a * d)
         return inverse_by_halves(flat).reshape(operator.shape)
@@ -150,28 +151,28 @@ class Dense(NamedTuple):
     def transpose(self, operator: Operator) -> Operator:
         return jnp.transpose(operator, (2, 3, 0, 1))
 
-    def rows(self, operator: Operator, rows: Array) -> Array:
+    def rows(self, operator: Operator, rows: Matrix) -> Matrix:
         return jnp.einsum("aibj,bj->ai", operator, rows)
 
-    def trace(self, operator: Operator) -> Array:
+    def trace(self, operator: Operator) -> Matrix:
         d = self.means.shape[-1]
         return library_of(operator).einsum("cij,ajbi->cab", self.covariances, operator) / d
 
-    def overlap(self, left: Array, right: Array) -> Array:
+    def overlap(self, left: Matrix, right: Matrix) -> Matrix:
         moved = library_of(left).einsum("ai,cij->caj", left, self.covariances)
         return library_of(left).einsum("caj,bj->cab", moved, right)
 
-    def between_means(self, operator: Operator) -> Array:
+    def between_means(self, operator: Operator) -> Matrix:
         return jnp.einsum("ci,aibj,ej->ceab", self.means, operator, self.means)
 
-    def nearest(self, basis: Array) -> Diagonal:
+    def nearest(self, basis: Matrix) -> Diagonal:
         """The covariances' diagonals in another basis, columns of shape (D, D)."""
         library = library_of(self.means)
         values = library.einsum("ki,ckl,li->ci", basis, self.covariances, basis, optimize=True)
         d = self.means.shape[-1]
         return Diagonal(self.weights, self.means @ basis, values, np.full(d, 1 / d))
 
-    def diagonal(self, operator: Operator, basis: Array) -> Operator:
+    def diagonal(self, operator: Operator, basis: Matrix) -> Operator:
         """An operator's diagonal in another basis, of the form that :class:`Diagonal` has."""
         return library_of(operator).einsum("ki,akbl,li->iab", basis, operator, basis, optimize=True)
 

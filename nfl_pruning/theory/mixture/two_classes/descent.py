@@ -1,4 +1,4 @@
-"""The root of a fit to two classes: at once, or along ridges that come down to the one asked for."""
+"""The root of a fit to two classes: at once, or along ridges that come down to its own."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class Root:
         return bool(self.residual < CONVERGED)
 
 
-def unpack(x: Array, terms: Terms, kind: Kind) -> State:
+def unpack(x: Any, terms: Terms, kind: Kind) -> State:
     """The law of the logits from the vector that Newton's method moves, shape (C * entries,)."""
     return _unpack(x, terms.law, kind)
 
