@@ -119,11 +119,17 @@ def verified_ridge(
     return float(norm.sf(t / np.sqrt(variance)))
 
 
-def margin_pruned_ridge(delta: float, cosine: float, ridge: float, keep: tuple[float, float]):
+def margin_pruned_ridge(
+    delta: float, cosine: float, ridge: float, keep: tuple[float, float], printed: str = ""
+) -> float:
     """Askari-Hemmat et al. (2025, version 1, proposition 2): ridge regression, pruned by margin.
 
     Kept are samples whose probe's standardised margin has a size in ``keep``; labels are the sign
     of the teacher's margin; ``cosine`` is the probe's to the teacher. Closed form.
+
+    Args:
+        delta, cosine, ridge, keep: of the problem.
+        printed: ``"theorem 1"``, or ``"(51)"``: what that equation of version 1 says as it stands.
     """
     across = np.sqrt(1 - cosine**2)
     low, high = keep[0], min(keep[1], 9.0)
@@ -142,10 +148,18 @@ def margin_pruned_ridge(delta: float, cosine: float, ridge: float, keep: tuple[f
     m, m_along = stieltjes(-ridge)
     up, down = stieltjes(-ridge + step), stieltjes(-ridge - step)
     slope, slope_along = ((a - c) / (2 * step) for a, c in zip(up, down, strict=True))
-    r = b**2 * m + b_along**2 * m_along
-    r_slope = b**2 * slope + b_along**2 * slope_along
+    along = across * b * m + cosine * b_along * m_along
+    squares = b**2, b_along**2
+    if printed == "theorem 1":  # squares of across * b and cosine * b_along, in the mean as well
+        squares = (across * b) ** 2, (cosine * b_along) ** 2
+        along = squares[0] * m + squares[1] * m_along
+    r = squares[0] * m + squares[1] * m_along
+    r_slope = squares[0] * slope + squares[1] * slope_along
     nu = p * phi * slope + r_slope - 2 * phi * slope / (1 + phi * m) * r
-    return float(np.arccos((across * b * m + cosine * b_along * m_along) / np.sqrt(nu)) / np.pi)
+    if not printed:
+        return float(np.arccos(along / np.sqrt(nu)) / np.pi)
+    mean = np.sqrt(2 / np.pi) * along  # of a labelled sample's margin, taken for normal
+    return float(norm.sf(mean / np.sqrt(nu - mean**2)))
 
 
 def perceptron(delta: float, keep: tuple[float, float] = (0.0, np.inf)) -> float:
