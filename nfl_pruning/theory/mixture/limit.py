@@ -35,7 +35,8 @@ def mixture_limit(
 
     Args:
         problem: inputs are a :class:`Mixture`; ridge > 0; a smooth loss, for three classes or more
-            logistic (softmax) or squared; a probe of fixed weights, a pilot or in-sample.
+            logistic (softmax) or squared; a probe of fixed weights, a pilot, in-sample or
+            cross-fitted.
         tolerance: for three classes or more the standard error of the test error at which points
             are enough, 5e-4 unless given; two classes are solved to 1e-8.
         near: of a problem with the same mixture; where a search starts moves no digit stated.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nfl_pruning.errors import InvalidArgumentError, UnsupportedProblemError
+from nfl_pruning.probes import CrossFitProbe, PilotProbe
 from nfl_pruning.selections import RankSelection, Stratum
 from nfl_pruning.selections.balanced import GIVEN, filled, given_ratios
 
@@ -19,6 +20,15 @@ def only_stratum(problem: Any) -> Stratum | None:
         strata = problem.selection.strata(problem.keep_fraction)
         return strata[0] if len(strata) == 1 else None
     return None
+
+
+def samples_of(problem: Any) -> float:
+    """Samples per feature that a fitted probe is fitted to."""
+    probe = problem.probe
+    if isinstance(probe, PilotProbe):
+        return probe.samples_per_feature
+    seen = 1 - 1 / probe.folds if isinstance(probe, CrossFitProbe) else 1.0
+    return problem.samples_per_feature * seen
 
 
 def quota_fractions(shares: dict[int, float], keep_fraction: float, balance: str) -> dict:

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nfl_pruning.errors import UnsupportedProblemError
@@ -20,8 +19,9 @@ from nfl_pruning.theory.mixture.many_classes.points import (
     normal_points,
     pack,
     propensity_shares,
+    root,
 )
-from nfl_pruning.theory.mixture.many_classes.prox import Outputs, derivatives, proximal
+from nfl_pruning.theory.mixture.many_classes.prox import fitted
 from nfl_pruning.theory.mixture.selecting import KNOWN, only_stratum, quota_fractions
 
 
@@ -57,10 +57,10 @@ def everyone(setting: Setting, n_points: int, seed: np.random.SeedSequence) -> P
 def kept(setting: Setting, reads: Reads, n_points: int, seed: np.random.SeedSequence) -> Points:
     """The samples that the problem's selection keeps."""
     problem, mixture = setting.problem, setting.mixture
-    component, label, mass, zeta, eta = _samples(setting, reads.mean.shape[1], n_points, seed)
-    root = _roots(reads.covariance)
-    given = np.einsum("npq,nq->np", root[component], zeta)
-    outputs, own = _scored(reads, component, label, given, mixture.n_classes)
+    probes = 1 if reads.folds is None else reads.folds.folds
+    n_given = probes * reads.mean.shape[1]
+    component, label, mass, zeta, eta = _samples(setting, n_given, n_points, seed)
+    outputs, given, own = _read(reads, component, label, zeta)
     share = mixture.weights[component] * mass
     stratum = only_stratum(problem)
     if stratum is not None:
@@ -72,32 +72,27 @@ def kept(setting: Setting, reads: Reads, n_points: int, seed: np.random.SeedSequ
     return pack(parts, component, mass, fields, mixture.n_components)
 
 
-def _roots(covariance: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(covariance)
-    return (vectors * np.sqrt(np.maximum(values, 0))[:, None, :]) @ np.swapaxes(vectors, 1, 2)
+def _read(
+    reads: Reads, component: np.ndarray, label: np.ndarray, zeta: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The outputs that are scored, those of the given rows less their mean, and the own forces.
 
-
-def _scored(
-    reads: Reads, component: np.ndarray, label: np.ndarray, given: np.ndarray, n_classes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The probe's outputs that are scored, (n, P), and the sample's force in its probe, (n, P)."""
+    Each of shape (n, P). The first of cross-fitted probes scores a sample; it moved the others.
+    """
+    if reads.folds is not None:
+        law = reads.folds
+        away = law.outputs(component, zeta.reshape(len(zeta), law.folds, -1))
+        own = law.forces(component, label, away[:, 1:]).mean(axis=1)
+        return law.mean[component] + away[:, 0], away.mean(axis=1), own
+    given = np.einsum("npq,nq->np", root(reads.covariance)[component], zeta)
     raw = reads.mean[component] + given
     if reads.step is None:
-        return raw, np.zeros((len(raw), 1))
+        return raw, given, np.zeros((len(raw), 1))
     outputs, own = np.empty_like(raw), np.empty_like(raw)
-    softmax = Outputs.of(n_classes, squared=False)
     for c in range(len(reads.mean)):
         rows = np.flatnonzero(component == c)
-        with jax.enable_x64(True):
-            h, f = _fitted(softmax, raw[rows].T, label[rows], np.linalg.inv(reads.step[c]))
-        outputs[rows], own[rows] = np.asarray(h).T, np.asarray(f).T
-    return outputs, own
-
-
-@partial(jax.jit, static_argnums=0)
-def _fitted(outputs: Outputs, v: Any, label: Any, inverse: Any) -> tuple[Any, Any]:
-    h, _ = proximal(outputs, v, label, jnp.ones(v.shape[1]), inverse, v)
-    return h, derivatives(outputs, h, label)[0]
+        outputs[rows], own[rows] = fitted(raw[rows], label[rows], reads.step[c])
+    return outputs, given, own
 
 
 def _key(

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from nfl_pruning.errors import UnsupportedProblemError
-from nfl_pruning.probes import InSampleProbe, PilotProbe, WeightsProbe
+from nfl_pruning.probes import CrossFitProbe, InSampleProbe, PilotProbe, WeightsProbe
 from nfl_pruning.theory.mixture.closing import Given
 from nfl_pruning.theory.mixture.many_classes.kept_points import everyone
+from nfl_pruning.theory.mixture.many_classes.many_folds import FoldLaw, fold_law
 from nfl_pruning.theory.mixture.many_classes.many_setting import (
     Reads,
     Setting,
@@ -19,7 +20,7 @@ from nfl_pruning.theory.mixture.many_classes.many_setting import (
 )
 from nfl_pruning.theory.mixture.many_classes.prox import Outputs
 from nfl_pruning.theory.mixture.many_classes.search import Stage, solve_stage
-from nfl_pruning.theory.mixture.two_classes.refit import only_stratum
+from nfl_pruning.theory.mixture.selecting import only_stratum, samples_of
 
 
 def probe_reads(
@@ -35,24 +36,26 @@ def probe_reads(
         return no_reads(setting), None
     if isinstance(probe, WeightsProbe):
         return fixed_reads(setting, probe), None
-    if not isinstance(probe, PilotProbe | InSampleProbe):
+    if not isinstance(probe, PilotProbe | InSampleProbe | CrossFitProbe):
         raise UnsupportedProblemError(
             f"The limit of a mixture is not known for the probe {probe.label!r}; it takes fixed "
-            "weights, pilot and in-sample probes."
+            "weights, pilot, in-sample and cross-fitted probes."
         )
-    inside = isinstance(probe, InSampleProbe)
-    spf = problem.samples_per_feature if inside else probe.samples_per_feature
+    spf = samples_of(problem)
     softmax = replace(setting, outputs=Outputs.of(setting.mixture.n_classes, squared=False))
     points = everyone(softmax, n_points, seed)
     terms = terms_of(softmax, no_reads(softmax), points, probe.ridge, spf)
     stage = solve_stage(softmax, terms, near, tolerance, exact=True)
     if not stage.converged:
         return None, stage
-    geometry = setting.space.geometry
-    rows, fit = np.asarray(stage.fit.rows), stage.fit
-    covariance = np.array(stage.state.covariance)
-    inverse = np.asarray(fit.inverse) if inside else None
-    given = Given(rows, np.asarray(fit.noise), inverse)
-    mean = geometry.means @ rows.T + np.asarray(fit.intercept)
-    step = np.asarray(stage.state.step) if inside else None
-    return Reads(given, mean, covariance, softmax.outputs.matrix, step), stage
+    fit, basis = stage.fit, softmax.outputs.matrix
+    rows, noise, inverse = np.asarray(fit.rows), np.asarray(fit.noise), np.asarray(fit.inverse)
+    mean = setting.space.geometry.means @ rows.T + np.asarray(fit.intercept)
+    covariance, step = np.array(stage.state.covariance), np.asarray(stage.state.step)
+    if isinstance(probe, PilotProbe):
+        return Reads(Given(rows, noise), mean, covariance, basis), stage
+    if isinstance(probe, InSampleProbe):
+        return Reads(Given(rows, noise, inverse), mean, covariance, basis, step), stage
+    one = FoldLaw(probe.folds, mean, covariance, 0 * covariance, step)
+    law, averaged = fold_law(setting, fit, one, spf, n_points, seed.spawn(1)[0])
+    return Reads(Given(rows, averaged, inverse), mean, law.of_mean, basis, folds=law), stage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,7 @@ class Reads:
         given: rows and noise. mean: shape (C, P). covariance: shape (C, P, P).
         basis: logits are z @ basis, shape (P, K).
         step: kappa of a probe that was fitted on the samples, shape (C, P, P); None of another.
+        folds: of cross-fitted probes, whose mean is the row that is given; None of others.
     """
 
     given: Given
@@ -41,6 +43,7 @@ class Reads:
     covariance: np.ndarray
     basis: np.ndarray
     step: np.ndarray | None = None
+    folds: Any = None
 
 
 def setting_of(problem: Problem) -> Setting:

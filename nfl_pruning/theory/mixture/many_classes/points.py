@@ -50,6 +50,13 @@ def normal_points(n_points: int, n_dimensions: int, seed: np.random.SeedSequence
     return np.concatenate([half, -half])
 
 
+def root(matrix: np.ndarray) -> np.ndarray:
+    """Symmetric roots of matrices that should not be negative, shape (..., P, P)."""
+    values, vectors = np.linalg.eigh(matrix)
+    scaled = vectors * np.sqrt(np.maximum(values, 0))[..., None, :]
+    return scaled @ np.swapaxes(vectors, -1, -2)
+
+
 def band_shares(
     priority: np.ndarray, mass: np.ndarray, strata: tuple[Stratum, ...]
 ) -> list[tuple[np.ndarray, Stratum]]:

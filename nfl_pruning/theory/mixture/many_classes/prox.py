@@ -8,7 +8,7 @@ library call is several times slower for (tests compare the two).
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -224,3 +224,26 @@ def mean_response(
     mean = mean_inverse(factor(hessian + inverse[..., None]), mass)
     response = inverse * jnp.sum(mass) - inverse @ mean @ inverse
     return 0.5 * (response + response.T)
+
+
+def fitted(outputs: np.ndarray, label: np.ndarray, step: np.ndarray) -> tuple[Any, Any]:
+    """What softmax fits make of samples that they have seen: their outputs, and the forces.
+
+    Args:
+        outputs: of the fits without the sample, in contrasts, shape (n, P).
+        label: shape (n,).
+        step: kappa, shape (P, P).
+
+    Returns:
+        Two arrays of shape (n, P).
+    """
+    softmax = Outputs.of(outputs.shape[1] + 1, squared=False)
+    with jax.enable_x64(True):
+        h, f = _fitted(softmax, outputs.T, label, np.linalg.inv(step))
+    return np.asarray(h).T, np.asarray(f).T
+
+
+@partial(jax.jit, static_argnums=0)
+def _fitted(outputs: Outputs, v: Array, label: Array, inverse: Array) -> tuple[Array, Array]:
+    h, _ = proximal(outputs, v, label, jnp.ones(v.shape[1]), inverse, v)
+    return h, derivatives(outputs, h, label)[0]

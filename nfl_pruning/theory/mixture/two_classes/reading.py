@@ -13,10 +13,11 @@ from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.probes import CrossFitProbe, InSampleProbe, PilotProbe, WeightsProbe
 from nfl_pruning.programs import elementwise
+from nfl_pruning.theory.mixture.selecting import only_stratum, samples_of
 from nfl_pruning.theory.mixture.two_classes.crossfit import fold_reads
 from nfl_pruning.theory.mixture.two_classes.pair_setting import Reads, Setting, rows_read
 from nfl_pruning.theory.mixture.two_classes.panels import Fineness
-from nfl_pruning.theory.mixture.two_classes.refit import only_stratum, unpruned_builder
+from nfl_pruning.theory.mixture.two_classes.refit import unpruned_builder
 from nfl_pruning.theory.mixture.two_classes.stages import Stage, solve_stage
 
 
@@ -63,15 +64,6 @@ def probe_reads(
     if isinstance(probe, InSampleProbe):
         return in_sample_reads(setting, stage), stage
     return reading_of(setting, row, b, noise), stage
-
-
-def samples_of(problem: Any) -> float:
-    """Samples per feature that a fitted probe is fitted to."""
-    probe = problem.probe
-    if isinstance(probe, PilotProbe):
-        return probe.samples_per_feature
-    seen = 1 - 1 / probe.folds if isinstance(probe, CrossFitProbe) else 1.0
-    return problem.samples_per_feature * seen
 
 
 def margin_row(probe: Any, setting: Setting) -> tuple[np.ndarray, float]:
