@@ -19,8 +19,8 @@ from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Spectrum
 from nfl_pruning.links import Link
 from nfl_pruning.losses import LOSSES, Loss
-from nfl_pruning.montecarlo.estimate import FAILURES, Simulation, Trials
-from nfl_pruning.montecarlo.outcome import CONVERGED, UNCONVERGED
+from nfl_pruning.montecarlo.estimates.simulation import FAILURES, Simulation, Trials
+from nfl_pruning.montecarlo.fits.outcome import CONVERGED, UNCONVERGED
 from nfl_pruning.montecarlo.plan import refuse_mixture_parts
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
 from nfl_pruning.problem import Problem

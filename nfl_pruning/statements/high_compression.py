@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from nfl_pruning.montecarlo import simulate
-from nfl_pruning.montecarlo.estimate import paired
+from nfl_pruning.montecarlo.estimates.simulation import paired
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 from nfl_pruning.rules import RULES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nfl_pruning.montecarlo import simulate
-from nfl_pruning.montecarlo.estimate import paired
+from nfl_pruning.montecarlo.estimates.simulation import paired
 from nfl_pruning.probes import FixedProbe, InSampleProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement

@@ -7,8 +7,8 @@ import numpy as np
 
 from nfl_pruning.inputs import Mixture
 from nfl_pruning.inputs.mixture import simplex_corners
-from nfl_pruning.montecarlo.mixture_trial import make_job, prune_trial, root_key
-from nfl_pruning.montecarlo.outcome import GRADIENT_TOLERANCE
+from nfl_pruning.montecarlo.components.trial import make_job, prune_trial, root_key
+from nfl_pruning.montecarlo.fits.outcome import GRADIENT_TOLERANCE
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement

@@ -20,7 +20,7 @@ from jax.nn import log_softmax, logsumexp, one_hot, softmax
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs.mixture_draw import bucket
 from nfl_pruning.losses import Loss
-from nfl_pruning.montecarlo.outcome import CONVERGED, UNCONVERGED
+from nfl_pruning.montecarlo.fits.outcome import CONVERGED, UNCONVERGED
 
 MOST_STEPS = 100
 INNER, MOST_INNER = 1e-5, 300  # conjugate gradients: residual relative to the first, iterations

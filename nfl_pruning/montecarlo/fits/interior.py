@@ -13,9 +13,9 @@ from jax import Array, lax
 from jax.scipy.linalg import cho_factor, cho_solve
 
 from nfl_pruning.losses import Loss
-from nfl_pruning.montecarlo.outcome import CONVERGED, NOT_SEPARABLE, UNCONVERGED, Fit
-from nfl_pruning.montecarlo.passes import Samples
-from nfl_pruning.montecarlo.quadratic import (
+from nfl_pruning.montecarlo.fits.outcome import CONVERGED, NOT_SEPARABLE, UNCONVERGED, Fit
+from nfl_pruning.montecarlo.fits.passes import Samples
+from nfl_pruning.montecarlo.fits.quadratic import (
     ON_THE_CORNER,
     Program,
     State,

@@ -11,11 +11,11 @@ from jax import Array
 
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.losses import Loss
-from nfl_pruning.montecarlo.controls import ROW_CONTROLS
 from nfl_pruning.montecarlo.engine import make_job
-from nfl_pruning.montecarlo.estimate import Simulation
-from nfl_pruning.montecarlo.newton import plane_start, second_derivative
-from nfl_pruning.montecarlo.passes import Samples
+from nfl_pruning.montecarlo.estimates.controls import ROW_CONTROLS
+from nfl_pruning.montecarlo.estimates.simulation import Simulation
+from nfl_pruning.montecarlo.fits.newton import plane_start, second_derivative
+from nfl_pruning.montecarlo.fits.passes import Samples
 from nfl_pruning.montecarlo.plan import Parameters, Plan
 from nfl_pruning.montecarlo.runner import Job
 from nfl_pruning.montecarlo.sampling import trial_keys

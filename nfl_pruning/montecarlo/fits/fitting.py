@@ -14,23 +14,23 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from nfl_pruning.losses import QUADRATIC_PROGRAM, Loss
-from nfl_pruning.montecarlo.controls import row_controls
-from nfl_pruning.montecarlo.interior import fit_margins
-from nfl_pruning.montecarlo.newton import (
+from nfl_pruning.montecarlo.estimates.controls import row_controls
+from nfl_pruning.montecarlo.fits.interior import fit_margins
+from nfl_pruning.montecarlo.fits.newton import (
     Gradient,
     direction,
     plane_start,
     second_derivative,
     step_length,
 )
-from nfl_pruning.montecarlo.outcome import (
+from nfl_pruning.montecarlo.fits.outcome import (
     CONVERGED,
     GRADIENT_TOLERANCE,
     SEPARABLE,
     UNCONVERGED,
     Fit,
 )
-from nfl_pruning.montecarlo.passes import Samples, double_product, widen
+from nfl_pruning.montecarlo.fits.passes import Samples, double_product, widen
 
 MAX_STEPS = 60
 FORCING = 3.0  # accuracy of a Newton direction, relative to the relative gradient

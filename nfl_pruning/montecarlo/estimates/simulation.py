@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.montecarlo.controls import ROW_CONTROLS
+from nfl_pruning.montecarlo.estimates.controls import ROW_CONTROLS
 from nfl_pruning.montecarlo.trials import FAILURES, Table
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.observables import observables

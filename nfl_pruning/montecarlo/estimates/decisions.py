@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from scipy import stats
 
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.montecarlo.estimate import LARGER_IS_BETTER, OBSERVABLES, Simulation, paired
+from nfl_pruning.montecarlo.estimates.simulation import (
+    LARGER_IS_BETTER,
+    OBSERVABLES,
+    Simulation,
+    paired,
+)
 from nfl_pruning.numerics.holm import holm
 from nfl_pruning.validation import check_choice, check_number
 

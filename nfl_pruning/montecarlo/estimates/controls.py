@@ -20,8 +20,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from nfl_pruning.losses import Loss
-from nfl_pruning.montecarlo.newton import second_derivative
-from nfl_pruning.montecarlo.passes import Samples, double_product, widen
+from nfl_pruning.montecarlo.fits.newton import second_derivative
+from nfl_pruning.montecarlo.fits.passes import Samples, double_product, widen
 
 ROW_CONTROLS = ("noise", "label_noise", "cross_noise", "curvature")
 

@@ -14,9 +14,9 @@ from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Mixture
 from nfl_pruning.inputs.mixture_draw import bucket
 from nfl_pruning.losses import LOSSES
-from nfl_pruning.montecarlo.logits import LogitFit, check_loss, fit_logits
-from nfl_pruning.montecarlo.mixture_select import Samples, score_samples, weigh
-from nfl_pruning.montecarlo.outcome import CONVERGED, GRADIENT_TOLERANCE
+from nfl_pruning.montecarlo.components.selecting import Samples, score_samples, weigh
+from nfl_pruning.montecarlo.fits.logits import LogitFit, check_loss, fit_logits
+from nfl_pruning.montecarlo.fits.outcome import CONVERGED, GRADIENT_TOLERANCE
 from nfl_pruning.probes import CrossFitProbe, FixedProbe, InSampleProbe, PilotProbe, WeightsProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import SCORES

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from nfl_pruning.losses import Loss
-from nfl_pruning.montecarlo.passes import Samples, double_product, widen
+from nfl_pruning.montecarlo.fits.passes import Samples, double_product, widen
 
 ON_THE_CORNER = 1e-9  # margins this close to the corner may have any multiplier
 

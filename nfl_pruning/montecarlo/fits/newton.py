@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from nfl_pruning.losses import Loss
-from nfl_pruning.montecarlo.passes import Samples, double_product, widen
+from nfl_pruning.montecarlo.fits.passes import Samples, double_product, widen
 
 MAX_INNER = 400
 PLANE_STEPS = 6

@@ -9,9 +9,7 @@ from jax import Array
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Mixture
 from nfl_pruning.inputs.mixture_draw import bucket
-from nfl_pruning.montecarlo.estimate import Simulation
-from nfl_pruning.montecarlo.logits import NO_MINIMUM, LogitFit
-from nfl_pruning.montecarlo.mixture_trial import (
+from nfl_pruning.montecarlo.components.trial import (
     Job,
     Pruned,
     fit_model,
@@ -19,11 +17,13 @@ from nfl_pruning.montecarlo.mixture_trial import (
     prune_trial,
     root_key,
 )
-from nfl_pruning.montecarlo.outcome import CONVERGED
+from nfl_pruning.montecarlo.estimates.decisions import check_until, looks
+from nfl_pruning.montecarlo.estimates.simulation import Simulation
+from nfl_pruning.montecarlo.fits.logits import NO_MINIMUM, LogitFit
+from nfl_pruning.montecarlo.fits.outcome import CONVERGED
 from nfl_pruning.montecarlo.request import Request
 from nfl_pruning.montecarlo.resources import COMPILER_BYTES, RESULT_BYTES, parse_memory
 from nfl_pruning.montecarlo.resume import TrialRecords
-from nfl_pruning.montecarlo.statistics import check_until, looks
 from nfl_pruning.montecarlo.trials import FAILURES, NO_PROBE, Table
 from nfl_pruning.probes import InSampleProbe
 from nfl_pruning.problem import Problem
