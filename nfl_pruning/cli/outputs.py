@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from nfl_pruning.data import Columns, Dataset
-    from nfl_pruning.pruned import Pruned
+    from nfl_pruning.pruning.pruned import Pruned
 
 _OPTIONS = (
     click.option("--group-column", metavar="NAME", help="Column of groups: kept, and no feature."),
@@ -81,6 +81,6 @@ def save(pruned: Pruned, out: str, *, force: bool, inputs: Iterable[str]) -> str
 
 def resized(path: str, dataset: Dataset, keep_fraction: float) -> Pruned:
     """The subset of another budget, from an earlier outcome."""
-    from nfl_pruning.resize import load_pruned, resize
+    from nfl_pruning.pruning.resizing import load_pruned, resize
 
     return resize(load_pruned(path, dataset), keep_fraction)

@@ -38,7 +38,7 @@ def score_outputs(*, as_json: bool, out: str | None, force: bool, **options: Any
     from nfl_pruning.cli.data_options import columns_from, input_files, say
     from nfl_pruning.cli.options import refuse_given, seed_of
     from nfl_pruning.data import load_dataset
-    from nfl_pruning.own_logits import describe_outputs, read_outputs, score_logits
+    from nfl_pruning.pruning.own_logits import describe_outputs, read_outputs, score_logits
 
     files = {name: options[name] for name in ("logits", "embeddings") if options[name] is not None}
     inputs = input_files(options["data"], *files.values())

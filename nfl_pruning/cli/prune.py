@@ -28,7 +28,7 @@ from nfl_pruning.cli.outputs import (
 )
 
 if TYPE_CHECKING:
-    from nfl_pruning.pruning import Pruned
+    from nfl_pruning.pruning.run import Pruned
 
 DECIDED = (
     "score",
@@ -176,8 +176,8 @@ def _run(
     """Check everything that needs no data first, prune, and write at the very end."""
     from nfl_pruning.data import load_dataset
     from nfl_pruning.data.scores_file import read_scores
-    from nfl_pruning.probing import parse_data_probe
-    from nfl_pruning.pruning import check_rule, prune
+    from nfl_pruning.pruning.probing import parse_data_probe
+    from nfl_pruning.pruning.run import check_rule, prune
     from nfl_pruning.selections.explored_quotas import ALL_BALANCES
     from nfl_pruning.validation import check_choice
 
@@ -221,8 +221,8 @@ def _show(pruned: Pruned, written: str | None) -> None:
     from rich.table import Table
 
     from nfl_pruning.cli.output import plain_console
-    from nfl_pruning.plausible import accuracy_sentence
-    from nfl_pruning.pruning_notes import HARD_RULES
+    from nfl_pruning.pruning.notes import HARD_RULES
+    from nfl_pruning.pruning.plausible import accuracy_sentence
 
     config, n = pruned.config, len(pruned.weights)
     console = plain_console()

@@ -88,7 +88,7 @@ def command(as_json: bool, out: str | None, force: bool, **options: Any) -> None
 
 
 def _show(found: NetworkScores, written: str | None) -> None:
-    from nfl_pruning.plausible import accuracy_sentence
+    from nfl_pruning.pruning.plausible import accuracy_sentence
 
     config = found.config
     networks = "1 network" if config["models"] == 1 else f"{config['models']} networks"

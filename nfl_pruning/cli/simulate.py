@@ -95,7 +95,7 @@ def command(
     from nfl_pruning.experiments.progress import progress
     from nfl_pruning.inputs import Isotropic, parse_inputs
     from nfl_pruning.montecarlo import simulate
-    from nfl_pruning.programs import release_programs
+    from nfl_pruning.numerics.programs import release_programs
     from nfl_pruning.theory.solve import solve
     from nfl_pruning.validation import check_integer, check_seed
 

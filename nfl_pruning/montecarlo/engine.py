@@ -30,11 +30,11 @@ from nfl_pruning.montecarlo.runner import (
 )
 from nfl_pruning.montecarlo.spectral import simulate_spectrum
 from nfl_pruning.montecarlo.trials import Layout, Outcome, Table, empty_table, explicit_trial
-from nfl_pruning.one_component import as_one_component, needs_component
+from nfl_pruning.numerics.programs import warn_of_many_programs
 from nfl_pruning.problem import Problem
-from nfl_pruning.programs import warn_of_many_programs
 from nfl_pruning.records import RecordStore
 from nfl_pruning.settings import with_own_settings
+from nfl_pruning.theory.one_component import as_one_component, needs_component
 from nfl_pruning.validation import check_integer, check_kind, check_number, check_seed
 
 

@@ -15,7 +15,7 @@ from nfl_pruning.realdata.diagnostics import Diagnostics
 from nfl_pruning.realdata.policies import Policy
 
 if TYPE_CHECKING:
-    from nfl_pruning.pruned import Pruned
+    from nfl_pruning.pruning.pruned import Pruned
     from nfl_pruning.realdata.apply import Source
 
 

@@ -104,7 +104,7 @@ def advise(
         ridge: of the refits and of the probe, > 0.
         logits: your own model's on these rows, shape (n, K), in place of a probe.
         test: rows that are tested on elsewhere; copies of them among the data are looked for.
-        scale: of the features, as in :func:`nfl_pruning.scaling.fit_scaling`.
+        scale: of the features, as in :func:`nfl_pruning.numerics.scaling.fit_scaling`.
         directions: principal directions kept at most.
         components: of each class; chosen on held-out rows if None.
         checks: ``few`` real refits, or ``all`` cells.

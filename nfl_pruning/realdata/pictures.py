@@ -14,7 +14,7 @@ from nfl_pruning.realdata.policies import Policy
 from nfl_pruning.report.plots import SETTINGS
 
 if TYPE_CHECKING:
-    from nfl_pruning.pruned import Pruned
+    from nfl_pruning.pruning.pruned import Pruned
     from nfl_pruning.realdata.advice import Advice, Prediction
 
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.multinomial import stratified_rows
+from nfl_pruning.pruning.multinomial import stratified_rows
 from nfl_pruning.realdata.softmax import fit_softmax
 from nfl_pruning.validation import check_number, format_number
 

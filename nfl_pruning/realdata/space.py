@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nfl_pruning.scaling import ROWS_PER_CHUNK, Scaling, fit_scaling
+from nfl_pruning.numerics.scaling import ROWS_PER_CHUNK, Scaling, fit_scaling
 
 MOST = 128  # directions that are kept
 SMALLEST = 1e-6  # directions of less variance than this share of the largest are left out
@@ -77,7 +77,7 @@ def fit_space(
 
     Args:
         x: features; may be memory-mapped.
-        scale: as in :func:`nfl_pruning.scaling.fit_scaling`.
+        scale: as in :func:`nfl_pruning.numerics.scaling.fit_scaling`.
         is_image: whether the features are pixels.
         most: directions to keep at most.
         rng: chooses the rows.

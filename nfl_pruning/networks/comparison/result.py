@@ -11,7 +11,7 @@ import numpy as np
 from nfl_pruning.networks.comparison.repeat import gathered
 from nfl_pruning.networks.comparison.subsets import baseline_of
 from nfl_pruning.networks.comparison.verdicts import Verdict, verdicts
-from nfl_pruning.plausible import accuracy_sentence, chance_notes
+from nfl_pruning.pruning.plausible import accuracy_sentence, chance_notes
 from nfl_pruning.validation import format_number
 
 MEASURES = ("accuracy", "balanced_accuracy", "worst_class_accuracy")

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.scaling import SCALES as SCALES
-from nfl_pruning.scaling import Scaling as Scaling
-from nfl_pruning.scaling import fit_scaling as fit_scaling
+from nfl_pruning.numerics.scaling import SCALES as SCALES
+from nfl_pruning.numerics.scaling import Scaling as Scaling
+from nfl_pruning.numerics.scaling import fit_scaling as fit_scaling
 from nfl_pruning.validation import check_number
 
 SMALL = 20_000_000  # entries; below this a second BLAS thread costs more than it saves

@@ -12,7 +12,7 @@ import numpy as np
 from nfl_pruning.data.archives import check_hash, read_npz
 from nfl_pruning.data.dataset import Dataset
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.pruned import Pruned
+from nfl_pruning.pruning.pruned import Pruned
 from nfl_pruning.selections.base import RankSelection, make_selection
 from nfl_pruning.selections.nested import Nested, resized
 

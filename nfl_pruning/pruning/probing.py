@@ -11,7 +11,7 @@ import numpy as np
 
 from nfl_pruning.data.dataset import Dataset
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.multinomial import (
+from nfl_pruning.pruning.multinomial import (
     SCALES,
     Multinomial,
     fit_multinomial,
@@ -37,9 +37,10 @@ class DataProbe:
             data and may be kept: they are scored by a second probe, fitted on another split of
             the same size, so no sample is scored by a model that has seen it. None: in-sample, one
             probe fitted on all samples, which then scores those same samples.
-        ridge: penalty of the probe (see :func:`nfl_pruning.multinomial.fit_multinomial`), > 0.
+        ridge: penalty of the probe, > 0 (see
+            :func:`nfl_pruning.pruning.multinomial.fit_multinomial`).
         scale: how features are scaled before the fit, with moments of all rows and no label
-            (see :func:`nfl_pruning.multinomial.fit_scaling`).
+            (see :func:`nfl_pruning.pruning.multinomial.fit_scaling`).
     """
 
     fraction: float | None = 0.2

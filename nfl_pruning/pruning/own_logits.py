@@ -13,7 +13,7 @@ from nfl_pruning.data.arrays import as_array
 from nfl_pruning.data.dataset import Dataset
 from nfl_pruning.data.npy import map_npy
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.probing import Scored, prototypes
+from nfl_pruning.pruning.probing import Scored, prototypes
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.scores.evaluate import evaluate
 from nfl_pruning.validation import check_seed

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from nfl_pruning.data.dataset import Dataset
-from nfl_pruning.plausible import chance_notes, far_out_notes, largest_share
-from nfl_pruning.probing import Scored
+from nfl_pruning.pruning.plausible import chance_notes, far_out_notes, largest_share
+from nfl_pruning.pruning.probing import Scored
 from nfl_pruning.selections import Selected, Selection
 
 HARD_RULES = (

@@ -13,10 +13,16 @@ import numpy as np
 
 from nfl_pruning.data.dataset import Dataset
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.plausible import largest_share
-from nfl_pruning.probing import DataProbe, Scored, check_needs, parse_data_probe, score_dataset
-from nfl_pruning.pruned import Pruned as Pruned
-from nfl_pruning.pruning_notes import data_notes, hard_notes, outcome_notes, tie_notes
+from nfl_pruning.pruning.notes import data_notes, hard_notes, outcome_notes, tie_notes
+from nfl_pruning.pruning.plausible import largest_share
+from nfl_pruning.pruning.probing import (
+    DataProbe,
+    Scored,
+    check_needs,
+    parse_data_probe,
+    score_dataset,
+)
+from nfl_pruning.pruning.pruned import Pruned as Pruned
 from nfl_pruning.records import settings_of_jax, software
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.selections import (
