@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from nfl_pruning.cli.options import json_option
+from nfl_pruning.cli.options.problem import json_option
 from nfl_pruning.experiments.scripts import experiments
 
 HELP = """List scores, protocols, links, losses, data sets, statements and figures by name.
@@ -125,11 +125,11 @@ def command(kind: str | None, as_json: bool) -> None:
     chosen = KINDS if kind is None else {kind: KINDS[check_choice("kind", kind, KINDS)]}
     found = {name: rows() for name, rows in chosen.items()}
     if as_json:
-        from nfl_pruning.cli.output import print_json
+        from nfl_pruning.cli.output.tables import print_json
 
         print_json(found, indent=2)
         return
-    from nfl_pruning.cli.output import print_table
+    from nfl_pruning.cli.output.tables import print_table
 
     for name, rows in found.items():
         if rows:

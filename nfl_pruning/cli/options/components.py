@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from nfl_pruning.cli.options import refuse_given
+from nfl_pruning.cli.options.problem import refuse_given
 
 if TYPE_CHECKING:
     from nfl_pruning.problem import Problem

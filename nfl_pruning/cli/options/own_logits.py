@@ -35,8 +35,8 @@ def own_model_options(function: Callable) -> Callable:
 def score_outputs(*, as_json: bool, out: str | None, force: bool, **options: Any) -> None:
     """Read, score, write, report."""
     from nfl_pruning.archive import check_output, write_archive
-    from nfl_pruning.cli.data_options import columns_from, input_files, say
-    from nfl_pruning.cli.options import refuse_given, seed_of
+    from nfl_pruning.cli.options.data import columns_from, input_files, say
+    from nfl_pruning.cli.options.problem import refuse_given, seed_of
     from nfl_pruning.data import load_dataset
     from nfl_pruning.pruning.own_logits import describe_outputs, read_outputs, score_logits
 
@@ -60,7 +60,7 @@ def score_outputs(*, as_json: bool, out: str | None, force: bool, **options: Any
         stated = {"data_hash": dataset.hash, "config": config}
         written = str(write_archive(out, arrays, **stated, force=force, inputs=inputs))
     if as_json:
-        from nfl_pruning.cli.output import print_json
+        from nfl_pruning.cli.output.tables import print_json
 
         about = {"data_hash": dataset.hash, "warnings": list(dataset.notes), "out": written}
         print_json(config | about)

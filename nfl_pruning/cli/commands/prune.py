@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nfl_pruning.cli.data_options import (
+from nfl_pruning.cli.options.data import (
     column_options,
     columns_from,
     describe_columns,
     input_files,
     sentence_on_features,
 )
-from nfl_pruning.cli.options import json_option, real, refuse_given, seed_of, seed_option
-from nfl_pruning.cli.outputs import (
+from nfl_pruning.cli.options.problem import json_option, real, refuse_given, seed_of, seed_option
+from nfl_pruning.cli.output.subsets import (
     check_out,
     part_options,
     protected_rows,
@@ -149,7 +149,7 @@ def command(as_json: bool, **options: Any) -> None:
         warnings.simplefilter("ignore")  # a fit that stops early is said in the output's own words
         pruned, written = _run(**options)
     if as_json:
-        from nfl_pruning.cli.output import print_json
+        from nfl_pruning.cli.output.tables import print_json
 
         print_json({**pruned.summary(), "out": written})
     else:
@@ -220,7 +220,7 @@ def _show(pruned: Pruned, written: str | None) -> None:
     """Tables and sentences for people."""
     from rich.table import Table
 
-    from nfl_pruning.cli.output import plain_console
+    from nfl_pruning.cli.output.tables import plain_console
     from nfl_pruning.pruning.notes import HARD_RULES
     from nfl_pruning.pruning.plausible import accuracy_sentence
 

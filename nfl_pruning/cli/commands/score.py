@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nfl_pruning.cli.data_options import (
+from nfl_pruning.cli.options.data import (
     column_options,
     columns_from,
     describe_columns,
@@ -14,9 +14,9 @@ from nfl_pruning.cli.data_options import (
     say,
     sentence_on_features,
 )
-from nfl_pruning.cli.network_options import check_gradient, network_options, training_from
-from nfl_pruning.cli.options import entries, json_option, real, seed_of, whole
-from nfl_pruning.cli.own_logits import own_model_options, score_outputs
+from nfl_pruning.cli.options.network import check_gradient, network_options, training_from
+from nfl_pruning.cli.options.own_logits import own_model_options, score_outputs
+from nfl_pruning.cli.options.problem import entries, json_option, real, seed_of, whole
 
 if TYPE_CHECKING:
     from nfl_pruning.networks.score import NetworkScores, ScoringPlan
@@ -80,7 +80,7 @@ def command(as_json: bool, out: str | None, force: bool, **options: Any) -> None
     found = _run(**options)
     written = None if out is None else str(found.save(out, force=force, inputs=inputs))
     if as_json:
-        from nfl_pruning.cli.output import print_json
+        from nfl_pruning.cli.output.tables import print_json
 
         print_json(found.to_dict() | {"out": written})
         return

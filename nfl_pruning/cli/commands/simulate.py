@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nfl_pruning.cli.components import component_options, components_of, limit_value
-from nfl_pruning.cli.limits import spectrum_of, spectrum_options
-from nfl_pruning.cli.options import (
+from nfl_pruning.cli.options.components import component_options, components_of, limit_value
+from nfl_pruning.cli.options.limits import spectrum_of, spectrum_options
+from nfl_pruning.cli.options.problem import (
     FORMS,
     SWEEP_HELP,
     SWEEPS,
@@ -134,7 +134,7 @@ def command(
     names = (*SWEEPS, *SIZES)
     if as_json:
         objects = [as_object(simulation, solution) for _, simulation, solution in found]
-        from nfl_pruning.cli.output import print_json
+        from nfl_pruning.cli.output.tables import print_json
 
         print_json(objects if is_sweep(options, names) else objects[0], indent=2)
     elif is_sweep(options, names):
@@ -233,7 +233,7 @@ def _failures(failed: int, n_trials: int) -> str:
 
 
 def _print_one(simulation: Simulation, solution: Solution) -> None:
-    from nfl_pruning.cli.output import headline, number, print_table, score, with_error
+    from nfl_pruning.cli.output.tables import headline, number, print_table, score, with_error
 
     rows = [
         (
@@ -261,7 +261,7 @@ def _print_one(simulation: Simulation, solution: Solution) -> None:
 def _print_sweep(
     names: list[str], found: list[tuple[dict[str, Any], Simulation, Solution]]
 ) -> None:
-    from nfl_pruning.cli.output import headline, number, print_table, score, with_error
+    from nfl_pruning.cli.output.tables import headline, number, print_table, score, with_error
 
     known = found[0][1].trials
     first = "cosine" if "cosine" in known else "test_error"

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nfl_pruning.cli.output import number, print_table, with_error
+from nfl_pruning.cli.output.tables import number, print_table, with_error
 from nfl_pruning.validation import format_number
 
 NOTE = """\

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nfl_pruning.cli.options import chosen, jobs_option, json_option, seed_of, seed_option
+from nfl_pruning.cli.options.problem import chosen, jobs_option, json_option, seed_of, seed_option
 from nfl_pruning.experiments.compilation import quick_compilation
 from nfl_pruning.experiments.processes import usual_jobs
 from nfl_pruning.experiments.scripts import PRESETS
@@ -74,7 +74,7 @@ def command(
     )
     report = write_report(found, out)
     if as_json:
-        from nfl_pruning.cli.output import print_json
+        from nfl_pruning.cli.output.tables import print_json
 
         print_json(found.to_dict() | {"report": report}, indent=2)
     else:
@@ -87,7 +87,7 @@ def _say(text: str) -> None:
 
 
 def _print(found: Verification, report: Path) -> None:
-    from nfl_pruning.cli.output import print_table
+    from nfl_pruning.cli.output.tables import print_table
 
     entries, rows = found.checked, []
     for entry in entries:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nfl_pruning.cli.components import component_options, components_of
-from nfl_pruning.cli.limits import Asked, limit_of, limit_options
-from nfl_pruning.cli.options import (
+from nfl_pruning.cli.options.components import component_options, components_of
+from nfl_pruning.cli.options.limits import Asked, limit_of, limit_options
+from nfl_pruning.cli.options.problem import (
     FORMS,
     SWEEP_HELP,
     entries,
@@ -93,7 +93,7 @@ def command(as_json: bool, best: str | None, goal: str | None, **options: str) -
                 advance()
     if as_json:
         found = [as_object(solution) for solution in solutions]
-        from nfl_pruning.cli.output import print_json
+        from nfl_pruning.cli.output.tables import print_json
 
         print_json(found if is_sweep(options) else found[0], indent=2)
     elif is_sweep(options):
@@ -150,7 +150,7 @@ def as_object(solution: Solution) -> dict[str, Any]:
 
 
 def _print_one(solution: Solution) -> None:
-    from nfl_pruning.cli.output import headline, number, print_table
+    from nfl_pruning.cli.output.tables import headline, number, print_table
 
     values = {name: getattr(solution, name) for name in OBSERVABLES}
     if solution.observables:  # of a mixture: what a teacher's direction says is not there
@@ -177,7 +177,7 @@ def _print_one(solution: Solution) -> None:
 
 def _print_sweep(names: list[str], points: list[dict[str, Any]], solutions: list[Solution]) -> None:
     """A row a problem: the columns named, from its point, then what was found."""
-    from nfl_pruning.cli.output import headline, number, print_table
+    from nfl_pruning.cli.output.tables import headline, number, print_table
 
     shown = OBSERVABLES[: max(6 - max(len(names), 1), 1)]
     rows = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nfl_pruning.cli.data_options import (
+from nfl_pruning.cli.options.data import (
     WITH_TEST_PART,
     column_options,
     columns_from,
@@ -17,9 +17,9 @@ from nfl_pruning.cli.data_options import (
     say,
     sentence_on_features,
 )
-from nfl_pruning.cli.network_options import check_gradient, network_options, training_from
-from nfl_pruning.cli.options import entries, json_option, real, seed_of, whole
-from nfl_pruning.cli.verdict_table import draw, report_losses, report_settings, show
+from nfl_pruning.cli.options.network import check_gradient, network_options, training_from
+from nfl_pruning.cli.options.problem import entries, json_option, real, seed_of, whole
+from nfl_pruning.cli.output.verdicts import draw, report_losses, report_settings, show
 
 if TYPE_CHECKING:
     from nfl_pruning.networks.comparison.plan import ComparisonPlan
@@ -135,7 +135,7 @@ def command(as_json: bool, plot: str | None, force: bool, **options: Any) -> Non
     if plot is not None:
         draw(found.verdicts["accuracy"], plot)
     if as_json:
-        from nfl_pruning.cli.output import print_json
+        from nfl_pruning.cli.output.tables import print_json
 
         print_json(found.to_dict())
         return

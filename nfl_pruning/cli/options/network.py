@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nfl_pruning.cli.options import real, seed_option, whole
+from nfl_pruning.cli.options.problem import real, seed_option, whole
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.validation import check_choice
 

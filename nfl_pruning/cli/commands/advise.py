@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nfl_pruning.cli.data_options import (
+from nfl_pruning.cli.options.data import (
     column_options,
     columns_from,
     input_files,
 )
-from nfl_pruning.cli.options import entries, json_option, real, seed_of, seed_option
+from nfl_pruning.cli.options.problem import entries, json_option, real, seed_of, seed_option
 
 if TYPE_CHECKING:
     from nfl_pruning.realdata.advice import Advice
@@ -131,7 +131,7 @@ def command(as_json: bool, **options: Any) -> int:
     """Advise, write what was asked for, and say it."""
     found, written, seconds = _run(**options)
     if as_json:
-        from nfl_pruning.cli.output import print_json
+        from nfl_pruning.cli.output.tables import print_json
 
         print_json({**found.to_dict(), "written": written, "seconds": seconds})
     else:
@@ -157,7 +157,7 @@ def _run(
 ) -> tuple[Advice, dict[str, str | None], float]:
     """Check outputs first, then advise."""
     from nfl_pruning.archive import check_output
-    from nfl_pruning.cli.options import whole
+    from nfl_pruning.cli.options.problem import whole
     from nfl_pruning.data import load_dataset, load_test_data
     from nfl_pruning.experiments.progress import steps
     from nfl_pruning.realdata.advise import advise
@@ -228,14 +228,14 @@ def _show(found: Advice, written: dict[str, str | None], seconds: float) -> None
 
 def _wrapped(sentence: str) -> str:
     """Lines that fit a terminal, the later ones set in."""
-    from nfl_pruning.cli.output import WIDTH
+    from nfl_pruning.cli.output.tables import WIDTH
 
     return textwrap.fill(sentence, WIDTH, subsequent_indent="  ")
 
 
 def _table(found: Advice) -> None:
     """One row a budget."""
-    from nfl_pruning.cli.output import print_table
+    from nfl_pruning.cli.output.tables import print_table
 
     digits = 3 if found.target == "loss" else 1
     rows = []

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from nfl_pruning.cli.figure_options import check_figure_options, figure_options, write_table
-from nfl_pruning.cli.options import chosen, jobs_option
+from nfl_pruning.cli.options.figure import check_figure_options, figure_options, write_table
+from nfl_pruning.cli.options.problem import chosen, jobs_option
 from nfl_pruning.experiments.scripts import PRESETS, checkout
 
 HELP = """Run the simulations of a checkout and draw its figures.
@@ -54,7 +54,7 @@ def command(
     settings: tuple[str, ...],
 ) -> None:
     """Compute, draw, print what was written."""
-    from nfl_pruning.cli.output import print_table
+    from nfl_pruning.cli.output.tables import print_table
     from nfl_pruning.experiments.changed import reproduce_changed
     from nfl_pruning.experiments.reproduce import reproduce
     from nfl_pruning.validation import check_choice

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nfl_pruning.cli.data_options import (
+from nfl_pruning.cli.options.data import (
     WITH_TEST_PART,
     column_options,
     columns_from,
@@ -15,8 +15,8 @@ from nfl_pruning.cli.data_options import (
     say,
     sentence_on_features,
 )
-from nfl_pruning.cli.network_options import network_options, training_from
-from nfl_pruning.cli.options import json_option, seed_of, whole
+from nfl_pruning.cli.options.network import network_options, training_from
+from nfl_pruning.cli.options.problem import json_option, seed_of, whole
 
 if TYPE_CHECKING:
     from nfl_pruning.data import Dataset
@@ -57,7 +57,7 @@ def command(as_json: bool, **options: Any) -> None:
     """Train, evaluate once, report."""
     found = _run(**options)
     if as_json:
-        from nfl_pruning.cli.output import print_json
+        from nfl_pruning.cli.output.tables import print_json
 
         print_json(found)
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nfl_pruning.cli.options import json_option, real, seed_of, seed_option, whole
+from nfl_pruning.cli.options.problem import json_option, real, seed_of, seed_option, whole
 
 if TYPE_CHECKING:
     from nfl_pruning.adversary.find import Finding
@@ -59,7 +59,7 @@ def command(
 
         written = str(draw_finding(found, chosen, out))
     if as_json:
-        from nfl_pruning.cli.output import print_json
+        from nfl_pruning.cli.output.tables import print_json
 
         print_json(found.to_dict() | {"out": written}, indent=2)
         return
@@ -71,7 +71,7 @@ def command(
 
 
 def _print(found: Finding) -> None:
-    from nfl_pruning.cli.output import number, print_table, with_error
+    from nfl_pruning.cli.output.tables import number, print_table, with_error
 
     click.echo(found.sentence)
     if found.certificate is None:
