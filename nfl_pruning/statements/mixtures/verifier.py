@@ -8,8 +8,8 @@ from nfl_pruning.inputs import Mixture
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.clusters import Trials, limit_of
-from nfl_pruning.statements.summary import seedless
+from nfl_pruning.statements.measuring.summary import seedless
+from nfl_pruning.statements.mixtures.clusters import Trials, limit_of
 
 FLIPS, STEP = 0.3, 0.2
 TRANSITION = 1 - FLIPS  # (1 - FLIPS)(1 - e) = FLIPS e

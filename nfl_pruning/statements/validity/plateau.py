@@ -12,9 +12,9 @@ from nfl_pruning.adversary.population import Nodes, law_nodes, minimiser
 from nfl_pruning.adversary.ranking import Rank, ranker
 from nfl_pruning.scores import SCORES
 from nfl_pruning.selections import RankSelection, make_selection
-from nfl_pruning.statements import fitting, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.summary import mean_and_error, seedless
+from nfl_pruning.statements.measuring import fitting, sampling
+from nfl_pruning.statements.measuring.summary import mean_and_error, seedless
 
 LAW = "outer-flip"
 CASES = {"el2n": 0.9, "entropy": 0.9}  # score: keep fraction, keep hardest

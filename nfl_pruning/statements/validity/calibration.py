@@ -11,10 +11,10 @@ from jax import Array
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import RankSelection, make_selection
 from nfl_pruning.selections.finite import realised_counts
-from nfl_pruning.statements import fitting, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.planar import Plane, cut_of, rule_of
-from nfl_pruning.statements.summary import extrapolate, mean_and_error, seedless
+from nfl_pruning.statements.measuring import fitting, sampling
+from nfl_pruning.statements.measuring.planar import Plane, cut_of, rule_of
+from nfl_pruning.statements.measuring.summary import extrapolate, mean_and_error, seedless
 
 N_FEATURES, SIGNAL = 2, 1.5
 CASES = {

@@ -12,8 +12,8 @@ from nfl_pruning.montecarlo.fits.outcome import GRADIENT_TOLERANCE
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.clusters import Trials
-from nfl_pruning.statements.summary import mean_and_error, seedless
+from nfl_pruning.statements.measuring.summary import mean_and_error, seedless
+from nfl_pruning.statements.mixtures.clusters import Trials
 from nfl_pruning.theory.solve import solve
 
 NOISE, DISTANCE, NORM, ACROSS = 0.3, 1.5, 3.0, 0.6

@@ -7,10 +7,10 @@ import numpy as np
 
 from nfl_pruning.links import LINKS, Link, Steps
 from nfl_pruning.problem import Problem, Teacher
-from nfl_pruning.statements import fitting, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.planar import Plane, cut_of, rule_of
-from nfl_pruning.statements.summary import extrapolate, seedless
+from nfl_pruning.statements.measuring import fitting, sampling
+from nfl_pruning.statements.measuring.planar import Plane, cut_of, rule_of
+from nfl_pruning.statements.measuring.summary import extrapolate, seedless
 from nfl_pruning.theory.observables import observables
 from nfl_pruning.theory.solve import solve
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.statements.sampling import BATCH
+from nfl_pruning.statements.measuring.sampling import BATCH
 
 STEPS = 40  # of Newton, at most
 

@@ -6,10 +6,15 @@ import jax
 import numpy as np
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.statements import fitting, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.planar import Plane, cut_of, rule_of
-from nfl_pruning.statements.summary import extrapolate, mean_and_error, rate_and_error, seedless
+from nfl_pruning.statements.measuring import fitting, sampling
+from nfl_pruning.statements.measuring.planar import Plane, cut_of, rule_of
+from nfl_pruning.statements.measuring.summary import (
+    extrapolate,
+    mean_and_error,
+    rate_and_error,
+    seedless,
+)
 
 N_FEATURES = 3
 SIGNAL = 1.5

@@ -16,7 +16,7 @@ from nfl_pruning.scores.base import Context, binary_logits
 from nfl_pruning.selections import RankSelection
 from nfl_pruning.selections.finite import band_weights, realised_counts
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.summary import mean_and_error
+from nfl_pruning.statements.measuring.summary import mean_and_error
 from nfl_pruning.theory.abundant.universal import universal_limit
 
 SIGNAL, WIDTH, BATCH = 2.0, 32, 1024

@@ -9,8 +9,8 @@ from nfl_pruning.montecarlo import simulate
 from nfl_pruning.probes import FixedProbe, WeightsProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.clusters import limit_of
-from nfl_pruning.statements.summary import extrapolate, seedless
+from nfl_pruning.statements.measuring.summary import extrapolate, seedless
+from nfl_pruning.statements.mixtures.clusters import limit_of
 from nfl_pruning.theory.solve import solve
 
 CENTRE, COSINE, NORM = 0.8, 0.8, 1.5

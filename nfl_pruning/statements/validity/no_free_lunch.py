@@ -8,7 +8,7 @@ from nfl_pruning.adversary.laws import EXPLICIT
 from nfl_pruning.adversary.simulate import simulate_gap
 from nfl_pruning.scores import SCORES
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.summary import seedless
+from nfl_pruning.statements.measuring.summary import seedless
 
 FRACTIONS = (0.1, 0.3, 0.5, 0.8)
 LAWS = {"hardest": "outer-flip", "easiest": "noisy-steps"}

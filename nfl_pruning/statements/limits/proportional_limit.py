@@ -9,7 +9,7 @@ from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.selections import make_selection
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.summary import seedless
+from nfl_pruning.statements.measuring.summary import seedless
 from nfl_pruning.theory.solve import solve
 
 DESIGN = {"quick": (6, 200, 128), "paper": (40, 400, 400)}  # problems, features, trials

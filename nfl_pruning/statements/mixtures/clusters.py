@@ -9,7 +9,7 @@ import numpy as np
 from nfl_pruning.montecarlo import simulate
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Quantity
-from nfl_pruning.statements.summary import extrapolate
+from nfl_pruning.statements.measuring.summary import extrapolate
 from nfl_pruning.theory.solve import solve
 
 Sizes = tuple[tuple[int, int], tuple[int, int]]  # features and trials, of a small and a large size

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 
 from nfl_pruning.problem import Problem
-from nfl_pruning.statements import distance, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.summary import mean_and_error, rate_and_error
+from nfl_pruning.statements.measuring import distance, sampling
+from nfl_pruning.statements.measuring.summary import mean_and_error, rate_and_error
 
 KEEP_FRACTION = 0.3
 SIZES = {"quick": ((800, 400), (3200, 400)), "paper": ((800, 4000), (12800, 2000))}

@@ -8,7 +8,7 @@ from nfl_pruning.numerics.quadrature import gauss_legendre
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores.evaluate import evaluate
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.summary import extrapolate, mean_and_error
+from nfl_pruning.statements.measuring.summary import extrapolate, mean_and_error
 
 SIGNAL = 2.0
 NORMS = (1.0, 2.0)  # moderate probe norms, where the 1/d law sets in early

@@ -16,7 +16,7 @@ from scipy.stats import binom
 from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import float64
-from nfl_pruning.statements.planar import rule_of
+from nfl_pruning.statements.measuring.planar import rule_of
 
 GRID = np.linspace(-6.0, 6.0, 1201)
 STEP = GRID[1] - GRID[0]

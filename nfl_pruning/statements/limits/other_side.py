@@ -9,7 +9,7 @@ from nfl_pruning.montecarlo.engine import training_set
 from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.summary import mean_and_error, seedless
+from nfl_pruning.statements.measuring.summary import mean_and_error, seedless
 from nfl_pruning.theory.solve import solve
 
 N_FEATURES = {"quick": 60, "paper": 200}

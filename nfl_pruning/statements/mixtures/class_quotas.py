@@ -8,8 +8,8 @@ from nfl_pruning.inputs import Mixture
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.clusters import Trials, limit_of
-from nfl_pruning.statements.summary import mean_and_error, seedless
+from nfl_pruning.statements.measuring.summary import mean_and_error, seedless
+from nfl_pruning.statements.mixtures.clusters import Trials, limit_of
 
 SIZES = {"quick": ((50, 300), (200, 240)), "paper": ((100, 2000), (400, 1000))}
 KEEP_FRACTION = 0.3

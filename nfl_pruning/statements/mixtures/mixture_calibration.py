@@ -9,8 +9,8 @@ from nfl_pruning.montecarlo import simulate
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.clusters import limit_of
-from nfl_pruning.statements.summary import mean_and_error, rate_and_error, seedless
+from nfl_pruning.statements.measuring.summary import mean_and_error, rate_and_error, seedless
+from nfl_pruning.statements.mixtures.clusters import limit_of
 
 KEEP_FRACTION = 0.3
 RULES = ("threshold", "exact")

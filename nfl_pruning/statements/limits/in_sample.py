@@ -7,7 +7,7 @@ from nfl_pruning.montecarlo.estimates.simulation import paired
 from nfl_pruning.probes import FixedProbe, InSampleProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.summary import seedless
+from nfl_pruning.statements.measuring.summary import seedless
 from nfl_pruning.theory.solve import solve
 
 RIDGE, PROBE_RIDGE = 0.05 / 6, 0.1 / 6

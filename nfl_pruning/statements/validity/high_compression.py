@@ -13,9 +13,9 @@ from nfl_pruning.montecarlo.estimates.simulation import paired
 from nfl_pruning.numerics.status import Status
 from nfl_pruning.problem import Problem
 from nfl_pruning.rules import RULES
-from nfl_pruning.statements import fitting, sampling
 from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.summary import mean_and_error, seedless
+from nfl_pruning.statements.measuring import fitting, sampling
+from nfl_pruning.statements.measuring.summary import mean_and_error, seedless
 from nfl_pruning.theory.abundant.sets import cosine_below_zero, excess_risk_above
 from nfl_pruning.theory.solve import solve
 from nfl_pruning.theory.sweep import solve_many
