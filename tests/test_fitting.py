@@ -6,13 +6,13 @@ import pytest
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.networks.frozen import fit_logistic
-from nfl_pruning.realdata.clusters import likely_classes
 from nfl_pruning.realdata.diagnostics import near_copies, repeated, tails
-from nfl_pruning.realdata.fitting import fit_components, fit_mixture, log_densities, widened
-from nfl_pruning.realdata.probing import parse_rows_probe
-from nfl_pruning.realdata.shrinkage import means_without_noise, shrunk_eigenvalues
-from nfl_pruning.realdata.softmax import ABSENT, fit_softmax
-from nfl_pruning.realdata.space import fit_space
+from nfl_pruning.realdata.fitted.clusters import likely_classes
+from nfl_pruning.realdata.fitted.fitting import fit_components, fit_mixture, log_densities, widened
+from nfl_pruning.realdata.fitted.shrinkage import means_without_noise, shrunk_eigenvalues
+from nfl_pruning.realdata.fitted.space import fit_space
+from nfl_pruning.realdata.rounds.probing import parse_rows_probe
+from nfl_pruning.realdata.rounds.softmax import ABSENT, fit_softmax
 
 
 def rows(seed=0, n=600, d=8, n_classes=3, distance=1.5, clusters=1):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nfl_pruning.data.dataset import Dataset
+from nfl_pruning.realdata.fitted.space import Space
 from nfl_pruning.realdata.policies import Policy
-from nfl_pruning.realdata.probing import RowsProbe
-from nfl_pruning.realdata.refits import rank_key
-from nfl_pruning.realdata.space import Space
+from nfl_pruning.realdata.rounds.probing import RowsProbe
+from nfl_pruning.realdata.rounds.refits import rank_key
 
 if TYPE_CHECKING:
     from nfl_pruning.pruning.pruned import Pruned

@@ -161,7 +161,7 @@ def _run(
     from nfl_pruning.data import load_dataset, load_test_data
     from nfl_pruning.experiments.progress import steps
     from nfl_pruning.realdata.advise import advise
-    from nfl_pruning.realdata.page import check_page
+    from nfl_pruning.realdata.report.page import check_page
 
     columns, inputs = columns_from(rest), input_files(data, test_data, logits_file)
     if out is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nfl_pruning.realdata.probing import folds
-from nfl_pruning.realdata.softmax import fit_softmax
+from nfl_pruning.realdata.rounds.probing import folds
+from nfl_pruning.realdata.rounds.softmax import fit_softmax
 
 SMALLEST = 10  # rows of a cluster
 FOLDS = 4

@@ -135,7 +135,7 @@ def _decisions(advice: Advice) -> str:
 
 
 def _rows(advice: Advice) -> str:
-    from nfl_pruning.realdata.pictures import draw_classes, draw_map
+    from nfl_pruning.realdata.report.pictures import draw_classes, draw_map
 
     fraction = (advice.smallest or advice.recommended(advice.keep_fractions[-1])).keep_fraction
     pruned = advice.apply(fraction)

@@ -8,7 +8,7 @@ import numpy as np
 
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.pruning.multinomial import stratified_rows
-from nfl_pruning.realdata.softmax import fit_softmax
+from nfl_pruning.realdata.rounds.softmax import fit_softmax
 from nfl_pruning.validation import check_number, format_number
 
 FORM = "probe must be pilot:SHARE with SHARE in (0, 0.5], cross-fit:FOLDS or in-sample"

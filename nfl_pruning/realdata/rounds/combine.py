@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from nfl_pruning.realdata.advice import Prediction
-from nfl_pruning.realdata.departure import PRIOR, Departure, Prior, infer
 from nfl_pruning.realdata.policies import RANDOM
-from nfl_pruning.realdata.refits import ALL, Cell
-from nfl_pruning.realdata.study import Rounds
+from nfl_pruning.realdata.rounds.departure import PRIOR, Departure, Prior, infer
+from nfl_pruning.realdata.rounds.refits import ALL, Cell
+from nfl_pruning.realdata.rounds.study import Rounds
 from nfl_pruning.realdata.targets import Target, column
 
 NORMAL = 1.645  # half of the 90 % interval, in standard deviations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nfl_pruning.realdata.space import Space
+from nfl_pruning.realdata.fitted.space import Space
 
 if TYPE_CHECKING:
     from nfl_pruning.realdata.advice import Advice, Prediction

@@ -14,8 +14,8 @@ import numpy as np
 
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.realdata.policies import RANDOM, Policy
-from nfl_pruning.realdata.probing import RowsProbe
-from nfl_pruning.realdata.softmax import Fit, fit_softmax
+from nfl_pruning.realdata.rounds.probing import RowsProbe
+from nfl_pruning.realdata.rounds.softmax import Fit, fit_softmax
 from nfl_pruning.scores.base import SCORES
 from nfl_pruning.scores.evaluate import evaluate
 from nfl_pruning.selections import RankSelection

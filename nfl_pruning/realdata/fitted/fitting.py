@@ -16,8 +16,8 @@ import numpy as np
 from scipy.special import logsumexp
 
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.realdata.clusters import cluster_codes, likely_classes
-from nfl_pruning.realdata.shrinkage import (
+from nfl_pruning.realdata.fitted.clusters import cluster_codes, likely_classes
+from nfl_pruning.realdata.fitted.shrinkage import (
     LEAST,
     means_without_noise,
     shrunk_eigenvalues,
@@ -115,7 +115,7 @@ def fit_mixture(
     from nfl_pruning.data.dataset import make_dataset
     from nfl_pruning.inputs.covariances import LowRank
     from nfl_pruning.inputs.mixture import Mixture
-    from nfl_pruning.realdata.space import fit_space
+    from nfl_pruning.realdata.fitted.space import fit_space
 
     data, rng = make_dataset("data", x, y), np.random.default_rng(seed)
     n_classes = len(data.classes)

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nfl_pruning.realdata.fitting import FittedMixture, fit_components, widened
-from nfl_pruning.realdata.probing import folds
-from nfl_pruning.realdata.refits import ALL, Cell, Outcome, Rows, Setting, run_cells
+from nfl_pruning.realdata.fitted.fitting import FittedMixture, fit_components, widened
+from nfl_pruning.realdata.rounds.probing import folds
+from nfl_pruning.realdata.rounds.refits import ALL, Cell, Outcome, Rows, Setting, run_cells
 
 FOLDS = 4  # a quarter of the rows is held out in a round
 MIXTURES = 3  # of different rounds' rows, for the spread of what is fitted
