@@ -2,7 +2,7 @@
 
 from nfl_pruning.montecarlo.engine import TrainingSet, estimate_cost, simulate, training_set
 from nfl_pruning.montecarlo.estimates.controlled import controlled
-from nfl_pruning.montecarlo.estimates.decisions import Verdict, beats_random
+from nfl_pruning.montecarlo.estimates.decisions import TrialsVerdict, beats_random
 from nfl_pruning.montecarlo.estimates.simulation import OBSERVABLES, Simulation, paired
 from nfl_pruning.numerics.holm import holm
 
@@ -10,7 +10,7 @@ __all__ = [
     "OBSERVABLES",
     "Simulation",
     "TrainingSet",
-    "Verdict",
+    "TrialsVerdict",
     "beats_random",
     "controlled",
     "estimate_cost",

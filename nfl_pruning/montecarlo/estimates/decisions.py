@@ -45,8 +45,8 @@ def looks(n_trials: int, until: Until | None) -> Iterator[int]:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Whether a rule beats random pruning on the same samples.
+class TrialsVerdict:
+    """Whether a rule beats random pruning, by trials on the same samples.
 
     Attributes:
         difference: mean of rule minus random.
@@ -68,7 +68,7 @@ def beats_random(
     name: str,
     *,
     level: float = 0.05,
-) -> dict[str, Verdict]:
+) -> dict[str, TrialsVerdict]:
     """Compare every rule of a family, declared before looking, with random pruning.
 
     Args:
@@ -93,7 +93,7 @@ def beats_random(
     for (rule, (mean, error)), p in zip(differences.items(), holm(raw), strict=True):
         better = "better" if sign * mean > 0 else "worse"
         word = better if p <= level else "undecided"  # also where p is NaN
-        verdicts[rule] = Verdict(mean, error, float(p), word)
+        verdicts[rule] = TrialsVerdict(mean, error, float(p), word)
     return verdicts
 
 

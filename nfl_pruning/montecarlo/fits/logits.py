@@ -52,7 +52,7 @@ class LogitFit(NamedTuple):
         return x @ self.weights.T + self.intercepts
 
 
-class _Loss(NamedTuple):
+class Outputs(NamedTuple):
     """What is compiled in: the loss, the number J of outputs and whether they have intercepts."""
 
     loss: Loss
@@ -140,11 +140,11 @@ def fit_logits(
     """
     check_loss(loss, n_classes)
     kept, d = np.flatnonzero(weights), x.shape[1]
-    what = _Loss(loss, 1 if n_classes == 2 else n_classes, intercept)
+    what = Outputs(loss, 1 if n_classes == 2 else n_classes, intercept)
     packed = _packed(x[kept], y[kept], weights[kept], intercept=intercept)
     with jax.enable_x64(True):
         rows = (jnp.asarray(part) for part in packed)
-        found = _newton(*rows, float(ridge), float(tolerance), what=what)
+        found = minimise(*rows, float(ridge), float(tolerance), what=what)
     theta, norm, steps, passes = (np.asarray(part) for part in found)
     code = CONVERGED if norm <= max(GOOD, tolerance) else UNCONVERGED
     if intercept and loss.separates and len(np.unique(y[kept])) < n_classes:
@@ -180,10 +180,22 @@ def check_loss(loss: Loss, n_classes: int) -> None:
 
 
 @partial(jax.jit, static_argnames="what")
-def _newton(
-    x: Array, y: Array, w: Array, ridge: Array, tolerance: Array, *, what: _Loss
+def minimise(
+    x: Array, y: Array, w: Array, ridge: Array, tolerance: Array, *, what: Outputs
 ) -> tuple[Array, Array, Array, Array]:
-    """Minimiser (J, columns of x), its gradient's norm, Newton steps and passes over the rows."""
+    """Newton's method, compiled.
+
+    Args:
+        x: rows, shape (n, columns); the last column is 1 where outputs have an intercept.
+        y: class codes, or signs of a margin, shape (n,).
+        w: weights, shape (n,); rows of weight 0 count for nothing.
+        ridge: > 0; not on an intercept.
+        tolerance: gradient norm at which to stop.
+        what: loss and outputs J.
+
+    Returns:
+        Minimiser (J, columns), its gradient's norm, Newton steps, passes over the rows.
+    """
     penalty = jnp.full(x.shape[1], ridge)
     if what.intercept:
         penalty = penalty.at[-1].set(0.0)
@@ -235,7 +247,7 @@ def _newton(
 
 
 def _solve(
-    x: Array, w: Array, c: Array, penalty: Array, right: Array, *, factor: Array, what: _Loss
+    x: Array, w: Array, c: Array, penalty: Array, right: Array, *, factor: Array, what: Outputs
 ) -> tuple[Array, Array]:
     """Newton's step by preconditioned conjugate gradients, and their number."""
 

@@ -7,8 +7,8 @@ import numpy as np
 from nfl_pruning.inputs import Mixture
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.problem import Problem
-from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
-from nfl_pruning.statements.measuring.summary import mean_and_error, seedless
+from nfl_pruning.statements.base import Measured, Quantity, Statement
+from nfl_pruning.statements.measuring.summary import seedless
 from nfl_pruning.statements.mixtures.clusters import Trials, limit_of
 
 SIZES = {"quick": ((50, 300), (200, 240)), "paper": ((100, 2000), (400, 1000))}
@@ -67,21 +67,13 @@ def measure(preset: str, seed: int) -> Measured:
                 lambda at, keep=keep: trials.at(at, f"{keep} none", SHARE), SHARE_MATTERS, "below",
             ),
         ]  # fmt: skip
-    return Measured(quantities, [_plot(trials)])
-
-
-def _plot(trials: Trials) -> Plot:
-    cases = [(keep, quota, ERRORS[keep][0]) for keep in ERRORS for quota in QUOTAS]
-    place = [float(i + 1) for i in range(len(cases))]
-    found = [mean_and_error(trials.at(1, f"{keep} {quota}", name)) for keep, quota, name in cases]
-    listed = ", ".join(f"{i + 1}: {keep}, {quota}" for i, (keep, quota, _) in enumerate(cases))
-    return Plot(
-        f"Error of the class that is worst without quotas. {listed}", "kept end, quotas", "error",
-        [Series("limit", place, [limit(keep, quota)[name] for keep, quota, name in cases],
-                look="full", points=True),
-         Series(f"simulated, d = {trials.sizes[1][0]}", place, [m for m, _ in found],
-                [e for _, e in found], "aware-hardest", points=True)],
-    )  # fmt: skip
+    cases = {
+        f"{keep}, {quota}": (f"{keep} {quota}", name, limit(keep, quota)[name])
+        for keep, (name, _) in ERRORS.items()
+        for quota in QUOTAS
+    }
+    title = "Error of the class that is worst without quotas"
+    return Measured(quantities, [trials.plot(title, cases, ("kept end, quotas", "error"))])
 
 
 STATEMENT = Statement(

@@ -8,10 +8,11 @@ import numpy as np
 
 from nfl_pruning.montecarlo import simulate
 from nfl_pruning.problem import Problem
-from nfl_pruning.statements.base import Quantity
-from nfl_pruning.statements.measuring.summary import extrapolate
+from nfl_pruning.statements.base import Plot, Quantity, Series
+from nfl_pruning.statements.measuring.summary import extrapolate, mean_and_error
 from nfl_pruning.theory.solve import solve
 
+Axes = tuple[str, str]  # words below and beside a plot
 Sizes = tuple[tuple[int, int], tuple[int, int]]  # features and trials, of a small and a large size
 
 
@@ -89,3 +90,23 @@ class Trials:
             matters,
             relation,
         )
+
+    def plot(self, title: str, cases: Mapping[str, tuple[str, str, float]], axes: Axes) -> Plot:
+        """Limits and trials of the large size side by side, one place a case.
+
+        Args:
+            title: what is drawn; the cases are listed behind it by number.
+            cases: what a place is called -> problem, observable and its limit.
+            axes: words below and beside.
+        """
+        place = [float(i + 1) for i in range(len(cases))]
+        found = [mean_and_error(self.at(1, name, what)) for name, what, _ in cases.values()]
+        listed = ", ".join(f"{i}: {case}" for i, case in enumerate(cases, start=1))
+        limits = [limit for _, _, limit in cases.values()]
+        means, errors = [mean for mean, _ in found], [error for _, error in found]
+        simulated = f"simulated, d = {self.sizes[1][0]}"
+        series = [
+            Series("limit", place, limits, look="full", points=True),
+            Series(simulated, place, means, errors, "aware-hardest", points=True),
+        ]
+        return Plot(f"{title}. {listed}", *axes, series)

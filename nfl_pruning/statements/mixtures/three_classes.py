@@ -11,7 +11,7 @@ from nfl_pruning.montecarlo.components.trial import make_job, prune_trial, root_
 from nfl_pruning.montecarlo.fits.outcome import GRADIENT_TOLERANCE
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.problem import Problem
-from nfl_pruning.statements.base import Measured, Plot, Quantity, Series, Statement
+from nfl_pruning.statements.base import Measured, Quantity, Statement
 from nfl_pruning.statements.measuring.summary import mean_and_error, seedless
 from nfl_pruning.statements.mixtures.clusters import Trials
 from nfl_pruning.theory.solve import solve
@@ -107,25 +107,15 @@ def measure(preset: str, seed: int) -> Measured:
             f"test error of {score}", predicted, score, "test_error", PART * predicted
         )
         quantities.append(_widened(one, own))
-    return Measured(quantities, [_plot(trials)])
+    cases = {score: (score, "test_error", limit(score)[0]) for score in PAIR}
+    title = f"Three classes, {KEEP_FRACTION:.0%} kept as hardest"
+    return Measured(quantities, [trials.plot(title, cases, ("score", "test error"))])
 
 
 def _widened(quantity: Quantity, own: float) -> Quantity:
     """The quantity, with the limit's own standard error added to the trials'."""
     values = {**quantity.__dict__, "error": float(np.hypot(quantity.error, own))}
     return Quantity(**values)
-
-
-def _plot(trials: Trials) -> Plot:
-    place = [1.0, 2.0]
-    found = [mean_and_error(trials.at(1, score, "test_error")) for score in PAIR]
-    return Plot(
-        f"Three classes, {KEEP_FRACTION:.0%} kept as hardest. 1: {PAIR[0]}, 2: {PAIR[1]}",
-        "score", "test error",
-        [Series("limit", place, [limit(score)[0] for score in PAIR], look="full", points=True),
-         Series(f"simulated, d = {trials.sizes[1][0]}", place, [m for m, _ in found],
-                [e for _, e in found], "aware-hardest", points=True)],
-    )  # fmt: skip
 
 
 STATEMENT = Statement(
