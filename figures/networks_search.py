@@ -12,7 +12,7 @@ from matplotlib.ticker import NullFormatter
 
 import style
 from nfl_pruning.experiments.scripts import draw_alone, load
-from nfl_pruning.networks.comparison.verdicts import Verdict, holm, paired
+from nfl_pruning.networks.comparison.verdicts import AccuracyVerdict, holm, paired
 from nfl_pruning.records import RecordStore
 from nfl_pruning.validation import format_number
 
@@ -42,7 +42,7 @@ class Declared:
     kind: str
     policy: dict[str, Any]
     tuned: float
-    verdict: Verdict | None
+    verdict: AccuracyVerdict | None
     hard: float | None
 
 
@@ -101,7 +101,7 @@ def _corrected(one: Declared, p: float | None) -> Declared:
     if one.verdict is None:
         return one
     seen = one.verdict
-    verdict = Verdict(
+    verdict = AccuracyVerdict(
         seen.rule,
         seen.keep_fraction,
         seen.difference,

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from nfl_pruning.problem import Problem as Problem
     from nfl_pruning.problem import Student as Student
     from nfl_pruning.problem import Teacher as Teacher
-    from nfl_pruning.pruned import Pruned as Pruned
+    from nfl_pruning.pruning import Pruned as Pruned
     from nfl_pruning.pruning import prune as prune
     from nfl_pruning.realdata.advice import Advice as Advice
     from nfl_pruning.realdata.advise import advise as advise
@@ -86,7 +86,6 @@ _HOMES = {
         "Finding",
         "find_adversary",
     ),
-    "nfl_pruning.pruned": ("Pruned",),
     "nfl_pruning.data.dataset": (
         "Dataset",
         "make_dataset",
@@ -106,7 +105,7 @@ _HOMES = {
     "nfl_pruning.numerics.status": ("Status",),
     "nfl_pruning.probes": ("FixedProbe", "WeightsProbe"),
     "nfl_pruning.problem": ("Problem", "Student", "Teacher"),
-    "nfl_pruning.pruning": ("prune",),
+    "nfl_pruning.pruning": ("Pruned", "prune"),
     "nfl_pruning.realdata.advice": ("Advice",),
     "nfl_pruning.realdata.advise": ("advise",),
     "nfl_pruning.scores": ("SCORES", "Context", "Score", "register_score"),

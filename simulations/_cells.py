@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from nfl_pruning import Problem, Student, Teacher, make_selection, simulate, solve
+from nfl_pruning.numerics.programs import release_programs
 from nfl_pruning.probes import FixedProbe
-from nfl_pruning.programs import release_programs
 from nfl_pruning.records import RecordStore
 from nfl_pruning.scores import SCORES
 

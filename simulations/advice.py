@@ -27,7 +27,7 @@ from nfl_pruning.networks.standardising import network_inputs
 from nfl_pruning.networks.training import Training, make_samples, replica, train_replicas
 from nfl_pruning.realdata.advice import Advice
 from nfl_pruning.realdata.advise import advise
-from nfl_pruning.realdata.refits import Cell, Outcome, Rows, Setting, run_cells
+from nfl_pruning.realdata.rounds.refits import Cell, Outcome, Rows, Setting, run_cells
 from nfl_pruning.records import RecordStore
 
 NAME = "advice"

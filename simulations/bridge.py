@@ -27,12 +27,12 @@ from nfl_pruning.networks.models import make_model
 from nfl_pruning.networks.standardising import network_inputs
 from nfl_pruning.networks.training import Training, make_samples, replica, train_replicas
 from nfl_pruning.probes import WeightsProbe
-from nfl_pruning.realdata.fitting import FittedMixture, fit_components
+from nfl_pruning.realdata.fitted.fitting import FittedMixture, fit_components
+from nfl_pruning.realdata.fitted.space import fit_space
 from nfl_pruning.realdata.policies import RANDOM, Policy
-from nfl_pruning.realdata.probing import RowsProbe
-from nfl_pruning.realdata.refits import Cell, Rows, Setting, run_cells
-from nfl_pruning.realdata.softmax import Fit, fit_softmax
-from nfl_pruning.realdata.space import fit_space
+from nfl_pruning.realdata.rounds.probing import RowsProbe
+from nfl_pruning.realdata.rounds.refits import Cell, Rows, Setting, run_cells
+from nfl_pruning.realdata.rounds.softmax import Fit, fit_softmax
 from nfl_pruning.records import RecordStore
 
 NAME = "bridge"

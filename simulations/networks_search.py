@@ -29,7 +29,7 @@ from _search import (
 )
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.experiments.scripts import run_alone
-from nfl_pruning.programs import release_programs
+from nfl_pruning.numerics.programs import release_programs
 from nfl_pruning.records import RecordStore
 from nfl_pruning.validation import format_number
 

@@ -16,8 +16,8 @@ from _cells import Job, Progress, run_jobs
 from nfl_pruning.data import Dataset, load_dataset
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.experiments.scripts import run_alone
-from nfl_pruning.multinomial import fit_multinomial, fit_scaling
-from nfl_pruning.probing import DataProbe, score_dataset
+from nfl_pruning.pruning.multinomial import fit_multinomial, fit_scaling
+from nfl_pruning.pruning.probing import DataProbe, score_dataset
 from nfl_pruning.records import RecordStore
 from nfl_pruning.scores import SCORES
 from nfl_pruning.selections import select

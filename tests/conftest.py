@@ -31,7 +31,7 @@ def _share_programs(config):
 
 @pytest.fixture(scope="module", autouse=True)
 def few_programs():
-    from nfl_pruning.programs import release_programs
+    from nfl_pruning.numerics.programs import release_programs
 
     yield
     release_programs(share=0.25)

@@ -175,3 +175,18 @@ def solve_pair(pair, start, *, fine=0.7):
 def wrong_share(pair, law):
     """P(sign of the margin differs from the label)."""
     return float(pair.p @ ndtr(-pair.sign * law[0] / np.sqrt(law[1])))
+
+
+def fit_margin(x, y, ridge, weights=None, n=None):
+    """A logistic fit with a free intercept (last), by Newton's method; y = -1 or 1."""
+    w = (np.ones(len(y)) if weights is None else weights) / (n or len(y))
+    rows, penalty = np.c_[x, np.ones(len(x))], np.r_[np.full(x.shape[1], ridge), 0.0]
+    theta = np.zeros(rows.shape[1])
+    for _ in range(30):
+        q = expit(-y * (rows @ theta))
+        gradient = penalty * theta - rows.T @ (w * y * q)
+        if np.linalg.norm(gradient) < 1e-9:
+            return theta
+        hessian = (rows * (w * q * (1 - q))[:, None]).T @ rows + np.diag(penalty)
+        theta = theta - np.linalg.solve(hessian, gradient)
+    raise AssertionError("no convergence")

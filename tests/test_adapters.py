@@ -10,7 +10,7 @@ from sklearn.base import clone
 from nfl_pruning.adapters import add_columns, result_columns, save_table, to_hf, to_torch
 from nfl_pruning.data import load_dataset
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.pruning import prune
+from nfl_pruning.pruning.run import prune
 
 RNG = np.random.default_rng(1)
 N = 30

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from nfl_pruning.cli.main import main
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.realdata.advise import advise
-from nfl_pruning.realdata.departure import Prior, infer
 from nfl_pruning.realdata.policies import RANDOM, Policy, make_policies
-from nfl_pruning.realdata.refits import ALL, Rows, Setting, feasible, keep_rows, run_cells
+from nfl_pruning.realdata.rounds.departure import Prior, infer
+from nfl_pruning.realdata.rounds.refits import ALL, Rows, Setting, feasible, keep_rows, run_cells
 from nfl_pruning.records import to_json
 from nfl_pruning.selections import select
 

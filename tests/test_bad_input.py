@@ -22,7 +22,7 @@ from nfl_pruning import (
 from nfl_pruning.adversary.find import find_adversary
 from nfl_pruning.data import load_dataset
 from nfl_pruning.inputs import parse_spectrum
-from nfl_pruning.pruning import prune
+from nfl_pruning.pruning.run import prune
 from nfl_pruning.statements import STATEMENTS
 from nfl_pruning.validation import check_seed
 from shell import shell

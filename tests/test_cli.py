@@ -185,7 +185,7 @@ def test_an_interrupt_leaves_with_130(capsys, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nfl_pruning.cli.solve.problems", interrupt)
+    monkeypatch.setattr("nfl_pruning.cli.commands.solve.problems", interrupt)
     ran = shell(capsys, "solve")
     assert (ran.code, ran.out, ran.err.strip()) == (130, "", "Interrupted.")
 

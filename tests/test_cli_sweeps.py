@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from nfl_pruning import Problem, solve
-from nfl_pruning.cli.options import forms
+from nfl_pruning.cli.options.problem import forms
 from shell import shell
 
 

@@ -15,7 +15,7 @@ from nfl_pruning.networks.comparison.compare import record_key
 from nfl_pruning.networks.comparison.plan import ComparisonPlan
 from nfl_pruning.networks.comparison.result import turned
 from nfl_pruning.networks.comparison.subsets import Subset
-from nfl_pruning.networks.comparison.verdicts import Verdict
+from nfl_pruning.networks.comparison.verdicts import AccuracyVerdict
 from nfl_pruning.networks.measuring import _by_class
 from nfl_pruning.networks.training import Training
 from nfl_pruning.records import config_hash
@@ -64,7 +64,7 @@ def test_accuracy_by_class():
 
 
 def test_an_answer_that_turns_with_the_measure_is_said():
-    won = Verdict("rule", 0.1, 3.0, 1.0, 0.001)
+    won = AccuracyVerdict("rule", 0.1, 3.0, 1.0, 0.001)
     lost = replace(won, difference=-3.0)
     (sentence,) = turned({"accuracy": [lost], "balanced_accuracy": [won]})
     assert "loses to random by accuracy" in sentence

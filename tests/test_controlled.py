@@ -5,8 +5,8 @@ import pytest
 
 from nfl_pruning import FixedProbe, Problem, simulate
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.montecarlo import controlled
-from nfl_pruning.montecarlo.controls import ROW_CONTROLS
+from nfl_pruning.montecarlo.estimates import controlled
+from nfl_pruning.montecarlo.estimates.controls import ROW_CONTROLS
 
 EASIEST = Problem(
     samples_per_feature=5, keep_fraction=0.3, keep="easiest", probe=FixedProbe(0.8)

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from nfl_pruning.cli.main import main
 from nfl_pruning.data import load_dataset
-from nfl_pruning.own_logits import score_logits
+from nfl_pruning.pruning.own_logits import score_logits
 
 RNG = np.random.default_rng(2)
 N = 40

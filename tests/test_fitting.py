@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
+from mixture_reference import fit_margin
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs.mixture import Mixture
-from nfl_pruning.networks.frozen import fit_logistic
-from nfl_pruning.realdata.clusters import likely_classes
 from nfl_pruning.realdata.diagnostics import near_copies, repeated, tails
-from nfl_pruning.realdata.fitting import fit_components, fit_mixture, log_densities, widened
-from nfl_pruning.realdata.probing import parse_rows_probe
-from nfl_pruning.realdata.shrinkage import means_without_noise, shrunk_eigenvalues
-from nfl_pruning.realdata.softmax import ABSENT, fit_softmax
-from nfl_pruning.realdata.space import fit_space
+from nfl_pruning.realdata.fitted.clusters import likely_classes
+from nfl_pruning.realdata.fitted.fitting import fit_components, fit_mixture, log_densities, widened
+from nfl_pruning.realdata.fitted.shrinkage import means_without_noise, shrunk_eigenvalues
+from nfl_pruning.realdata.fitted.space import fit_space
+from nfl_pruning.realdata.rounds.probing import parse_rows_probe
+from nfl_pruning.realdata.rounds.softmax import ABSENT, fit_softmax
 
 
 def rows(seed=0, n=600, d=8, n_classes=3, distance=1.5, clusters=1):
@@ -27,10 +27,8 @@ def test_two_classes_are_the_margin_with_its_ridge():
     x, y = rows(n=300, n_classes=2)
     weights = np.random.default_rng(1).uniform(0.5, 3, 300)
     found = fit_softmax(x, y, 2, ridge=0.02, weights=weights, n=500, tolerance=1e-10)
-    design = np.concatenate([x, 1e4 * np.ones((300, 1))], axis=1)  # an intercept all but free
-    signs = 2 * y - 1
-    expected = fit_logistic(design, signs, ridge=0.02, weights=weights, n=500)
-    other = fit_logistic(design, signs, ridge=0.04, weights=weights, n=500)
+    expected = fit_margin(x, 2 * y - 1, 0.02, weights, n=500)
+    other = fit_margin(x, 2 * y - 1, 0.04, weights, n=500)
     np.testing.assert_allclose(found.weights[:, 1], expected[:-1], atol=2e-6)
     assert np.abs(found.weights[:, 1] - other[:-1]).max() > 1e-3  # a control: twice the ridge
     assert (found.weights[:, 0] == 0).all() and found.gradient < 1e-9

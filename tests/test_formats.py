@@ -8,7 +8,7 @@ from scipy import sparse
 
 from nfl_pruning.data import Columns, load_dataset, make_dataset
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.pruning import prune
+from nfl_pruning.pruning.run import prune
 
 RNG = np.random.default_rng(3)
 N = 40

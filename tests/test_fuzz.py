@@ -36,7 +36,7 @@ from fuzz_draws import (
 from nfl_pruning import SCORES, Context, InvalidArgumentError, select
 from nfl_pruning.cli.main import main
 from nfl_pruning.data import load_dataset, make_dataset
-from nfl_pruning.pruning import prune
+from nfl_pruning.pruning.run import prune
 from nfl_pruning.selections import RankSelection, make_selection
 from nfl_pruning.selections.finite import realised_counts
 

@@ -27,7 +27,7 @@ from nfl_pruning.data import load_dataset, make_dataset
 from nfl_pruning.links import parse_link
 from nfl_pruning.numerics.status import Status as Home
 from nfl_pruning.problem import Student, Teacher
-from nfl_pruning.pruning import prune
+from nfl_pruning.pruning.run import prune
 from nfl_pruning.records import to_json
 from nfl_pruning.scores.evaluate import evaluate
 from nfl_pruning.selections import Piecewise

@@ -7,6 +7,7 @@ import pytest
 from scipy.special import expit
 from scipy.stats import norm, qmc
 
+from mixture_reference import fit_margin
 from nfl_pruning import Problem, simulate, solve
 from nfl_pruning.inputs import Mixture
 from nfl_pruning.losses import LOSSES
@@ -95,20 +96,6 @@ def test_moments_are_those_of_points_in_all_logits():
     assert (moved[:3] > 4e-3).all()  # the control: what a sample does through its probes is felt
 
 
-def numpy_probe(x, y, ridge):
-    """A logistic fit with a free intercept, by Newton's method."""
-    rows, penalty = np.c_[x, np.ones(len(x))], np.r_[np.full(x.shape[1], ridge), 0.0]
-    w = np.zeros(rows.shape[1])
-    for _ in range(30):
-        q = expit(-y * (rows @ w))
-        gradient = penalty * w - rows.T @ (y * q) / len(y)
-        if np.linalg.norm(gradient) < 1e-9:
-            return w
-        hessian = (rows * (q * (1 - q))[:, None]).T @ rows / len(y) + np.diag(penalty)
-        w = w - np.linalg.solve(hessian, gradient)
-    raise AssertionError("no convergence")
-
-
 def test_probes_share_what_fits_with_common_samples_share():
     problem = pair_problem(probe=CrossFitProbe(3, 0.1))
     with jax.enable_x64(True):
@@ -121,7 +108,7 @@ def test_probes_share_what_fits_with_common_samples_share():
         x = rng.normal(size=(5 * d, d)) * np.sqrt(PAIR.covariances.variances[c])[:, None]
         x[:, 0] += 2 * c - 1
         fold = rng.permutation(5 * d) % 3
-        w = [numpy_probe(x[fold != j], 2.0 * c[fold != j] - 1, 0.1)[:-1] for j in range(3)]
+        w = [fit_margin(x[fold != j], 2.0 * c[fold != j] - 1, 0.1)[:-1] for j in range(3)]
         products = np.array(w) @ np.array(w).T
         own, shared = np.trace(products) / 3, (products.sum() - np.trace(products)) / 6
         found.append((own, shared, own - shared))

@@ -19,8 +19,8 @@ from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Mixture
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.montecarlo import paired, training_set
-from nfl_pruning.montecarlo.logits import _Loss, _newton, fit_logits
-from nfl_pruning.montecarlo.mixture_trial import make_job, prune_trial, root_key
+from nfl_pruning.montecarlo.components.trial import make_job, prune_trial, root_key
+from nfl_pruning.montecarlo.fits.logits import _Loss, _newton, fit_logits
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.records import RecordStore
 from nfl_pruning.scores.base import SCORES, Context

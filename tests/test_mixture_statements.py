@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from nfl_pruning.statements import clustered_labels, three_classes, verifier
+from nfl_pruning.statements.mixtures import clustered_labels, three_classes, verifier
 from nfl_pruning.theory.solve import solve
 
 

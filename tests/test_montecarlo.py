@@ -7,8 +7,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.kernels.normals import normal_rows, threefry
 from nfl_pruning.montecarlo import OBSERVABLES, paired, simulate, training_set
-from nfl_pruning.montecarlo.normals import normal_rows, threefry
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores import SCORES, Score

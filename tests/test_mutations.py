@@ -14,9 +14,10 @@ import pytest
 from nfl_pruning.scores import SCORES
 from nfl_pruning.selections import Threshold, calibration, finite
 from nfl_pruning.selections.base import Stratum
-from nfl_pruning.statements import STATEMENTS, sampling
+from nfl_pruning.statements import STATEMENTS
 from nfl_pruning.statements.base import REFUTED, SUPPORTED
-from nfl_pruning.statements.summary import forget
+from nfl_pruning.statements.measuring import sampling
+from nfl_pruning.statements.measuring.summary import forget
 from nfl_pruning.theory import proportional
 from nfl_pruning.theory.selection_law import ordering
 

@@ -6,8 +6,8 @@ import pytest
 
 from nfl_pruning.data import make_dataset
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.pruning import prune
-from nfl_pruning.resize import load_pruned, resize
+from nfl_pruning.pruning.resizing import load_pruned, resize
+from nfl_pruning.pruning.run import prune
 from nfl_pruning.selections import make_selection, select
 from nfl_pruning.selections.nested import nested_order
 

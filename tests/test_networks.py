@@ -12,9 +12,9 @@ from scipy import stats
 
 from nfl_pruning.data import make_dataset
 from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.kernels.convolution import convolve, max_pool
 from nfl_pruning.networks.augmentation import make_augment
 from nfl_pruning.networks.comparison.verdicts import paired, verdicts
-from nfl_pruning.networks.convolution import convolve, max_pool
 from nfl_pruning.networks.models import CNN, ResNet, make_model
 from nfl_pruning.networks.scoring import logits_of
 from nfl_pruning.networks.training import (

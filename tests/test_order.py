@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nfl_pruning.kernels.order import ordered_integers, take_largest
 from nfl_pruning.selections.finite import Counts, rank_weights, select
-from nfl_pruning.selections.order import ordered_integers, take_largest
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -10,7 +10,7 @@ from nfl_pruning import archive, validation
 from nfl_pruning.cli.main import main
 from nfl_pruning.data import load_dataset
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.pruning import prune
+from nfl_pruning.pruning.run import prune
 
 QUICK = {
     "prune": ("--protocol", "random"),

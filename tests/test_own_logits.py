@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from nfl_pruning import own_logits
 from nfl_pruning.data import make_dataset
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.own_logits import read_outputs, score_logits
+from nfl_pruning.pruning import own_logits
+from nfl_pruning.pruning.own_logits import read_outputs, score_logits
 
 RNG = np.random.default_rng(0)
 N, C, T = 12, 3, 4

@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from nfl_pruning.cli.main import main
 from nfl_pruning.data import load_dataset, load_test_data, make_dataset
-from nfl_pruning.plausible import chance_notes, far_out_notes
-from nfl_pruning.pruning import prune
-from nfl_pruning.scaling import fit_scaling
+from nfl_pruning.numerics.scaling import fit_scaling
+from nfl_pruning.pruning.plausible import chance_notes, far_out_notes
+from nfl_pruning.pruning.run import prune
 
 RNG = np.random.default_rng(1)
 N = 300

@@ -2,7 +2,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from nfl_pruning import Problem, programs, simulate, sweep
+from nfl_pruning import Problem, simulate, sweep
+from nfl_pruning.numerics import programs
 
 
 def maps_in_use():

@@ -16,11 +16,11 @@ from nfl_pruning.networks.comparison.plan import ComparisonPlan
 from nfl_pruning.networks.score import ScoringPlan, score
 from nfl_pruning.networks.train import train
 from nfl_pruning.networks.training import Training
-from nfl_pruning.pruning import prune
+from nfl_pruning.pruning.resizing import load_pruned, resize
+from nfl_pruning.pruning.run import prune
 from nfl_pruning.realdata import advise as advising
 from nfl_pruning.realdata.apply import apply_policy
 from nfl_pruning.realdata.policies import Policy
-from nfl_pruning.resize import load_pruned, resize
 
 RNG = np.random.default_rng(4)
 N = 60

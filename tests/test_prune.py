@@ -15,10 +15,10 @@ from sklearn.cluster import KMeans
 from nfl_pruning.cli.main import main
 from nfl_pruning.data import load_dataset, make_dataset
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.multinomial import fit_multinomial, fit_scaling, stratified_rows
-from nfl_pruning.probing import DataProbe, parse_data_probe, probe_outputs, score_dataset
-from nfl_pruning.pruning import prune
-from nfl_pruning.pruning_notes import HARD_RULES
+from nfl_pruning.pruning.multinomial import fit_multinomial, fit_scaling, stratified_rows
+from nfl_pruning.pruning.notes import HARD_RULES
+from nfl_pruning.pruning.probing import DataProbe, parse_data_probe, probe_outputs, score_dataset
+from nfl_pruning.pruning.run import prune
 from nfl_pruning.scores import SCORES, Score, register_score
 from nfl_pruning.selections import SELECTIONS
 

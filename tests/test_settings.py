@@ -19,7 +19,7 @@ from nfl_pruning import (
     sweep,
 )
 from nfl_pruning.data import make_dataset
-from nfl_pruning.pruning import prune
+from nfl_pruning.pruning.run import prune
 from shell import shell
 
 STRICT = [

@@ -12,7 +12,7 @@ import pytest
 from generated import ROOT
 from nfl_pruning.problem import Problem
 from nfl_pruning.records import RecordStore, to_json
-from nfl_pruning.statements import STATEMENTS, Quantity, distance, fitting, planar
+from nfl_pruning.statements import STATEMENTS, Quantity
 from nfl_pruning.statements.base import (
     INCONCLUSIVE,
     REFUTED,
@@ -21,6 +21,7 @@ from nfl_pruning.statements.base import (
     judge,
     measured_from,
 )
+from nfl_pruning.statements.measuring import distance, fitting, planar
 from nfl_pruning.theory.abundant.sandwich import sandwich_variance
 from nfl_pruning.theory.solve import solve
 
@@ -155,7 +156,7 @@ def test_the_second_quadrature_agrees_with_the_solver(score, keep, fraction):
 
 def test_the_variance_ratio_agrees_with_the_solver():
     """In a well-specified model, where neither the threshold nor the draw adds variance."""
-    from nfl_pruning.statements.label_agnostic import N_FEATURES, by_quadrature, problem_of
+    from nfl_pruning.statements.validity.label_agnostic import N_FEATURES, by_quadrature, problem_of
 
     problem = problem_of("hardest")
     theirs = sandwich_variance(problem, n_features=N_FEATURES).excess_risk

@@ -23,7 +23,7 @@ from nfl_pruning.networks.comparison.subsets import (
     baseline_of,
 )
 from nfl_pruning.networks.training import Training
-from nfl_pruning.pruning import prune
+from nfl_pruning.pruning.run import prune
 from nfl_pruning.scores import SCORES
 from nfl_pruning.selections import make_selection
 

@@ -11,7 +11,7 @@ import pytest
 from nfl_pruning.adapters import NORMALISATIONS, kept_weights
 from nfl_pruning.data import make_dataset
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.pruning import prune
+from nfl_pruning.pruning.run import prune
 
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "weights.md"
 START, *PARTS = PAGE.read_text().split("\n## ")

@@ -17,7 +17,7 @@ import bridge_section
 from network_extras import curve, speed
 from network_second import answer, break_even, ranking, search
 from nfl_pruning.networks.comparison.repeat import gathered
-from nfl_pruning.networks.comparison.verdicts import Verdict, verdicts
+from nfl_pruning.networks.comparison.verdicts import AccuracyVerdict, verdicts
 from nfl_pruning.records import RecordStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +72,7 @@ def setting(config: dict[str, Any], repeats: int) -> str:
     )
 
 
-def _cell(verdict: Verdict) -> str:
+def _cell(verdict: AccuracyVerdict) -> str:
     if verdict.difference is None or verdict.half_width is None:
         return "–"
     mark = {"beats random": " **+**", "loses to random": " **−**"}.get(verdict.text, "")

@@ -30,10 +30,10 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Pruning a data set, and its outcome.",
         (
             "nfl_pruning.pruning.prune",
-            "nfl_pruning.pruned.Pruned",
-            "nfl_pruning.resize.resize",
-            "nfl_pruning.resize.load_pruned",
-            "nfl_pruning.own_logits.score_logits",
+            "nfl_pruning.pruning.Pruned",
+            "nfl_pruning.pruning.resize",
+            "nfl_pruning.pruning.load_pruned",
+            "nfl_pruning.pruning.score_logits",
         ),
     ),
     "adapters": (

@@ -15,7 +15,7 @@ from nfl_pruning.archive import check_no_input, real_place
 from nfl_pruning.data.arrow_files import library, read_table
 from nfl_pruning.data.tables import open_text, rows_of
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.pruned import Pruned
+from nfl_pruning.pruning.pruned import Pruned
 from nfl_pruning.records import to_json, write_atomically
 from nfl_pruning.validation import check_writable
 

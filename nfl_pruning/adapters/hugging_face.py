@@ -8,7 +8,7 @@ import numpy as np
 
 from nfl_pruning.adapters.tables import add_columns, result_columns
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.pruned import Pruned
+from nfl_pruning.pruning.pruned import Pruned
 
 
 def to_hf(dataset: Any, pruned: Pruned, *, only_kept: bool = False) -> Any:

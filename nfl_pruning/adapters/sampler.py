@@ -16,7 +16,7 @@ from nfl_pruning.adapters.weights import kept_weights
 from nfl_pruning.data.arrays import as_array
 from nfl_pruning.data.dataset import make_dataset
 from nfl_pruning.data.labels import from_one_hot
-from nfl_pruning.pruning import prune
+from nfl_pruning.pruning.run import prune
 
 
 class PruningSampler(OneToOneFeatureMixin, BaseEstimator):

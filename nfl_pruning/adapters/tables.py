@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.pruned import Pruned
+from nfl_pruning.pruning.pruned import Pruned
 
 COLUMNS = ("score", "rank", "keep", "weight", "keep_probability")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nfl_pruning.pruned import Pruned
+from nfl_pruning.pruning.pruned import Pruned
 from nfl_pruning.validation import check_choice
 
 NORMALISATIONS = {

@@ -1,1 +1,1 @@
-"""The command line: thin commands over the library, one module each."""
+"""The command line: commands over the library, the options that they share, what they show."""

@@ -17,17 +17,17 @@ from nfl_pruning.errors import InvalidArgumentError, LostProcessError, OutputExi
 from nfl_pruning.experiments.compilation import use_compilation_cache
 
 COMMANDS = {
-    "solve": "nfl_pruning.cli.solve",
-    "simulate": "nfl_pruning.cli.simulate",
-    "prune": "nfl_pruning.cli.prune",
-    "score": "nfl_pruning.cli.score",
-    "train": "nfl_pruning.cli.train",
-    "compare": "nfl_pruning.cli.compare",
-    "advise": "nfl_pruning.cli.advise",
-    "verify": "nfl_pruning.cli.verify",
-    "adversary": "nfl_pruning.cli.adversary",
-    "reproduce": "nfl_pruning.cli.reproduce",
-    "list": "nfl_pruning.cli.list",
+    "solve": "nfl_pruning.cli.commands.solve",
+    "simulate": "nfl_pruning.cli.commands.simulate",
+    "prune": "nfl_pruning.cli.commands.prune",
+    "score": "nfl_pruning.cli.commands.score",
+    "train": "nfl_pruning.cli.commands.train",
+    "compare": "nfl_pruning.cli.commands.compare",
+    "advise": "nfl_pruning.cli.commands.advise",
+    "verify": "nfl_pruning.cli.commands.verify",
+    "adversary": "nfl_pruning.cli.commands.adversary",
+    "reproduce": "nfl_pruning.cli.commands.reproduce",
+    "list": "nfl_pruning.cli.commands.list",
 }
 
 USERS_SETTINGS = (

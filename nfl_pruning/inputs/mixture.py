@@ -244,10 +244,10 @@ class Mixture(Inputs):
 
     @classmethod
     def from_data(cls, x: Any, y: Any, **options: Any) -> Mixture:
-        """The mixture that describes data; see :func:`nfl_pruning.realdata.fitting.fit_mixture`."""
+        """The mixture that describes data, by ``realdata.fitted.fitting.fit_mixture``."""
         from importlib import import_module
 
-        return import_module("nfl_pruning.realdata.fitting").fit_mixture(x, y, **options)
+        return import_module("nfl_pruning.realdata.fitted.fitting").fit_mixture(x, y, **options)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that :meth:`from_dict` reads."""

@@ -12,10 +12,11 @@ import numpy as np
 
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Inputs, Mixture, Spectrum
-from nfl_pruning.montecarlo.estimate import Simulation, make_simulation
-from nfl_pruning.montecarlo.mixture import simulate_mixture
-from nfl_pruning.montecarlo.mixture_trial import mixture_training_set
-from nfl_pruning.montecarlo.outcome import GRADIENT_TOLERANCE
+from nfl_pruning.montecarlo.components.simulate import simulate_mixture
+from nfl_pruning.montecarlo.components.trial import mixture_training_set
+from nfl_pruning.montecarlo.estimates.decisions import Until, check_until, looks
+from nfl_pruning.montecarlo.estimates.simulation import Simulation, make_simulation
+from nfl_pruning.montecarlo.fits.outcome import GRADIENT_TOLERANCE
 from nfl_pruning.montecarlo.plan import make_numbers, make_plan
 from nfl_pruning.montecarlo.request import Progress, Request
 from nfl_pruning.montecarlo.resources import RunPlan, plan_run
@@ -28,13 +29,12 @@ from nfl_pruning.montecarlo.runner import (
     trials_of_host,
 )
 from nfl_pruning.montecarlo.spectral import simulate_spectrum
-from nfl_pruning.montecarlo.statistics import Until, check_until, looks
 from nfl_pruning.montecarlo.trials import Layout, Outcome, Table, empty_table, explicit_trial
-from nfl_pruning.one_component import as_one_component, needs_component
+from nfl_pruning.numerics.programs import warn_of_many_programs
 from nfl_pruning.problem import Problem
-from nfl_pruning.programs import warn_of_many_programs
 from nfl_pruning.records import RecordStore
 from nfl_pruning.settings import with_own_settings
+from nfl_pruning.theory.one_component import as_one_component, needs_component
 from nfl_pruning.validation import check_integer, check_kind, check_number, check_seed
 
 

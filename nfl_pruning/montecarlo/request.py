@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from nfl_pruning.inputs import Isotropic
-from nfl_pruning.montecarlo.statistics import Until
+from nfl_pruning.montecarlo.estimates.decisions import Until
 from nfl_pruning.problem import Problem
 from nfl_pruning.records import RecordStore, code_hash, settings_of_jax, software, source_hash
 

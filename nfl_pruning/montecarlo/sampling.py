@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from nfl_pruning.montecarlo.normals import normal_columns, normal_rows
+from nfl_pruning.kernels.normals import normal_columns, normal_rows
 from nfl_pruning.montecarlo.plan import Parameters, Plan
 from nfl_pruning.scores.base import Context, binary_logits
 from nfl_pruning.selections.finite import band_weights, propensity_weights

@@ -1,7 +1,7 @@
 """Trials for inputs of any covariance: drawn, pruned and fitted densely in float64.
 
-The sizes at which a spectrum is checked are a few hundred features, where a Newton step with the
-whole Hessian is cheap and does not care how far apart the eigenvalues are.
+The sizes at which a spectrum is checked are a few hundred features. Newton's method of
+``fits.logits`` is preconditioned by a whole Hessian: eigenvalues may be as far apart as they like.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Spectrum
 from nfl_pruning.links import Link
 from nfl_pruning.losses import LOSSES, Loss
-from nfl_pruning.montecarlo.estimate import FAILURES, Simulation, Trials
-from nfl_pruning.montecarlo.outcome import CONVERGED, UNCONVERGED
+from nfl_pruning.montecarlo.estimates.simulation import FAILURES, Simulation, Trials
+from nfl_pruning.montecarlo.fits.logits import Outputs, minimise
+from nfl_pruning.montecarlo.fits.outcome import CONVERGED, UNCONVERGED
 from nfl_pruning.montecarlo.plan import refuse_mixture_parts
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
 from nfl_pruning.problem import Problem
@@ -36,7 +37,6 @@ from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import check_integer, check_seed
 
 TOLERANCE = 1e-11  # of the gradient's norm, relative to that at 0
-MOST_STEPS = 60
 
 
 class Shapes(NamedTuple):
@@ -215,7 +215,7 @@ def _trial(key: Array, numbers: Numbers, shapes: Shapes) -> tuple[Array, ...]:
         if shapes.probe == "pilot":
             n = shapes.pilot_samples
             sample = *_draw(key_pilot, numbers, shapes.link, n), jnp.full((n,), 1 / n)
-        fitted = _newton(*sample, numbers.probe_ridge, LOSSES["logistic"])
+        fitted = _fit(*sample, numbers.probe_ridge, LOSSES["logistic"])
         probe, bad_probe = fitted[0], fitted[1] > TOLERANCE
     key_score = shapes.score.rank_key(
         binary_logits(rows @ probe), (labels > 0).astype(jnp.int32), Context()
@@ -226,7 +226,7 @@ def _trial(key: Array, numbers: Numbers, shapes: Shapes) -> tuple[Array, ...]:
         assert shapes.selection is not None
         log_propensity = shapes.selection.log_propensity(key_score)
         weights = propensity_weights(key_select, log_propensity, numbers.keep_fraction)[0]
-    theta, gradient, steps = _newton(
+    theta, gradient, steps = _fit(
         rows, labels, weights / shapes.n_samples, numbers.ridge, shapes.loss
     )
     norm = jnp.sqrt(jnp.sum(numbers.s * theta**2))
@@ -235,41 +235,14 @@ def _trial(key: Array, numbers: Numbers, shapes: Shapes) -> tuple[Array, ...]:
     return cosine, norm, jnp.sum(weights > 0), gradient, steps, code
 
 
-def _newton(
+def _fit(
     rows: Array, labels: Array, weights: Array, ridge: Array, loss: Loss
 ) -> tuple[Array, Array, Array]:
     """Minimiser, its gradient's norm relative to that at 0, and the number of steps."""
-
-    def value(theta: Array) -> Array:
-        return jnp.sum(weights * loss.value(labels * (rows @ theta))) + 0.5 * ridge * theta @ theta
-
-    def slope(theta: Array) -> Array:
-        pull = weights * labels * loss.derivative(labels * (rows @ theta))
-        return rows.T @ pull + ridge * theta
-
-    def improve(state):
-        theta, gradient, count = state
-        t = labels * (rows @ theta)
-        bend = weights * jax.jvp(loss.derivative, (t,), (jnp.ones_like(t),))[1]
-        hessian = (rows * bend[:, None]).T @ rows + ridge * jnp.eye(len(theta))
-        step = -jnp.linalg.solve(hessian, gradient)
-        here, fall = value(theta), gradient @ step
-
-        def too_long(factor):
-            # Rounding hides a decrease below it, where the full step is right.
-            drop = value(theta + factor * step) - here
-            return (drop > 1e-4 * factor * fall + 1e-14 * jnp.abs(here)) & (factor > 1e-6)
-
-        factor = lax.while_loop(too_long, lambda f: 0.5 * f, jnp.ones(()))
-        theta = theta + factor * step
-        return theta, slope(theta), count + 1
-
-    zero = jnp.zeros(rows.shape[1])
-    first = slope(zero)
+    first = (weights * labels * loss.derivative(jnp.zeros_like(labels))) @ rows
     size = jnp.linalg.norm(first)
-
-    def unfinished(state):
-        return (jnp.linalg.norm(state[1]) > 0.1 * TOLERANCE * size) & (state[2] < MOST_STEPS)
-
-    theta, gradient, steps = lax.while_loop(unfinished, improve, (zero, first, 0))
-    return theta, jnp.linalg.norm(gradient) / size, jnp.asarray(steps)
+    what = Outputs(loss, 1, intercept=False)
+    theta, gradient, steps, _ = minimise(
+        rows, labels, weights, ridge, 0.1 * TOLERANCE * size, what=what
+    )
+    return theta[0], gradient / size, steps

@@ -13,8 +13,8 @@ import numpy as np
 from jax import Array, lax
 
 from nfl_pruning.losses import LOSSES, Loss
-from nfl_pruning.montecarlo.fitting import fit
-from nfl_pruning.montecarlo.outcome import (
+from nfl_pruning.montecarlo.fits.fitting import fit
+from nfl_pruning.montecarlo.fits.outcome import (
     CONVERGED,
     GRADIENT_TOLERANCE,
     NOT_SEPARABLE,
@@ -22,7 +22,7 @@ from nfl_pruning.montecarlo.outcome import (
     UNCONVERGED,
     Fit,
 )
-from nfl_pruning.montecarlo.passes import Samples
+from nfl_pruning.montecarlo.fits.passes import Samples
 from nfl_pruning.montecarlo.plan import Parameters, Plan
 from nfl_pruning.montecarlo.sampling import (
     Kept,

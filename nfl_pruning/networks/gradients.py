@@ -24,9 +24,9 @@ import numpy as np
 from jax import Array
 
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.networks.convolution import patches
+from nfl_pruning.kernels.convolution import patches
+from nfl_pruning.numerics.log_odds import class_log_odds
 from nfl_pruning.scores.base import Score
-from nfl_pruning.scores.log_odds import class_log_odds
 from nfl_pruning.validation import check_choice
 
 SCOPES = ("full", "last-layer", "logits")

@@ -11,7 +11,7 @@ from jax import Array
 
 from nfl_pruning.networks.measuring import measure_rows
 from nfl_pruning.networks.training import Training, make_samples, train_replicas
-from nfl_pruning.plausible import largest_share
+from nfl_pruning.pruning.plausible import largest_share
 from nfl_pruning.settings import with_own_settings
 
 

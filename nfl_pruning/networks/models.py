@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.networks.convolution import convolve, max_pool
+from nfl_pruning.kernels.convolution import convolve, max_pool
 from nfl_pruning.registry import Registry
 
 Shape = tuple[int, ...]

@@ -23,7 +23,7 @@ from nfl_pruning.networks.learned import check_learning
 from nfl_pruning.networks.models import make_model
 from nfl_pruning.networks.scoring import Look, check_epoch, train_and_score
 from nfl_pruning.networks.training import USUAL, Training, make_samples
-from nfl_pruning.plausible import chance_notes, far_out_notes
+from nfl_pruning.pruning.plausible import chance_notes, far_out_notes
 from nfl_pruning.records import plain, settings_of_jax, software
 from nfl_pruning.scores import SCORES
 from nfl_pruning.scores.base import Score

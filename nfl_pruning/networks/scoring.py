@@ -28,7 +28,7 @@ from nfl_pruning.networks.training import (
     replica,
     train_replicas,
 )
-from nfl_pruning.probing import prototypes
+from nfl_pruning.pruning.probing import prototypes
 from nfl_pruning.scores.base import Score
 from nfl_pruning.scores.evaluate import evaluate
 from nfl_pruning.settings import with_own_settings

@@ -24,7 +24,7 @@ def network_inputs(
     fitted = x if fitted is None else fitted
     if is_grey(fitted, is_image):
         return (2 * x - 1).astype(np.float32)
-    from nfl_pruning.multinomial import fit_scaling
+    from nfl_pruning.pruning.multinomial import fit_scaling
 
     scaled = fit_scaling(fitted, is_image=is_image)(x)
     largest = np.finfo(np.float32).max

@@ -23,7 +23,7 @@ from nfl_pruning.networks.training import (
     make_samples,
     train_replicas,
 )
-from nfl_pruning.pruned import Pruned
+from nfl_pruning.pruning.pruned import Pruned
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import check_integer, check_seed
 

@@ -15,7 +15,7 @@ from nfl_pruning.realdata.diagnostics import Diagnostics
 from nfl_pruning.realdata.policies import Policy
 
 if TYPE_CHECKING:
-    from nfl_pruning.pruned import Pruned
+    from nfl_pruning.pruning.pruned import Pruned
     from nfl_pruning.realdata.apply import Source
 
 
@@ -279,18 +279,18 @@ class Advice:
 
     def sentences(self) -> list[str]:
         """The answer in plain words."""
-        from nfl_pruning.realdata.words import answer
+        from nfl_pruning.realdata.report.words import answer
 
         return answer(self)
 
     def plot(self) -> Any:
         """Curves with bands and the measured points, as a matplotlib figure."""
-        from nfl_pruning.realdata.pictures import draw_curves
+        from nfl_pruning.realdata.report.pictures import draw_curves
 
         return draw_curves(self)
 
     def report(self, path: str | os.PathLike[str], *, force: bool = False) -> Path:
         """Write the page: answer, curves, map of rows, class shares; one file."""
-        from nfl_pruning.realdata.page import write_page
+        from nfl_pruning.realdata.report.page import write_page
 
         return write_page(self, path, force=force)

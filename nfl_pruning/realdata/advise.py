@@ -12,12 +12,9 @@ from nfl_pruning.data.dataset import Dataset, make_dataset
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.realdata.advice import Advice
 from nfl_pruning.realdata.apply import Source
-from nfl_pruning.realdata.combine import Evidence, best_cells, depart, predictions
-from nfl_pruning.realdata.departure import Departure
 from nfl_pruning.realdata.diagnostics import Diagnostics, near_copies, repeated, row_codes, tails
+from nfl_pruning.realdata.fitted.space import MOST, fit_space
 from nfl_pruning.realdata.policies import EXPLOITS, RANDOM, Policy, make_policies
-from nfl_pruning.realdata.probing import RowsProbe, parse_rows_probe
-from nfl_pruning.realdata.refits import ALL, Cell, Rows, Setting, feasible
 from nfl_pruning.realdata.refusals import (
     before_fitting,
     near_chance,
@@ -25,9 +22,12 @@ from nfl_pruning.realdata.refusals import (
     of_the_logits,
     of_the_mixture,
 )
-from nfl_pruning.realdata.softmax import fit_softmax
-from nfl_pruning.realdata.space import MOST, fit_space
-from nfl_pruning.realdata.study import Rounds, Study
+from nfl_pruning.realdata.rounds.combine import Evidence, best_cells, depart, predictions
+from nfl_pruning.realdata.rounds.departure import Departure
+from nfl_pruning.realdata.rounds.probing import RowsProbe, parse_rows_probe
+from nfl_pruning.realdata.rounds.refits import ALL, Cell, Rows, Setting, feasible
+from nfl_pruning.realdata.rounds.softmax import fit_softmax
+from nfl_pruning.realdata.rounds.study import Rounds, Study
 from nfl_pruning.realdata.targets import TARGETS, column
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import check_choice, check_integer, check_number, check_seed
@@ -104,7 +104,7 @@ def advise(
         ridge: of the refits and of the probe, > 0.
         logits: your own model's on these rows, shape (n, K), in place of a probe.
         test: rows that are tested on elsewhere; copies of them among the data are looked for.
-        scale: of the features, as in :func:`nfl_pruning.scaling.fit_scaling`.
+        scale: of the features, as in :func:`nfl_pruning.numerics.scaling.fit_scaling`.
         directions: principal directions kept at most.
         components: of each class; chosen on held-out rows if None.
         checks: ``few`` real refits, or ``all`` cells.
@@ -321,7 +321,7 @@ class _Advising:
         fit = fit_softmax(
             own.x, own.y, study.setting.n_classes, ridge=study.setting.ridge, tolerance=1e-4
         )
-        from nfl_pruning.realdata.study import _joint
+        from nfl_pruning.realdata.rounds.study import _joint
 
         extra = first.components[0].mean.shape[0] - own.x.shape[1]
         weights = np.concatenate([fit.weights, np.zeros((extra, fit.weights.shape[1]))])
@@ -345,7 +345,7 @@ class _Advising:
         study: Study | None = None,
         about: dict[str, Any] | None = None,
     ) -> Advice:
-        from nfl_pruning.realdata.words import notes
+        from nfl_pruning.realdata.report.words import notes
 
         source, asked = self.source, self.asked
         self.progress(self.total, self.total)
@@ -402,8 +402,8 @@ def _accuracies(real: Rounds) -> dict[str, float]:
 
 def _left_over(evidence: Evidence) -> float:
     """Largest departure of a check, in points, from what the other checks led to expect."""
-    from nfl_pruning.realdata.combine import measured_departures, shared_error
-    from nfl_pruning.realdata.departure import infer
+    from nfl_pruning.realdata.rounds.combine import measured_departures, shared_error
+    from nfl_pruning.realdata.rounds.departure import infer
 
     target, seen = evidence.target, measured_departures(evidence)
     predicted = {c: target.estimate(column(evidence.drawn_small, c))[0] for c in seen}

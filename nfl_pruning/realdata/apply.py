@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nfl_pruning.data.dataset import Dataset
+from nfl_pruning.realdata.fitted.space import Space
 from nfl_pruning.realdata.policies import Policy
-from nfl_pruning.realdata.probing import RowsProbe
-from nfl_pruning.realdata.refits import rank_key
-from nfl_pruning.realdata.space import Space
+from nfl_pruning.realdata.rounds.probing import RowsProbe
+from nfl_pruning.realdata.rounds.refits import rank_key
 
 if TYPE_CHECKING:
-    from nfl_pruning.pruned import Pruned
+    from nfl_pruning.pruning.pruned import Pruned
 
 APPLY = 5  # stream of random numbers
 
@@ -52,7 +52,7 @@ class Source:
 
 def apply_policy(source: Source, policy: Policy, keep_fraction: float) -> Pruned:
     """Indices and weights, by the same machinery as ``nfl-pruning prune``."""
-    from nfl_pruning.pruning import prune
+    from nfl_pruning.pruning.run import prune
 
     scores = source.scores(policy)
     found = prune(

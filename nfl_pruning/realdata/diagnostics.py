@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2
 
-from nfl_pruning.realdata.fitting import Component, FittedMixture, log_density
+from nfl_pruning.realdata.fitted.fitting import Component, FittedMixture, log_density
 
 QUERIES = 1000  # rows whose nearest neighbour is sought
 POOL = 20_000  # rows among which it is sought

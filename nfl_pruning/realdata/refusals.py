@@ -115,7 +115,7 @@ def of_the_checks(surprise: float, left: float) -> tuple[list[str], list[str]]:
     """Reasons and flags from the real refits.
 
     Args:
-        surprise: of :class:`nfl_pruning.realdata.departure.Departure`.
+        surprise: of :class:`nfl_pruning.realdata.rounds.departure.Departure`.
         left: largest departure of a check, in points, that the other checks did not foresee.
     """
     text = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nfl_pruning.realdata.refits import Cell, Outcome
+from nfl_pruning.realdata.rounds.refits import Cell, Outcome
 
 LEAST = 1e-4
 

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from nfl_pruning.numerics.log_odds import of_label
 from nfl_pruning.scores.base import register_score
-from nfl_pruning.scores.log_odds import of_label
 
 
 @register_score("aum", label_aware=True, needs=("trajectory",))

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jax.nn import logsumexp, one_hot, sigmoid, softplus
 
+from nfl_pruning.numerics.log_odds import class_log_odds, of_label
 from nfl_pruning.scores.base import register_score
-from nfl_pruning.scores.log_odds import class_log_odds, of_label
 
 SQRT2 = 2.0**0.5
 

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jax.nn import logsumexp, softplus
 
+from nfl_pruning.numerics.log_odds import class_log_odds, log_softplus
 from nfl_pruning.scores.base import register_score
-from nfl_pruning.scores.log_odds import class_log_odds, log_softplus
 
 
 @register_score("entropy", label_aware=False, publish=jnp.exp)

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jax.nn import sigmoid
 
+from nfl_pruning.numerics.log_odds import class_log_odds
 from nfl_pruning.scores.base import register_score
-from nfl_pruning.scores.log_odds import class_log_odds
 
 
 @register_score("least-confidence", label_aware=False, publish=sigmoid)

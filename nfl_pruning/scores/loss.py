@@ -2,8 +2,8 @@
 
 from jax.nn import softplus
 
+from nfl_pruning.numerics.log_odds import class_log_odds, of_label
 from nfl_pruning.scores.base import register_score
-from nfl_pruning.scores.log_odds import class_log_odds, of_label
 
 
 @register_score("loss", label_aware=True, publish=softplus)

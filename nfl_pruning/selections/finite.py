@@ -11,6 +11,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.kernels.order import ordered_integers, random_integers, take_largest
 from nfl_pruning.keys import check_key
 from nfl_pruning.scores.checks import as_numbers, is_at_hand
 from nfl_pruning.selections.base import (
@@ -21,7 +22,6 @@ from nfl_pruning.selections.base import (
     ValueSelection,
     make_selection,
 )
-from nfl_pruning.selections.order import ordered_integers, random_integers, take_largest
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import check_choice, check_number
 

@@ -15,9 +15,9 @@ import numpy as np
 from jax import Array
 
 from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.kernels.order import random_integers
 from nfl_pruning.selections.base import RankSelection, Selection
 from nfl_pruning.selections.finite import Counts, rank_probabilities, realised_counts
-from nfl_pruning.selections.order import random_integers
 from nfl_pruning.validation import check_number
 
 

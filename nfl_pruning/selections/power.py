@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from jax.nn import softplus
 
+from nfl_pruning.numerics.log_odds import class_log_odds
 from nfl_pruning.scores.base import Score
-from nfl_pruning.scores.log_odds import class_log_odds
 from nfl_pruning.selections.base import PropensitySelection, register_selection
 from nfl_pruning.validation import check_number
 

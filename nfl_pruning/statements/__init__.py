@@ -1,27 +1,26 @@
 """The claims of the theory as statements that can be checked and refuted, in reading order."""
 
 from nfl_pruning.registry import Registry
-from nfl_pruning.statements import (
-    calibration,
+from nfl_pruning.statements.base import Evidence, Measured, Plot, Quantity, Series, Statement
+from nfl_pruning.statements.limits import grand_el2n, in_sample, other_side, proportional_limit
+from nfl_pruning.statements.mixtures import (
     class_quotas,
     clustered_labels,
-    grand_el2n,
-    high_compression,
-    in_sample,
-    label_agnostic,
     mixture_calibration,
-    no_free_lunch,
-    other_side,
-    plateau,
-    proportional_limit,
-    random_valid,
     three_classes,
+    verifier,
+)
+from nfl_pruning.statements.validity import (
+    calibration,
+    high_compression,
+    label_agnostic,
+    no_free_lunch,
+    plateau,
+    random_valid,
     truncated_law,
     truncated_minimiser,
     universal,
-    verifier,
 )
-from nfl_pruning.statements.base import Evidence, Measured, Plot, Quantity, Series, Statement
 
 STATEMENTS: Registry[Statement] = Registry("statement")
 for _module in (

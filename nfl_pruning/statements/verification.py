@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from nfl_pruning.experiments.processes import in_processes
-from nfl_pruning.programs import release_programs
+from nfl_pruning.numerics.programs import release_programs
 from nfl_pruning.records import RecordStore, source_hash
 from nfl_pruning.statements import STATEMENTS
 from nfl_pruning.statements.base import PRESETS, REFUTED, Evidence, Statement, measured_from

@@ -12,8 +12,8 @@ from scipy.special import expit as plain_expit
 
 from nfl_pruning.losses import logistic_prox
 from nfl_pruning.numerics.arrays import library_of
+from nfl_pruning.numerics.programs import elementwise
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
-from nfl_pruning.programs import elementwise
 
 _prox = jax.jit(logistic_prox)
 

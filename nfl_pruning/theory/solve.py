@@ -11,10 +11,10 @@ import jax
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs import Isotropic, Mixture, Spectrum
 from nfl_pruning.numerics.status import Status
-from nfl_pruning.one_component import as_one_component, needs_component
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.theory.abundant.limit import RADIUS, abundant_limit
+from nfl_pruning.theory.one_component import as_one_component, needs_component
 from nfl_pruning.theory.proportional import proportional_limit
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.spectrum import spectral_limit

@@ -31,7 +31,7 @@ from nfl_pruning import SCORES, FixedProbe, Problem, Status, Teacher, make_selec
 from nfl_pruning.experiments.compilation import use_compilation_cache
 from nfl_pruning.experiments.progress import progress
 from nfl_pruning.links import parse_link
-from nfl_pruning.programs import release_programs
+from nfl_pruning.numerics.programs import release_programs
 from nfl_pruning.records import RecordStore, provenance, to_json
 from nfl_pruning.theory.sweep import solve_many
 

@@ -30,7 +30,7 @@ def measure(folder: Path) -> None:
     import threading
 
     from nfl_pruning.data import load_dataset
-    from nfl_pruning.pruning import prune
+    from nfl_pruning.pruning.run import prune
 
     scores, labels = np.load(folder / "scores.npy"), np.load(folder / "labels.npy")
     before, peak, running = anonymous(), [0.0], [True]

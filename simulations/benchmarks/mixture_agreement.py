@@ -31,8 +31,8 @@ from nfl_pruning.experiments.compilation import use_compilation_cache
 from nfl_pruning.experiments.progress import progress
 from nfl_pruning.inputs import LowRank, Mixture
 from nfl_pruning.inputs.mixture import simplex_corners
+from nfl_pruning.numerics.programs import release_programs
 from nfl_pruning.probes import WeightsProbe
-from nfl_pruning.programs import release_programs
 from nfl_pruning.records import RecordStore, provenance, to_json
 
 COUNT = 120

@@ -25,8 +25,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nfl_pruning import Problem, Student, Teacher, simulate
+from nfl_pruning.kernels.normals import normal_rows
 from nfl_pruning.montecarlo import estimate_cost
-from nfl_pruning.montecarlo.normals import normal_rows
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.records import provenance, to_json
 

@@ -24,8 +24,8 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from nfl_pruning.losses import LOSSES
-from nfl_pruning.montecarlo.fitting import fit
-from nfl_pruning.montecarlo.passes import Samples
+from nfl_pruning.montecarlo.fits.fitting import fit
+from nfl_pruning.montecarlo.fits.passes import Samples
 from nfl_pruning.montecarlo.trials import BLOCK_BYTES
 
 SIZES = ((60, 200, 400), (200, 400, 1000), (600, 200, 2000), (1200, 400, 4000), (1000, 2000, 10000))

@@ -25,7 +25,7 @@ from nfl_pruning.networks.comparison.subsets import (
     as_subset,
 )
 from nfl_pruning.networks.models import make_model
-from nfl_pruning.plausible import far_out_notes
+from nfl_pruning.pruning.plausible import far_out_notes
 from nfl_pruning.records import RecordStore
 from nfl_pruning.settings import with_own_settings
 

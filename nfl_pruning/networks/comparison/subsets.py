@@ -13,7 +13,7 @@ from nfl_pruning.data.subset_file import make_subset
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.networks.comparison.arms import Arm
 from nfl_pruning.networks.comparison.splits import Split
-from nfl_pruning.pruned import Pruned
+from nfl_pruning.pruning.pruned import Pruned
 from nfl_pruning.selections import Random, Selected
 
 

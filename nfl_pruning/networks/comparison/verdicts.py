@@ -13,8 +13,8 @@ from nfl_pruning.numerics.holm import holm
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A rule against random at one keep fraction.
+class AccuracyVerdict:
+    """A rule's accuracy against random's at one keep fraction, by repeats of training.
 
     Attributes:
         rule: its name.
@@ -47,20 +47,22 @@ class Verdict:
         return {**asdict(self), "verdict": self.text}
 
 
-def paired(rule: str, keep_fraction: float, ours: np.ndarray, theirs: np.ndarray) -> Verdict:
+def paired(
+    rule: str, keep_fraction: float, ours: np.ndarray, theirs: np.ndarray
+) -> AccuracyVerdict:
     """Compare accuracies of the same repeats; a repeat in which either diverged is left out."""
     points = 100 * (np.asarray(ours) - np.asarray(theirs))
     valid = points[np.isfinite(points)]
     failed, n = len(points) - len(valid), len(valid)
     if n < 2:
-        return Verdict(
+        return AccuracyVerdict(
             rule, keep_fraction, float(valid[0]) if n else None, None, None, failed=failed
         )
     error = float(valid.std(ddof=1) / np.sqrt(n))
     half = float(stats.t.ppf(0.975, n - 1) * error)
     mean = float(valid.mean())
     p = None if error == 0 else float(2 * stats.t.sf(abs(mean) / error, n - 1))
-    return Verdict(rule, keep_fraction, mean, half, p, failed=failed)
+    return AccuracyVerdict(rule, keep_fraction, mean, half, p, failed=failed)
 
 
 def verdicts(
@@ -69,7 +71,7 @@ def verdicts(
     baseline: str = "random",
     family: float = 0.3,
     baselines: Mapping[str, str] | None = None,
-) -> list[Verdict]:
+) -> list[AccuracyVerdict]:
     """Every rule against the baseline at every keep fraction.
 
     Args:

@@ -18,9 +18,9 @@ from jax import Array
 from scipy.special import erfinv, ndtri
 
 from nfl_pruning.errors import UnsupportedProblemError
+from nfl_pruning.numerics.programs import elementwise
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
 from nfl_pruning.problem import Problem
-from nfl_pruning.programs import elementwise
 from nfl_pruning.scores.base import Context, Score, binary_logits
 from nfl_pruning.theory.selection_law.label_law import LABELS, LabelLaw
 from nfl_pruning.theory.selection_law.level_sets import GRID, Cut, GeneralOrder, find_root

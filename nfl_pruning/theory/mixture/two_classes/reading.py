@@ -11,8 +11,8 @@ from scipy.special import expit
 
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.losses import LOSSES
+from nfl_pruning.numerics.programs import elementwise
 from nfl_pruning.probes import CrossFitProbe, InSampleProbe, PilotProbe, WeightsProbe
-from nfl_pruning.programs import elementwise
 from nfl_pruning.theory.mixture.selecting import only_stratum, samples_of
 from nfl_pruning.theory.mixture.two_classes.crossfit import fold_reads
 from nfl_pruning.theory.mixture.two_classes.pair_setting import Reads, Setting, rows_read

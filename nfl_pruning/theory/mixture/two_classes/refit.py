@@ -12,7 +12,7 @@ import numpy as np
 
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.losses import LOSSES
-from nfl_pruning.programs import elementwise
+from nfl_pruning.numerics.programs import elementwise
 from nfl_pruning.scores.base import Context, binary_logits
 from nfl_pruning.selections import PropensitySelection, RankSelection, Stratum
 from nfl_pruning.theory.mixture.closing import Given

@@ -1,0 +1,1 @@
+"""Commands, one module each: they parse, call the library and print."""

@@ -1,0 +1,274 @@
+"""``nfl-pruning prune``: choose which samples of a real data set to keep."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nfl_pruning.cli.options.data import (
+    column_options,
+    columns_from,
+    describe_columns,
+    input_files,
+    sentence_on_features,
+)
+from nfl_pruning.cli.options.problem import json_option, real, refuse_given, seed_of, seed_option
+from nfl_pruning.cli.output.subsets import (
+    check_out,
+    part_options,
+    protected_rows,
+    resized,
+    save,
+    with_group_from,
+)
+
+if TYPE_CHECKING:
+    from nfl_pruning.pruning.run import Pruned
+
+DECIDED = (
+    "score",
+    "keep",
+    "protocol",
+    "exploit",
+    "balance",
+    "probe",
+    "probe_ridge",
+    "scale",
+    "seed",
+)
+
+
+@click.command("prune")
+@click.argument("data", default="digits")
+@click.option(
+    "--score", default="el2n", show_default=True, metavar="NAME", help="Difficulty score."
+)
+@click.option(
+    "--keep", default="hardest", show_default=True, metavar="END", help="hardest or easiest."
+)
+@click.option("--keep-fraction", default="0.3", show_default=True, metavar="R", help="In (0, 1].")
+@click.option(
+    "--protocol",
+    default="exact",
+    show_default=True,
+    metavar="RULE",
+    help="threshold, random, exact, soft:S, clipped:CAP, middle:OFFSET:S, stratified:K, "
+    "neyman:K:EQUAL, power:A, window:OFFSET or coverage:CUT.",
+)
+@click.option(
+    "--exploit",
+    default="0.5",
+    show_default=True,
+    metavar="SHARE",
+    help="Share of the budget spent by score, in [0, 1]; for protocols that explore.",
+)
+@click.option(
+    "--balance",
+    default="none",
+    show_default=True,
+    metavar="HOW",
+    help="Quotas by class: none, proportional (the same share of each), equal counts, or explored: "
+    "proportional ones of the explored part.",
+)
+@click.option(
+    "--probe",
+    default="pilot",
+    show_default=True,
+    metavar="HOW",
+    help="The model that scores: pilot[:FRACTION] (fraction 0.2 by default) or in-sample.",
+)
+@click.option(
+    "--probe-ridge", default="0.01", show_default=True, metavar="X", help="Its penalty, > 0."
+)
+@click.option(
+    "--scale",
+    default="auto",
+    show_default=True,
+    metavar="HOW",
+    help="Feature scaling before the probe: auto, common, per-feature or none.",
+)
+@click.option(
+    "--scores",
+    "scores_file",
+    metavar="FILE",
+    help="Take these scores (.npz with scores, .npy, .csv; larger = harder) instead of a probe.",
+)
+@column_options
+@part_options
+@seed_option
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="Where to write: .npz, or a table (.csv, .parquet, .arrow); nowhere by default.",
+)
+@click.option("--force", is_flag=True, help="Replace an existing output.")
+@click.option("--data-dir", metavar="DIR", help="Folder of a named data set's files.")
+@json_option
+def command(as_json: bool, **options: Any) -> None:
+    """Prune DATA: a data set by name (digits by default), or a file.
+
+    Files are .npz with x and y, .npy (features; --label-column names a file of labels), .csv,
+    .csv.gz, .parquet and .arrow.
+
+    By default half of the budget goes to the hardest samples, and the other half is drawn from the
+    rest and weighted (exact calibration), so that the weighted kept samples stand for all of them.
+    Hard rules such as --protocol threshold change what the data say: on Fashion-MNIST, keeping only
+    the hardest 30 % or less lost up to 67 points of accuracy to random pruning (docs/networks.md).
+    nfl-pruning compare measures a rule against random pruning on your own data.
+
+    A .csv has a header, a column named label (--label-column), and numbers elsewhere. A first
+    column without a name, or one named id or index, is taken for the rows' ids and never for a
+    feature (--id-column, --drop); the features that were read are listed. The labels may be text,
+    and there may be any number of classes.
+
+    The probe is a multinomial logistic regression. With --probe pilot:FRACTION it is fitted on that
+    share of each class. Pilot rows stay part of the data and may be kept: they are scored by a
+    second probe, fitted on another split of the same size, so that no sample is scored by a model
+    that has seen it. With --probe in-sample one probe is fitted on all samples and scores them.
+
+    Features are centred and scaled with moments of all rows, never labels: images by one common
+    number, tables by each column's standard deviation (--scale).
+
+    Scores of --scores are matched by id where a .csv has columns id and scores and the data have
+    ids, else taken in the order of the data.
+
+    An output that ends in .csv, .parquet or .arrow is the table of DATA (or the rows' ids) with the
+    columns score, rank, keep, weight and keep_probability, and a file of provenance beside it. A
+    .npz holds indices (rows kept, in the order of the data), weights (one a row, 0 where
+    dropped; refit with weights[indices]), scores, keep_probabilities, ids where the data have
+    them, data_hash (SHA-256 of the content) and config (JSON text). What the file of --scores says
+    of its scores (network, epochs, steps, number of networks, gradient) is in config, under
+    scores_config.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a fit that stops early is said in the output's own words
+        pruned, written = _run(**options)
+    if as_json:
+        from nfl_pruning.cli.output.tables import print_json
+
+        print_json({**pruned.summary(), "out": written})
+    else:
+        _show(pruned, written)
+
+
+def _run(
+    *,
+    data: str,
+    data_dir: str | None,
+    scores_file: str | None,
+    resized_file: str | None,
+    protect: str | None,
+    out: str | None,
+    force: bool,
+    seed: str,
+    probe: str,
+    probe_ridge: str,
+    scale: str,
+    protocol: str,
+    balance: str,
+    **rest: Any,
+) -> tuple[Pruned, str | None]:
+    """Check everything that needs no data first, prune, and write at the very end."""
+    from nfl_pruning.data import load_dataset
+    from nfl_pruning.data.scores_file import read_scores
+    from nfl_pruning.pruning.probing import parse_data_probe
+    from nfl_pruning.pruning.run import check_rule, prune
+    from nfl_pruning.selections.explored_quotas import ALL_BALANCES
+    from nfl_pruning.validation import check_choice
+
+    columns = with_group_from(columns_from(rest), rest)
+    inputs = input_files(data, scores_file, resized_file, protect)
+    if out is not None:
+        check_out(out, force=force, inputs=inputs)
+    if resized_file is not None:
+        refuse_given((*DECIDED, "scores"), "resize")
+    if scores_file is not None:
+        refuse_given(("score", "probe", "probe_ridge", "scale"), "scores")
+    model = parse_data_probe(probe, ridge=real(probe_ridge), scale=scale)
+    rule: dict[str, Any] = {name: real(value) for name, value in rest.items()}
+    number = seed_of(seed)
+    check_choice("balance", balance, ALL_BALANCES)
+    check_rule(seed=number, selection=protocol, given=scores_file is not None, **rule)
+    rows = protected_rows(protect)
+    dataset = load_dataset(data, data_dir=data_dir, columns=columns, protect=rows)
+    if resized_file is not None:
+        pruned = resized(resized_file, dataset, rule["keep_fraction"])
+        return pruned, None if out is None else save(pruned, out, force=force, inputs=inputs)
+    given = None if scores_file is None else read_scores(Path(scores_file), dataset)
+    pruned = prune(
+        dataset,
+        seed=number,
+        selection=protocol,
+        probe=model,
+        scores=None if given is None else given.values,
+        scores_config=None if given is None else given.contract,
+        balance=balance,
+        **rule,
+    )
+    config = {**pruned.config, **describe_columns(dataset, columns)}
+    notes = () if given is None else given.notes
+    pruned = replace(pruned, config=config, warnings=(*pruned.warnings, *notes))
+    return pruned, None if out is None else save(pruned, out, force=force, inputs=inputs)
+
+
+def _show(pruned: Pruned, written: str | None) -> None:
+    """Tables and sentences for people."""
+    from rich.table import Table
+
+    from nfl_pruning.cli.output.tables import plain_console
+    from nfl_pruning.pruning.notes import HARD_RULES
+    from nfl_pruning.pruning.plausible import accuracy_sentence
+
+    config, n = pruned.config, len(pruned.weights)
+    console = plain_console()
+    rule = (
+        config["protocol"] if config["keep"] is None else f"{config['protocol']}, {config['keep']}"
+    )
+    if config["balance"] != "none":
+        rule += f", {config['balance']} class quotas,"
+    table = Table(title=f"{config['data']}: {rule} by {config['score']}", title_justify="left")
+    table.add_column("class")
+    for name in ("samples", "kept", "kept share"):
+        table.add_column(name, justify="right")
+    rows = [(name, *counts) for name, counts in pruned.class_counts.items()]
+    for name, total, kept in [*rows, ("all", n, len(pruned.indices))]:
+        share = f"{100 * kept / total:.2f} %" if total else "-"
+        table.add_row(name, str(total), str(kept), share, end_section=name == rows[-1][0])
+    console.print(table)
+    console.print(
+        f"Effective sample size of the weights: {pruned.effective_sample_size:.1f} of "
+        f"{len(pruned.indices)} kept."
+    )
+    console.print(sentence_on_features(dict(config)))
+    times = pruned.seconds
+    console.print(f"Scoring took {times['scoring']:.2f} s, selecting {times['selecting']:.2f} s.")
+    if config["score"] == "given":
+        console.print(f"Scores: from the given file{_origin(config)}, larger = harder.")
+    elif config["probe"]:
+        console.print(f"Probe: {config['probe_note']}")
+        console.print(accuracy_sentence("It", pruned.probe_accuracy, pruned.largest_class))
+    else:
+        console.print("Probe: none, the rule does not need one.")
+    if HARD_RULES not in pruned.warnings:
+        console.print(HARD_RULES)
+    for sentence in pruned.warnings:
+        console.print(f"Note: {sentence}", style="yellow")
+    console.print(f"Written to {written}." if written else "Nothing written; --out FILE.npz does.")
+
+
+def _origin(config: Mapping[str, Any]) -> str:
+    """How the given scores were computed, where the file says it as ``score`` does."""
+    known = config["scores_config"] or {}
+    if not known.keys() >= {"score", "model", "models", "epochs", "steps", "gradient"}:
+        return ""
+    gradient = f" ({known['gradient']} gradient)" if known["gradient"] else ""
+    epochs, steps = (str(known[name]).strip("[]") for name in ("epochs", "steps"))
+    return (
+        f": {known['score']}{gradient} by {known['models']} x {known['model']} after epoch "
+        f"{epochs}, step {steps}"
+    )

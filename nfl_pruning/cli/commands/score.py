@@ -1,0 +1,144 @@
+"""``nfl-pruning score``: score every sample of a data set by trained networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nfl_pruning.cli.options.data import (
+    column_options,
+    columns_from,
+    describe_columns,
+    input_files,
+    say,
+    sentence_on_features,
+)
+from nfl_pruning.cli.options.network import check_gradient, network_options, training_from
+from nfl_pruning.cli.options.own_logits import own_model_options, score_outputs
+from nfl_pruning.cli.options.problem import entries, json_option, real, seed_of, whole
+
+if TYPE_CHECKING:
+    from nfl_pruning.networks.score import NetworkScores, ScoringPlan
+
+HELP = """Score every sample of DATA by networks trained on DATA; larger = harder.
+
+Each of --models networks trains on all samples, from its own start and in its own order, and scores
+the same samples after --epoch passes; the scores are averaged over the networks, and over epochs
+where a list is given. Data augmentation, if any, is off while scoring. A network that diverges is
+reported and left out of the average. One more network, trained without --check of the rows, shows
+on these what such networks learn beside the largest class's share. The output (.npz) holds scores
+in data-set order, data_hash, ids where the data have them, and config: model, training, epochs, the
+optimiser steps themselves, number of networks, and which gradient GraNd means.
+
+\b
+Examples:
+  nfl-pruning score digits --score el2n --epoch 5 --models 5 --out scores.npz
+  nfl-pruning score fashion-mnist --model mlp --score grand --gradient last-layer --out s.npz
+  nfl-pruning score own.csv --logits logits.npy --score margin --out scores.npz
+  nfl-pruning prune digits --scores scores.npz --keep-fraction 0.1 --out subset.npz
+"""
+
+
+@click.command("score", help=HELP)
+@click.argument("data", default="digits")
+@click.option("--score", default="el2n", show_default=True, metavar="NAME", help="One score.")
+@click.option("--epoch", metavar="N,...", help="Passes before scoring; --epochs by default.")
+@click.option("--models", default="1", show_default=True, metavar="N", help="Networks averaged.")
+@click.option(
+    "--gradient",
+    default="full",
+    show_default=True,
+    metavar="SCOPE",
+    help="Gradient that grand means: full, last-layer or logits.",
+)
+@click.option(
+    "--check",
+    "check_share",
+    default="0.2",
+    show_default=True,
+    metavar="SHARE",
+    help="Rows held out from one more network, to see what it has learned; 0: none.",
+)
+@own_model_options
+@column_options
+@network_options
+@click.option("--out", metavar="FILE", help="Where to write (.npz); nowhere by default.")
+@click.option("--force", is_flag=True, help="Replace an existing output.")
+@json_option
+def command(as_json: bool, out: str | None, force: bool, **options: Any) -> None:
+    """Check, train, score, write, report."""
+    if options["logits"] is not None or options["embeddings"] is not None:
+        score_outputs(as_json=as_json, out=out, force=force, **options)
+        return
+    del options["logits"], options["embeddings"]
+    from nfl_pruning.archive import check_output
+
+    inputs = input_files(options["data"])
+    if out is not None:
+        check_output(out, force=force, inputs=inputs)
+    found = _run(**options)
+    written = None if out is None else str(found.save(out, force=force, inputs=inputs))
+    if as_json:
+        from nfl_pruning.cli.output.tables import print_json
+
+        print_json(found.to_dict() | {"out": written})
+        return
+    _show(found, written)
+
+
+def _show(found: NetworkScores, written: str | None) -> None:
+    from nfl_pruning.pruning.plausible import accuracy_sentence
+
+    config = found.config
+    networks = "1 network" if config["models"] == 1 else f"{config['models']} networks"
+    epochs, steps = (", ".join(map(str, config[name])) for name in ("epochs", "steps"))
+    click.echo(
+        f"{config['score']} of {len(found.values)} samples by {networks} ({config['model']}) after "
+        f"epoch {epochs} of {config['training']['epochs']}, step {steps}."
+    )
+    if config["diverged"]:
+        click.echo(f"{config['diverged']} of them diverged and are left out of the average.")
+    if config["check"]:
+        accuracy, largest = config["check"]["accuracy"], config["check"]["largest_class"]
+        click.echo(accuracy_sentence("Such a network", accuracy, largest))
+    click.echo(sentence_on_features(config))
+    low, middle, high = found.quartiles
+    click.echo(f"Larger = harder; quartiles {low:.4g}, {middle:.4g}, {high:.4g}.")
+    click.echo(f"Training and scoring took {found.seconds:.1f} s.")
+    say(found.warnings)
+    click.echo(f"Written to {written}." if written else "Nothing written; --out FILE.npz does.")
+
+
+def _run(*, data: str, data_dir: str | None, **options: Any) -> NetworkScores:
+    """Check everything that needs no data first, then train and score."""
+    from dataclasses import replace
+
+    from nfl_pruning.data import load_dataset
+    from nfl_pruning.experiments.progress import shown
+    from nfl_pruning.networks.score import score
+
+    columns, plan = columns_from(options), _plan(options)
+    dataset = load_dataset(data, data_dir=data_dir, columns=columns)
+    with shown("training") as progress:
+        found = score(dataset, plan, progress=progress)
+    return replace(found, config=found.config | describe_columns(dataset, columns))
+
+
+def _plan(options: dict[str, Any]) -> ScoringPlan:
+    """What the options ask for, checked."""
+    from nfl_pruning.networks.score import ScoringPlan
+    from nfl_pruning.scores import SCORES
+
+    member, epoch = SCORES[options["score"]], options["epoch"]
+    training = training_from(options)
+    return ScoringPlan(
+        seed=seed_of(options["seed"]),
+        score=member,
+        epochs=None if epoch is None else [whole("epoch", one) for one in entries("epoch", epoch)],
+        n_networks=whole("models", options["models"], 1),
+        model=options["model"],
+        gradient=check_gradient(options["gradient"], [member]),
+        check_share=real(options["check_share"]),
+        training=training,
+    )

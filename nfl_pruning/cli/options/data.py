@@ -1,0 +1,85 @@
+"""Options that say what is in the user's own files, and what was read, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from nfl_pruning.data import Columns, Dataset
+
+_OPTIONS = (
+    click.option(
+        "--label-column",
+        metavar="NAME",
+        help="Column of the labels in a .csv (label by default), or array of a .npz (y).",
+    ),
+    click.option(
+        "--id-column",
+        metavar="NAME",
+        help="Column or array of the rows' ids, which is no feature. By default a first column "
+        "without a name, or one named id or index; none: there is no such column.",
+    ),
+    click.option("--drop", metavar="NAME,...", help="Columns of a .csv that are not read."),
+    click.option(
+        "--split-column",
+        metavar="NAME",
+        help="Column that says which part a row belongs to: rows other than train are never "
+        "pruned, scored or trained on.",
+    ),
+)
+WITH_TEST_PART = ("fashion-mnist", "mnist", "cifar-10", "cifar-100")
+NAMES = ("label_column", "id_column", "drop", "split_column")
+
+
+def column_options(function: Callable) -> Callable:
+    """Add the options that name columns to a command."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def columns_from(options: dict[str, Any]) -> Columns:
+    """Take the columns' options out of ``options``."""
+    from nfl_pruning.cli.options.problem import entries
+    from nfl_pruning.data import Columns
+
+    label, ids, drop, split = (options.pop(name) for name in NAMES)
+    left_out = () if drop is None else tuple(entries("drop", drop))
+    return Columns(label, ids, left_out, split=split)
+
+
+def input_files(*names: str | None) -> list[str]:
+    """Those of the command's inputs that are files, for outputs to stay away from."""
+    from nfl_pruning.data import DATASETS
+
+    return [name for name in names if name is not None and name not in DATASETS]
+
+
+def describe_columns(dataset: Dataset, columns: Columns) -> dict[str, Any]:
+    """What was read, and which columns of a file were asked for, as plain values."""
+    return dataset.describe_features() | {
+        "label_column": columns.label,
+        "id_column": columns.ids,
+        "dropped": list(columns.drop),
+        "split_column": columns.split,
+    }
+
+
+def sentence_on_features(about: dict[str, Any]) -> str:
+    """One sentence on the features that were read."""
+    from nfl_pruning.data.columns import listed
+
+    shape = about["feature_shape"]
+    if len(shape) > 1:
+        return f"Features: images of shape {tuple(shape)}."
+    names = about["features"]
+    return f"Features: {shape[0]}{'' if names is None else f': {listed(names)}'}."
+
+
+def say(sentences: Iterable[str]) -> None:
+    """Notes on standard output."""
+    for sentence in sentences:
+        click.echo(f"Note: {sentence}")

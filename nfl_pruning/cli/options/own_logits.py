@@ -1,0 +1,70 @@
+"""``nfl-pruning score --logits FILE``: scores from the outputs of the user's own model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+_OPTIONS = (
+    click.option(
+        "--logits",
+        metavar="FILE",
+        help="Logits of your own model (.npy, or .npz with logits), shape (n, classes), or "
+        "(epochs, n, classes) for forgetting, aum and averages; no network is trained.",
+    ),
+    click.option(
+        "--embeddings",
+        metavar="FILE",
+        help="What its last layer reads, shape (n, width): for prototypicality, and for grand, "
+        "which then is that of the last layer.",
+    ),
+)
+MODEL = "logits embeddings score seed data data_dir label_column id_column drop split_column"
+KEPT = {*MODEL.split(), "out", "force", "as_json"}  # what means something without training
+
+
+def own_model_options(function: Callable) -> Callable:
+    """Add the options that name outputs of the user's own model."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def score_outputs(*, as_json: bool, out: str | None, force: bool, **options: Any) -> None:
+    """Read, score, write, report."""
+    from nfl_pruning.archive import check_output, write_archive
+    from nfl_pruning.cli.options.data import columns_from, input_files, say
+    from nfl_pruning.cli.options.problem import refuse_given, seed_of
+    from nfl_pruning.data import load_dataset
+    from nfl_pruning.pruning.own_logits import describe_outputs, read_outputs, score_logits
+
+    files = {name: options[name] for name in ("logits", "embeddings") if options[name] is not None}
+    inputs = input_files(options["data"], *files.values())
+    if out is not None:
+        check_output(out, force=force, inputs=inputs)
+    others = set(click.get_current_context().params) - KEPT
+    refuse_given(sorted(others), "logits" if "logits" in files else "embeddings")
+    columns = columns_from(options)
+    dataset = load_dataset(options["data"], data_dir=options["data_dir"], columns=columns)
+    held = {name: read_outputs(path, name, dataset.hash) for name, path in files.items()}
+    how: dict[str, Any] = {"score": options["score"], "seed": seed_of(options["seed"])}
+    scored = score_logits(dataset, held.get("logits"), embeddings=held.get("embeddings"), **how)
+    config = describe_outputs(how["score"], held.get("logits"), held.get("embeddings"))
+    config |= {"data": dataset.name, "seed": how["seed"], "files": files}
+    written = None
+    if out is not None:
+        arrays = {"scores": scored.values}
+        arrays |= {} if dataset.ids is None else {"ids": dataset.ids}
+        stated = {"data_hash": dataset.hash, "config": config}
+        written = str(write_archive(out, arrays, **stated, force=force, inputs=inputs))
+    if as_json:
+        from nfl_pruning.cli.output.tables import print_json
+
+        about = {"data_hash": dataset.hash, "warnings": list(dataset.notes), "out": written}
+        print_json(config | about)
+        return
+    click.echo(f"{how['score']} of {len(dataset)} samples by your own model; larger = harder.")
+    say(dataset.notes)
+    click.echo(f"Written to {written}." if written else "Nothing written; --out FILE.npz does.")

@@ -1,0 +1,86 @@
+"""Where ``prune`` writes: a .npz of arrays, or the user's table with columns added."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from nfl_pruning.data import Columns, Dataset
+    from nfl_pruning.pruning.pruned import Pruned
+
+_OPTIONS = (
+    click.option("--group-column", metavar="NAME", help="Column of groups: kept, and no feature."),
+    click.option(
+        "--protect",
+        metavar="FILE",
+        help="Rows that are never pruned: numbers from 0 (.npy, or one a line).",
+    ),
+    click.option(
+        "--resize",
+        "resized_file",
+        metavar="FILE",
+        help="Another budget from an earlier .npz of the same DATA: larger subsets hold smaller "
+        "ones.",
+    ),
+)
+
+
+def part_options(function: Callable) -> Callable:
+    """Add the options on groups, parts and earlier outcomes to a command."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def with_group_from(columns: Columns, options: dict[str, Any]) -> Columns:
+    """The columns with groups, taken out of ``options``."""
+    from dataclasses import replace
+
+    return replace(columns, group=options.pop("group_column"))
+
+
+def protected_rows(path: str | None) -> Any:
+    """Numbers of rows, or a mask, from a file; None without one."""
+    from nfl_pruning.data.npy import read_vector
+    from nfl_pruning.errors import InvalidArgumentError
+
+    if path is None:
+        return None
+    found = read_vector(Path(path), "protect")
+    if found.dtype.kind != "U":
+        return found
+    wrong = next((text for text in found.tolist() if not text.isdecimal()), None)
+    if wrong is not None:
+        raise InvalidArgumentError(
+            f"protect must hold one row number a line in {path}; got {wrong!r}."
+        )
+    return found.astype(int)
+
+
+def check_out(out: str, *, force: bool, inputs: Iterable[str]) -> None:
+    """Raise unless the output may be written: a .npz, or a table by its ending."""
+    from nfl_pruning.adapters.files import WRITTEN, check_table
+    from nfl_pruning.archive import check_output
+
+    check = check_table if Path(out).suffix.lower() in WRITTEN else check_output
+    check(out, force=force, inputs=inputs)
+
+
+def save(pruned: Pruned, out: str, *, force: bool, inputs: Iterable[str]) -> str:
+    """Write the outcome in the form that the file's ending names; returns what was written."""
+    from nfl_pruning.adapters.files import WRITTEN, save_table
+
+    if Path(out).suffix.lower() in WRITTEN:
+        return str(save_table(pruned, out, force=force, inputs=inputs))
+    return str(pruned.save(out, force=force, inputs=inputs))
+
+
+def resized(path: str, dataset: Dataset, keep_fraction: float) -> Pruned:
+    """The subset of another budget, from an earlier outcome."""
+    from nfl_pruning.pruning.resizing import load_pruned, resize
+
+    return resize(load_pruned(path, dataset), keep_fraction)

@@ -1,0 +1,1 @@
+"""Trials for inputs in components: mixtures, with any number of classes."""

@@ -1,0 +1,1 @@
+"""From trials to numbers: means with their errors, control variates, decisions."""

@@ -1,0 +1,1 @@
+"""The mixture that is fitted to features: their space, clusters, shrunk covariances."""

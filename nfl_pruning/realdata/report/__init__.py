@@ -1,0 +1,1 @@
+"""How an advice is told: in words, in pictures, on a page."""

@@ -1,0 +1,1 @@
+"""Statements on the proportional limit, and on scores as features become many."""

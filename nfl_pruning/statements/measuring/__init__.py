@@ -1,0 +1,1 @@
+"""How statements measure: training sets in few dimensions, their fits, integrals, distances."""

@@ -1,0 +1,1 @@
+"""Statements on inputs that are mixtures of Gaussians, two classes or three."""
