@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.ticker import NullFormatter
 
 import style
-from nfl_pruning.experiments.scripts import draw_alone, load
+from nfl_pruning.experiments.scripts import draw_alone
 from nfl_pruning.networks.comparison.verdicts import AccuracyVerdict, holm, paired
 from nfl_pruning.records import RecordStore
 from nfl_pruning.validation import format_number
@@ -147,39 +147,6 @@ def _setting(records: list[dict[str, Any]]) -> Setting | None:
     return Setting(parts["declared"][-1]["config"], _gains(parts["tuning"]), found, len(repeats))
 
 
-def later_seeds(setting: Setting) -> list[Declared]:
-    """The best of each kind on the first round's seeds, judged on the seeds of later rounds.
-
-    Those had no part in choosing it, so this is a verdict before any fresh seed is run, on
-    validation images and fewer seeds. Holm's correction runs over all of the setting.
-    """
-    kinds, first, found = _kinds(setting.config), setting.config["rounds"][0][0], []
-    for fraction, gains in setting.tuning.items():
-        seen = set()
-        for kind, names in kinds.items():
-            own = {name: gains[name] for name in names if name in gains}
-            name = max(own, key=lambda one: np.nan_to_num(np.mean(own[one][:first]), nan=-100))
-            later = np.array(own[name][first:]) / 100
-            if name in seen or len(later) < FEWEST:
-                continue
-            seen.add(name)
-            verdict = paired(name, fraction, later, np.zeros(len(later)))
-            tuned = float(np.mean(own[name][:first]))
-            found.append(Declared(fraction, kind, names[name], tuned, verdict, None))
-    adjusted = holm([one.verdict.p_value for one in found if one.verdict])
-    return [_corrected(one, p) for one, p in zip(found, adjusted, strict=True)]
-
-
-def _kinds(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Kind -> name -> policy, of all that the setting tried."""
-    script = load(Path(__file__).resolve().parents[1] / "simulations" / f"{NAME}.py")
-    policies = script.family(config["scores"], wider=config.get("wider", False))
-    return {
-        kind: {one["name"]: one for one in policies if fits(one)}
-        for kind, fits in script.KINDS.items()
-    }
-
-
 def title(config: dict[str, Any]) -> str:
     """What a setting is called."""
     images = "60,000" if config["n_train"] is None else f"{config['n_train']:,}"
@@ -222,10 +189,9 @@ def _draw_one(setting: Setting, name: str, out: Path) -> list[Path]:
 
 
 def _draw_fresh(axes: Any, setting: Setting) -> None:
-    """Fresh gains (before any, those of later tuning seeds), and hollow what tuning promised."""
-    shown = setting.declared if setting.fresh else later_seeds(setting)
+    """Fresh gains, and hollow what tuning promised."""
     for shift, (kind, label) in enumerate(KINDS.items()):
-        own = [one for one in shown if one.kind == kind and one.verdict]
+        own = [one for one in setting.declared if one.kind == kind and one.verdict]
         look = style.RULES[LOOKS[kind]]
         x = [one.fraction * (1 + 0.08 * (shift - 1)) for one in own]
         seen = [one.verdict for one in own if one.verdict]
@@ -241,7 +207,7 @@ def _draw_fresh(axes: Any, setting: Setting) -> None:
     fractions = list(setting.tuning)
     axes.set_xticks(fractions, [format_number(fraction) for fraction in fractions])
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_title(f"{setting.fresh} fresh repeats" if setting.fresh else "later tuning seeds")
+    axes.set_title(f"{setting.fresh} fresh repeats")
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=6)
 

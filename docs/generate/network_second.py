@@ -75,7 +75,7 @@ def search() -> str:
         ]
         lines += [_row(figure, one) for one in setting.declared]
         lines += ["", *[f"* {sentence(one)}" for one in setting.declared if one.kind == "any"], ""]
-        lines += [interim(figure, setting), best_by_protocol(figure, setting), ""]
+        lines += [best_by_protocol(figure, setting), ""]
     return "\n".join([*lines, expected(), ""])
 
 
@@ -114,26 +114,6 @@ def sentence(one: Any) -> str:
     if one.hard is not None:
         hard = f"; keeping the hardest by the same score gives {points(one.hard)}"
     return f"{where} {said(one.policy)} {verdict}: {gain}{hard}."
-
-
-def interim(figure: Any, setting: Any) -> str:
-    """The verdict of later tuning seeds on what the first ones chose."""
-    found = figure.later_seeds(setting)
-    if not found:
-        return ""
-    first, total = setting.config["rounds"][0][0], sum(n for n, _ in setting.config["rounds"])
-    lines = [
-        f"A verdict from tuning's own seeds: the policy that was best on the first {first}, judged "
-        f"on the other {total - first}, which had no part in choosing it. Validation images of the "
-        "training set; Holm's correction over these rows.",
-        "",
-        f"| kept | best as | policy | gain on the first {first} | gain on the others | p (Holm) |",
-        "|---|---|---|---|---|---|",
-        *[_row(figure, one) for one in found],
-        "",
-        "",
-    ]
-    return "\n".join(lines)
 
 
 def best_by_protocol(figure: Any, setting: Any) -> str:
@@ -276,29 +256,28 @@ def break_even(*, epochs: int = 10, probe_epochs: int = 5) -> str:
 def answer() -> str:
     """README's sentence: what calibration does, at each keep fraction, in the first setting."""
     found = _settings()
-    if not found:
+    if not found or not any(one.verdict for one in found[0].declared):
         return ""
     setting = found[0]
-    judged = [one for one in setting.declared if one.kind == "any" and one.verdict is not None]
-    how = f"{setting.fresh} fresh paired repeats on the test images"
-    if not judged:  # fresh seeds are still to be run
-        figure = load(ROOT / "figures" / "networks_search.py")
-        judged = [one for one in figure.later_seeds(setting) if one.kind == "any"]
-        rounds = setting.config["rounds"]
-        how = (
-            f"chosen on {rounds[0][0]} seeds and judged on {sum(n for n, _ in rounds[1:])} others "
-            "by validation images; fresh seeds on the test images are still to be run"
-        )
-    if not judged:
-        return ""
-    parts = []
-    for one in judged:
-        verb = "beats" if one.verdict.text == "beats random" else "does not beat"
+    tried, parts, unbiased = len(next(iter(setting.tuning.values()))), [], []
+    for one in setting.declared:
+        if one.verdict is None:
+            continue
         gain = f"{points(one.verdict.difference)} ± {one.verdict.half_width:.1f}"
-        parts.append(f"{verb} random at {100 * one.fraction:g} % ({gain} points)")
+        verb = "beats" if one.verdict.text == "beats random" else "does not beat"
+        if one.kind == "any":
+            parts.append(f"{verb} random at {100 * one.fraction:g} % ({gain} points)")
+        if one.kind == "unbiased":
+            unbiased.append(gain)
+    more = (
+        f" With weights that leave the risk unbiased the gains are {', '.join(unbiased)}."
+        if len(unbiased) == len(parts)
+        else ""
+    )
     return (
-        f"Searched for among {len(next(iter(setting.tuning.values())))} policies, calibration "
-        f"enhances pruning, and {', '.join(parts)}: {how}; Holm's correction "
-        "([docs/networks.md](docs/networks.md#second-round-is-there-a-calibrated-policy-that-"
-        "beats-random))."
+        f"Searched for among {tried} policies of exploitation and exploration, calibration "
+        f"enhances pruning, and {', '.join(parts)}: {setting.fresh} fresh paired repeats on the "
+        f"test images, Holm's correction.{more} Which policies: "
+        "[docs/networks.md](docs/networks.md#second-round-is-there-a-calibrated-policy-that-"
+        "beats-random)."
     )
