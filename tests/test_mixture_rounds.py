@@ -16,7 +16,7 @@ from nfl_pruning.theory.mixture.many_classes.rounds import at_rest, pack, sizes
 from nfl_pruning.theory.mixture.many_classes.search import _Rounds, cheap_terms, solve_stage
 
 pytestmark = pytest.mark.usefixtures("float64")
-FEATURES = 80  # two outputs by 80 features: beyond the size at which rounds are corrected ones
+FEATURES = 80
 
 
 @pytest.fixture
@@ -45,6 +45,7 @@ def _stage(setting, terms, tolerance=1e-6):
 
 @pytest.mark.parametrize("probe", [None, "in-sample:0.05"])
 def test_corrected_rounds_end_where_exact_ones_do(probe, monkeypatch):
+    monkeypatch.setattr(search, "DEAR", 0.0)
     problem = _problem() if probe is None else _problem(probe=probe)
     setting = setting_of(problem)
     seeds = np.random.SeedSequence(1).spawn(2)

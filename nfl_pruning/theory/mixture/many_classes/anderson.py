@@ -62,14 +62,21 @@ def fixed_point(
         if cautious and step <= FIRST:
             x = x + HEAVY * 2 * f
             continue
-        x = _mixed(xs, fs, sizes, LIGHT if cautious else 1.0)
+        x = mixed(xs, fs, sizes, LIGHT if cautious else 1.0)
     return Found(x, error, most, False)
 
 
-def _mixed(
+def mixed(
     xs: list[np.ndarray], fs: list[np.ndarray], sizes: np.ndarray, share: float
 ) -> np.ndarray:
-    """The combination of the last steps whose residuals cancel best, moved along them."""
+    """The combination of the last steps whose residuals cancel best, moved along them.
+
+    Args:
+        xs: the last values, shape (k,) each, the present one at the end.
+        fs: what the map changes there.
+        sizes: that changes are measured by, shape (k,).
+        share: of the change that is taken.
+    """
     x, f = xs[-1], fs[-1]
     if len(xs) == 1:
         return x + share * f
