@@ -20,6 +20,7 @@ from nfl_pruning.selections import (
     make_selection,
 )
 from nfl_pruning.selections.balanced import GIVEN, check_balance, given_ratios
+from nfl_pruning.selections.base import ENDS
 from nfl_pruning.validation import check_choice, check_number
 
 
@@ -152,7 +153,7 @@ class Problem:
         spf = check_number("samples_per_feature", self.samples_per_feature, "(0, inf)")
         put("samples_per_feature", spf)
         put("keep_fraction", check_number("keep_fraction", self.keep_fraction, "(0, 1]"))
-        check_choice("keep", self.keep, ("hardest", "easiest"))
+        check_choice("keep", self.keep, ENDS)
         if not isinstance(self.score, Score):
             put("score", SCORES[check_choice("score", self.score, SCORES)])
         put("probe", parse_probe(self.probe))

@@ -177,6 +177,19 @@ def test_the_command_line(capsys, user, tmp_path):
     assert all(len(line) <= 80 for line in ran.out.splitlines()[1:])
 
 
+def test_a_module_in_the_folder_is_found_and_the_path_stays(capsys, tmp_path, monkeypatch):
+    (tmp_path / "user_scores_here.py").write_text(f"from beside_it import LEVEL\n{USER}")
+    (tmp_path / "beside_it.py").write_text("LEVEL = 3.0\n")
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    ran = shell(capsys, "adversary", "--score", "user_scores_here:constant", "--json")
+    assert ran.code == 0 and ran.json["outcome"] == NONE_EXISTS
+    assert sys.path == before
+    with pytest.raises(InvalidArgumentError, match="cannot be imported"):
+        load_score("user_scores_here:constant")  # the control: Python's path does not hold it
+    sys.modules.pop("beside_it")
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [(("--score", "el3n"), "el2n"), (("--score", "no.such:thing"), "module"),

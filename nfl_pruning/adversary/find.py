@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -15,7 +17,9 @@ from nfl_pruning.adversary.ranking import check_score, provably_constant, tracea
 from nfl_pruning.adversary.search import search
 from nfl_pruning.adversary.simulate import SimulatedGap, simulate_gap
 from nfl_pruning.errors import InvalidArgumentError
+from nfl_pruning.experiments.scripts import load
 from nfl_pruning.scores.base import SCORES, Score
+from nfl_pruning.selections.base import ENDS
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import check_choice, check_kind, check_number, check_seed
 
@@ -90,11 +94,23 @@ class Finding:
         return known
 
 
-def load_score(text: str) -> Score:
+def _module(name: str, folder: Path | None) -> ModuleType:
+    """A user's module, and what it imports of its own folder."""
+    if folder is None or not (path := folder / f"{name}.py").is_file():
+        return import_module(name)
+    return load(path)
+
+
+def load_score(text: str, *, folder: Path | None = None) -> Score:
     """A registered score by name, or a user's by ``module:function``.
 
     The function takes (logits, labels, context) and returns one number a sample, larger = harder;
     every entry of the context is filled.
+
+    Args:
+        text: the name, or module and function.
+        folder: where a file ``module.py`` is looked for before Python's own path, which stays as
+            it is.
 
     Raises:
         InvalidArgumentError: there is no such score, module or function.
@@ -103,7 +119,7 @@ def load_score(text: str) -> Score:
         return SCORES[text]
     module, _, name = text.partition(":")
     try:
-        found = getattr(import_module(module), name)
+        found = getattr(_module(module, folder), name)
     except AttributeError:
         raise InvalidArgumentError(
             f"score must name a function of its module; got {text!r}."
@@ -140,7 +156,7 @@ def find_adversary(
     score = load_score(score) if isinstance(score, str) else score
     check_kind("score", score, Score)
     keep_fraction = check_number("keep_fraction", keep_fraction, "(0, 1)")
-    check_choice("keep", keep, ("hardest", "easiest"))
+    check_choice("keep", keep, ENDS)
     check_seed(seed)
     check_score(score)
     about = {"score": score.name, "keep": keep, "keep_fraction": keep_fraction}

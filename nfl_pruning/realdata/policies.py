@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.scores.base import SCORES, Score
 from nfl_pruning.selections import Selection, make_selection
+from nfl_pruning.selections.base import ENDS
 from nfl_pruning.validation import check_choice, check_number, format_number
 
 SUPPLIED = frozenset({"input_norm"})  # what a mixture knows beside logits and labels
@@ -87,7 +88,7 @@ def check_policy(policy: Policy) -> None:
     """Raise where a policy cannot be predicted."""
     if not policy.is_random:
         check_score(policy.score)
-    check_choice("keep", policy.keep, ("hardest", "easiest"))
+    check_choice("keep", policy.keep, ENDS)
     check_number("exploit", policy.exploit, "[0, 1]")
 
 

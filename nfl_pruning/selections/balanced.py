@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.keys import check_key
 from nfl_pruning.scores.checks import as_numbers
-from nfl_pruning.selections.base import RankSelection, Selection, make_selection
+from nfl_pruning.selections.base import ENDS, RankSelection, Selection, make_selection
 from nfl_pruning.selections.finite import (
     Counts,
     Selected,
@@ -169,7 +169,7 @@ def select_by_class(
     key = check_key(key)
     check_number("keep_fraction", keep_fraction, "(0, 1]")
     rule = make_selection(selection, exploit=exploit)
-    check_choice("keep", keep, ("hardest", "easiest"))
+    check_choice("keep", keep, ENDS)
     scores = np.asarray(as_numbers("scores", rank_key), dtype=np.float64)
     classes = np.asarray(labels)
     if classes.dtype.kind not in "iu" or (classes.size and classes.min() < 0):

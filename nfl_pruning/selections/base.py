@@ -22,6 +22,9 @@ from nfl_pruning.registry import Registry
 from nfl_pruning.scores.base import Score
 from nfl_pruning.validation import format_number
 
+ENDS = ("hardest", "easiest")
+"""Ends of a score's order, of which one has priority."""
+
 
 @dataclass(frozen=True)
 class Stratum:

@@ -15,6 +15,7 @@ from nfl_pruning.kernels.order import ordered_integers, random_integers, take_la
 from nfl_pruning.keys import check_key
 from nfl_pruning.scores.checks import as_numbers, is_at_hand
 from nfl_pruning.selections.base import (
+    ENDS,
     PropensitySelection,
     RankSelection,
     Selection,
@@ -206,7 +207,7 @@ def select(
     """
     key = check_key(key)
     keep_fraction = check_number("keep_fraction", keep_fraction, "(0, 1]")
-    check_choice("keep", keep, ("hardest", "easiest"))
+    check_choice("keep", keep, ENDS)
     selection = make_selection(selection, exploit=exploit)
     if not is_at_hand(rank_key):
         raise InvalidArgumentError("select needs scores at hand, not values that JAX traces.")

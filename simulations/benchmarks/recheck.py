@@ -16,17 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from certificate import CERTIFIED, draw
 from reference_existence import needed
-from reference_fit import NODES, Task, grid_of, observed, student
-from reference_probe import Probe, probe_of
+from reference_fit import Task, grid_of, observed, start_of, student
+from reference_probe import probe_of
 from reference_rules import rule_of
 
 from nfl_pruning import Problem
 from nfl_pruning.records import to_json
 
-AWAY = (0.02, 0.002)  # at the levels of the grid
+LEVELS = {"rough": 0.02, "fine": 0.002}  # of the grid: how far from the claim the search starts
 SOLVED = 1e-9
 
 
@@ -36,7 +35,7 @@ def compare(problem: Problem, claimed: dict[str, Any]) -> dict[str, Any]:
     rule = rule_of(problem, probe)
     task = Task.of(problem, constrained=claimed["nu"] is not None)
     result: dict[str, Any] = {}
-    for level, away in zip(NODES, AWAY, strict=False):
+    for level, away in LEVELS.items():
         start = start_of(problem, probe, claimed, away)
         x, residual = student(task, probe, grid_of(task, probe, rule, level, start), start)
         cosine, length, error = observed(task, probe, x)
@@ -49,22 +48,6 @@ def compare(problem: Problem, claimed: dict[str, Any]) -> dict[str, Any]:
         if difference < 0.1 * CERTIFIED and residual < SOLVED:
             break
     return result
-
-
-def start_of(problem: Problem, probe: Probe, claimed: dict[str, Any], away: float) -> np.ndarray:
-    """The claimed unknowns, moved; a random rule's are turned to the direction chosen here."""
-    a_u, a_p, tau = claimed["a_u"], claimed["a_p"], claimed["tau"]
-    if problem.selection.name == "random":
-        along = claimed["cosine"] * claimed["norm"]
-        a_u, a_p = along * probe.rho, along * np.sqrt(1 - probe.rho**2)
-        tau = np.sqrt(claimed["norm"] ** 2 - along**2)
-    step = claimed["kappa"] if claimed["nu"] is None else claimed["nu"]
-    x = np.array([a_u, a_p, *np.log([tau, step]), *([claimed["chi"]] if probe.own else [])])
-    size = np.abs(x)
-    if not problem.student.loss.smooth:  # the equations bend where margins move by their noise
-        size = np.minimum(size, np.hypot(a_p, tau))
-        size[2:4] = 1.0
-    return x + away * size * np.array([1, -1, 1, -1, 1])[: len(x)]
 
 
 def no_fit(problem: Problem) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from reference_probe import REACH, Probe, density, evenly, gauss, pull, smoothed
@@ -16,8 +16,12 @@ from scipy.special import expit, ndtr
 
 from nfl_pruning import Problem
 
-NODES = {"rough": (36, 320), "fine": (90, 900)}  # panels in u; nodes in xi
-CORNER_PANELS = {"rough": 1.2, "fine": 0.6}  # how far a corner in xi may move within one in u
+NODES = {"rough": (36, 320), "middle": (60, 560), "fine": (90, 900)}  # panels in u; nodes in xi
+CORNER_PANELS = {
+    "rough": 1.2,
+    "middle": 0.9,
+    "fine": 0.6,
+}  # how far a corner in xi may move within one in u
 NODES_A_PANEL = 12
 
 
@@ -166,6 +170,22 @@ def shared_equations(task: Task, probe: Probe, grid: Grid, x: np.ndarray) -> np.
     first, second = (delta * g_f - cov @ response) * kappa / (sizes * np.sqrt(t_22))
     again = (k @ q @ k.T - cov)[1] / (sizes * np.sqrt(t_22))
     return np.array([task.unit * (ridge * a_2 + found.z), first, second, *again])
+
+
+def start_of(problem: Problem, probe: Probe, claimed: dict[str, Any], away: float) -> np.ndarray:
+    """The claimed unknowns, moved; a random rule's are turned to the direction chosen here."""
+    a_u, a_p, tau = claimed["a_u"], claimed["a_p"], claimed["tau"]
+    if problem.selection.name == "random":
+        along = claimed["cosine"] * claimed["norm"]
+        a_u, a_p = along * probe.rho, along * np.sqrt(1 - probe.rho**2)
+        tau = np.sqrt(claimed["norm"] ** 2 - along**2)
+    step = claimed["kappa"] if claimed["nu"] is None else claimed["nu"]
+    x = np.array([a_u, a_p, *np.log([tau, step]), *([claimed["chi"]] if probe.own else [])])
+    size = np.abs(x)
+    if not problem.student.loss.smooth:  # the equations bend where margins move by their noise
+        size = np.minimum(size, np.hypot(a_p, tau))
+        size[2:4] = 1.0
+    return x + away * size * np.array([1, -1, 1, -1, 1])[: len(x)]
 
 
 def student(task: Task, probe: Probe, grid: Grid, start: np.ndarray) -> tuple[np.ndarray, float]:

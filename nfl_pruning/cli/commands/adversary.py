@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from nfl_pruning.cli.options.problem import json_option, real, seed_of, seed_option, whole
+from nfl_pruning.cli.options.shared import json_option, seed_option, shared
+from nfl_pruning.cli.options.types import Whole
 
 if TYPE_CHECKING:
     from nfl_pruning.adversary.find import Finding
@@ -29,31 +29,28 @@ Examples:
 
 
 @click.command("adversary", help=HELP, short_help="A data law on which a score fails.")
-@click.option("--score", default="el2n", show_default=True, metavar="NAME", help="The score.")
-@click.option("--keep-fraction", default="0.3", show_default=True, metavar="R", help="In (0, 1).")
-@click.option("--keep", default="hardest", show_default=True, metavar="END",
-              help="End of the score that stays: hardest or easiest.")  # fmt: skip
+@shared("--score", type=str, help="The score.")
+@shared("--keep-fraction", help="In (0, 1).")
+@shared("--keep", help="End of the score that stays: hardest or easiest.")
 @seed_option
-@click.option("--effort", default="6", show_default=True, metavar="N",
+@click.option("--effort", default="6", show_default=True, metavar="N", type=Whole(1),
               help="Starting points of the search, >= 1.")  # fmt: skip
 @click.option("--out", default=None, metavar="FILE", type=click.Path(path_type=Path),
               help="Plot of the law, .png or .pdf.")  # fmt: skip
-@click.option("--force", is_flag=True, help="Replace an existing plot.")
+@shared("--force", help="Replace an existing plot.")
 @json_option
 def command(
-    score: str, keep_fraction: str, keep: str, seed: str, effort: str, out: Path | None,
+    score: str, keep_fraction: float, keep: str, seed: int, effort: int, out: Path | None,
     force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Search, certify, simulate; print the outcome."""
     from nfl_pruning.adversary.find import find_adversary, load_score
     from nfl_pruning.archive import PLOTS, check_output
 
-    number, starts = seed_of(seed), whole("effort", effort, 1)
     if out is not None:
         check_output(out, endings=PLOTS, force=force)
-    sys.path.insert(0, str(Path.cwd()))  # where the user's module lies
-    chosen, written = load_score(score), None
-    found = find_adversary(chosen, real(keep_fraction), keep=keep, seed=number, effort=starts)
+    chosen, written = load_score(score, folder=Path.cwd()), None
+    found = find_adversary(chosen, keep_fraction, keep=keep, seed=seed, effort=effort)
     if out is not None and found.certificate is not None:
         from nfl_pruning.report.adversary import draw_finding
 

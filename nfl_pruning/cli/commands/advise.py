@@ -14,7 +14,8 @@ from nfl_pruning.cli.options.data import (
     columns_from,
     input_files,
 )
-from nfl_pruning.cli.options.problem import entries, json_option, real, seed_of, seed_option
+from nfl_pruning.cli.options.shared import data_argument, json_option, seed_option, shared
+from nfl_pruning.cli.options.types import entries, real, seed_of
 
 if TYPE_CHECKING:
     from nfl_pruning.realdata.advice import Advice
@@ -46,7 +47,7 @@ Examples:
 
 
 @click.command("advise", help=HELP)
-@click.argument("data", default="digits")
+@data_argument
 @click.option(
     "--keep-fraction",
     default="0.1,0.2,0.3,0.5,0.7,0.9",
@@ -96,13 +97,7 @@ Examples:
     help="Your own model's logits (.npy, or .npz with logits), one row a sample.",
 )
 @click.option("--ridge", default="0.01", show_default=True, metavar="X", help="Penalty, > 0.")
-@click.option(
-    "--scale",
-    default="auto",
-    show_default=True,
-    metavar="HOW",
-    help="Feature scaling: auto, common, per-feature or none.",
-)
+@shared("--scale", help="Feature scaling: auto, common, per-feature or none.")
 @click.option("--components", metavar="N", help="Gaussian components a class; chosen by default.")
 @click.option(
     "--checks",
@@ -118,14 +113,14 @@ Examples:
 )
 @column_options
 @seed_option
-@click.option("--data-dir", metavar="DIR", help="Folder of a named data set's files.")
+@shared("--data-dir")
 @click.option("--report", metavar="FILE", help="Write a page (.html) with curves and a map.")
 @click.option(
     "--out",
     metavar="FILE",
     help="Write the recommended subset (.npz), at the smallest fraction in tolerance.",
 )
-@click.option("--force", is_flag=True, help="Replace existing outputs.")
+@shared("--force", help="Replace existing outputs.")
 @json_option
 def command(as_json: bool, **options: Any) -> int:
     """Advise, write what was asked for, and say it."""
@@ -157,7 +152,7 @@ def _run(
 ) -> tuple[Advice, dict[str, str | None], float]:
     """Check outputs first, then advise."""
     from nfl_pruning.archive import check_output
-    from nfl_pruning.cli.options.problem import whole
+    from nfl_pruning.cli.options.types import whole
     from nfl_pruning.data import load_dataset, load_test_data
     from nfl_pruning.experiments.progress import steps
     from nfl_pruning.realdata.advise import advise

@@ -17,8 +17,9 @@ from nfl_pruning.cli.options.data import (
     say,
     sentence_on_features,
 )
-from nfl_pruning.cli.options.network import check_gradient, network_options, training_from
-from nfl_pruning.cli.options.problem import entries, json_option, real, seed_of, whole
+from nfl_pruning.cli.options.network import Network, check_gradient, network_options
+from nfl_pruning.cli.options.shared import data_argument, json_option, list_of, shared
+from nfl_pruning.cli.options.types import ListOf, Real, Whole
 from nfl_pruning.cli.output.verdicts import draw, report_losses, report_settings, show
 
 if TYPE_CHECKING:
@@ -64,8 +65,13 @@ Examples:
 
 
 @click.command("compare", help=HELP)
-@click.argument("data", default="digits")
-@click.option("--score", metavar="NAME,...", help="Scores; el2n where no other rule is given.")
+@data_argument
+@list_of(
+    "--score",
+    default=None,
+    metavar="NAME,...",
+    help="Scores; el2n where no other rule is given.",
+)
 @click.option("--scores", "scores_file", metavar="FILE", help="Scores of DATA's rows, as in prune.")
 @click.option("--policy", multiple=True, metavar="WORDS", help="A single rule; may be repeated.")
 @click.option(
@@ -81,32 +87,37 @@ Examples:
     default="threshold,exact",
     show_default=True,
     metavar="RULE,...",
+    type=ListOf(click.STRING),
     help="threshold, exact, soft:S, clipped:CAP, middle:OFFSET:S, stratified:K, neyman:K:EQUAL, "
     "window:OFFSET or coverage:CUT.",
 )
-@click.option("--keep", default="hardest", show_default=True, metavar="END,...", help="Ends.")
+@list_of("--keep", metavar="END,...", help="Ends.")
+@list_of("--keep-fraction", default="0.1,0.3", metavar="R,...", help="(0, 1]")
+@shared("--exploit", help="For those that explore.")
 @click.option(
-    "--keep-fraction", default="0.1,0.3", show_default=True, metavar="R,...", help="(0, 1]"
+    "--repeats", default="10", show_default=True, metavar="N", type=Whole(2), help="At least 2."
 )
 @click.option(
-    "--exploit", default="0.5", show_default=True, metavar="SHARE", help="For those that explore."
+    "--epoch",
+    metavar="N",
+    type=Whole(),
+    help="Epoch of the scores; half of --epochs by default.",
 )
-@click.option("--repeats", default="10", show_default=True, metavar="N", help="At least 2.")
-@click.option("--epoch", metavar="N", help="Epoch of the scores; half of --epochs by default.")
-@click.option("--gradient", default="full", show_default=True, metavar="SCOPE", help="For grand.")
-@click.option("--label-noise", default="0", show_default=True, metavar="P", help="Wrong labels.")
-@click.option("--n-train", metavar="N", help="Training samples in a repeat; all by default.")
+@shared("--gradient", help="For grand.")
 @click.option(
-    "--budget", default="epochs", show_default=True, metavar="X", help="Equal epochs or steps."
+    "--label-noise", default="0", show_default=True, metavar="P", type=Real(), help="Wrong labels."
 )
 @click.option(
-    "--balance", default="none", show_default=True, metavar="HOW", help="Class quotas, as in prune."
+    "--n-train", metavar="N", type=Whole(1), help="Training samples in a repeat; all by default."
 )
+@shared("--budget", help="Equal epochs or steps.")
+@shared("--balance", help="Class quotas, as in prune.")
 @click.option(
     "--imbalance",
     default="1",
     show_default=True,
     metavar="F",
+    type=Real(),
     help="Thin the training classes until the first is F times the last.",
 )
 @click.option(
@@ -114,6 +125,7 @@ Examples:
     default="0",
     show_default=True,
     metavar="SHARE",
+    type=Real(),
     help="Hold out this share of the training rows to choose the epoch.",
 )
 @column_options
@@ -121,7 +133,7 @@ Examples:
 @click.option("--records", metavar="DIR", help="Finished repeats; the user's cache by default.")
 @click.option("--fresh", is_flag=True, help="Compute all repeats again.")
 @click.option("--plot", metavar="FILE", help="Draw the differences (.png or .pdf).")
-@click.option("--force", is_flag=True, help="Replace an existing plot.")
+@shared("--force", help="Replace an existing plot.")
 @json_option
 def command(as_json: bool, plot: str | None, force: bool, **options: Any) -> None:
     """Run the repeats, then say what they show."""
@@ -172,7 +184,7 @@ def _run(
 
     files = _named_files(subset_files)
     columns = columns_from(options)
-    plan = _plan(options, given=scores_file is not None, others=bool(files))
+    plan = _plan(given=scores_file is not None, others=bool(files), **options)
     folder = _folder(records)
     dataset = load_dataset(data, data_dir=data_dir, columns=columns)
     test = given = None
@@ -211,35 +223,37 @@ def _named_files(said: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(name, path) for name, _, path in found]
 
 
-def _plan(options: dict[str, Any], *, given: bool, others: bool) -> ComparisonPlan:
-    """What the options ask for, checked."""
+def _plan(
+    *,
+    given: bool,
+    others: bool,
+    score: list[str] | None,
+    policy: tuple[str, ...],
+    protocol: list[str],
+    keep_fraction: list[float],
+    gradient: str,
+    budget: str,
+    network: Network,
+    **as_they_are: Any,
+) -> ComparisonPlan:
+    """What the options ask for, checked; the others are called as the plan calls them."""
     from nfl_pruning.networks.comparison.plan import ComparisonPlan
     from nfl_pruning.scores import SCORES
 
-    said, epoch, n_train = options["score"], options["epoch"], options["n_train"]
-    training = training_from(options, options["budget"])
-    if said is None and not (given or others or options["policy"]):
-        said = "el2n"
-    scores = [] if said is None else [SCORES[name] for name in entries("score", said)]
+    names = score or []
+    if score is None and not (given or others or policy):
+        names = ["el2n"]
+    scores = [SCORES[name] for name in names]
     return ComparisonPlan(
-        seed=seed_of(options["seed"]),
         scores=scores,
         given=given,
-        policies=options["policy"],
-        selections=entries("protocol", options["protocol"]),
-        keep=entries("keep", options["keep"]),
-        keep_fractions=[real(part) for part in entries("keep_fraction", options["keep_fraction"])],
-        exploit=real(options["exploit"]),
-        balance=options["balance"],
-        repeats=whole("repeats", options["repeats"], 2),
-        epoch=None if epoch is None else whole("epoch", epoch),
-        gradient=check_gradient(options["gradient"], scores),
-        n_train=None if n_train is None else whole("n_train", n_train, 1),
-        label_noise=real(options["label_noise"]),
-        imbalance=real(options["imbalance"]),
-        validation=real(options["validation"]),
-        model=options["model"],
-        training=training,
+        policies=policy,
+        selections=protocol,
+        keep_fractions=keep_fraction,
+        gradient=check_gradient(gradient, scores),
+        model=network.model,
+        training=network.training(budget),
+        **as_they_are,
     )
 
 

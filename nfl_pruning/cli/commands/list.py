@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from nfl_pruning.cli.options.problem import json_option
+from nfl_pruning.cli.options.shared import json_option
 from nfl_pruning.experiments.scripts import experiments
 
 HELP = """List scores, protocols, links, losses, data sets, statements and figures by name.

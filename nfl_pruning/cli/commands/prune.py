@@ -17,7 +17,9 @@ from nfl_pruning.cli.options.data import (
     input_files,
     sentence_on_features,
 )
-from nfl_pruning.cli.options.problem import json_option, real, refuse_given, seed_of, seed_option
+from nfl_pruning.cli.options.problem import refuse_given
+from nfl_pruning.cli.options.shared import data_argument, json_option, seed_option, shared
+from nfl_pruning.cli.options.types import Real, real, seed_of
 from nfl_pruning.cli.output.subsets import (
     check_out,
     part_options,
@@ -44,14 +46,10 @@ DECIDED = (
 
 
 @click.command("prune")
-@click.argument("data", default="digits")
-@click.option(
-    "--score", default="el2n", show_default=True, metavar="NAME", help="Difficulty score."
-)
-@click.option(
-    "--keep", default="hardest", show_default=True, metavar="END", help="hardest or easiest."
-)
-@click.option("--keep-fraction", default="0.3", show_default=True, metavar="R", help="In (0, 1].")
+@data_argument
+@shared("--score")
+@shared("--keep")
+@shared("--keep-fraction")
 @click.option(
     "--protocol",
     default="exact",
@@ -60,21 +58,8 @@ DECIDED = (
     help="threshold, random, exact, soft:S, clipped:CAP, middle:OFFSET:S, stratified:K, "
     "neyman:K:EQUAL, power:A, window:OFFSET or coverage:CUT.",
 )
-@click.option(
-    "--exploit",
-    default="0.5",
-    show_default=True,
-    metavar="SHARE",
-    help="Share of the budget spent by score, in [0, 1]; for protocols that explore.",
-)
-@click.option(
-    "--balance",
-    default="none",
-    show_default=True,
-    metavar="HOW",
-    help="Quotas by class: none, proportional (the same share of each), equal counts, or explored: "
-    "proportional ones of the explored part.",
-)
+@shared("--exploit")
+@shared("--balance")
 @click.option(
     "--probe",
     default="pilot",
@@ -83,15 +68,14 @@ DECIDED = (
     help="The model that scores: pilot[:FRACTION] (fraction 0.2 by default) or in-sample.",
 )
 @click.option(
-    "--probe-ridge", default="0.01", show_default=True, metavar="X", help="Its penalty, > 0."
-)
-@click.option(
-    "--scale",
-    default="auto",
+    "--probe-ridge",
+    default="0.01",
     show_default=True,
-    metavar="HOW",
-    help="Feature scaling before the probe: auto, common, per-feature or none.",
+    metavar="X",
+    type=Real(),
+    help="Its penalty, > 0.",
 )
+@shared("--scale")
 @click.option(
     "--scores",
     "scores_file",
@@ -106,8 +90,8 @@ DECIDED = (
     metavar="FILE",
     help="Where to write: .npz, or a table (.csv, .parquet, .arrow); nowhere by default.",
 )
-@click.option("--force", is_flag=True, help="Replace an existing output.")
-@click.option("--data-dir", metavar="DIR", help="Folder of a named data set's files.")
+@shared("--force")
+@shared("--data-dir")
 @json_option
 def command(as_json: bool, **options: Any) -> None:
     """Prune DATA: a data set by name (digits by default), or a file.

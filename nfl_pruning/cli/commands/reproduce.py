@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from nfl_pruning.cli.options.figure import check_figure_options, figure_options, write_table
-from nfl_pruning.cli.options.problem import chosen, jobs_option
-from nfl_pruning.experiments.scripts import PRESETS, checkout
+from nfl_pruning.cli.options.problem import chosen
+from nfl_pruning.cli.options.shared import jobs_option, shared
+from nfl_pruning.experiments.scripts import checkout
 
 HELP = """Run the simulations of a checkout and draw its figures.
 
@@ -25,13 +26,7 @@ Examples:
 
 
 @click.command("reproduce", help=HELP, short_help="Run the simulations and draw the figures.")
-@click.option(
-    "--preset",
-    default="quick",
-    show_default=True,
-    metavar="NAME",
-    help="quick: minutes; paper: publication-size samples.",
-)
+@shared("--preset", help="quick: minutes; paper: publication-size samples.")
 @click.option("--only", default="", metavar="NAME,...", help="These experiments alone.")
 @click.option(
     "--root",
@@ -57,9 +52,7 @@ def command(
     from nfl_pruning.cli.output.tables import print_table
     from nfl_pruning.experiments.changed import reproduce_changed
     from nfl_pruning.experiments.reproduce import reproduce
-    from nfl_pruning.validation import check_choice
 
-    check_choice("preset", preset, PRESETS)
     found = {experiment.name: experiment for experiment in checkout(root)}
     experiments, rows = chosen(only, found), {}
     changes = check_figure_options(table, settings, experiments)

@@ -14,12 +14,13 @@ from nfl_pruning.cli.options.data import (
     say,
     sentence_on_features,
 )
-from nfl_pruning.cli.options.network import check_gradient, network_options, training_from
+from nfl_pruning.cli.options.network import Network, check_gradient, network_options
 from nfl_pruning.cli.options.own_logits import own_model_options, score_outputs
-from nfl_pruning.cli.options.problem import entries, json_option, real, seed_of, whole
+from nfl_pruning.cli.options.shared import data_argument, json_option, shared
+from nfl_pruning.cli.options.types import ListOf, Real, Whole
 
 if TYPE_CHECKING:
-    from nfl_pruning.networks.score import NetworkScores, ScoringPlan
+    from nfl_pruning.networks.score import NetworkScores
 
 HELP = """Score every sample of DATA by networks trained on DATA; larger = harder.
 
@@ -41,30 +42,30 @@ Examples:
 
 
 @click.command("score", help=HELP)
-@click.argument("data", default="digits")
-@click.option("--score", default="el2n", show_default=True, metavar="NAME", help="One score.")
-@click.option("--epoch", metavar="N,...", help="Passes before scoring; --epochs by default.")
-@click.option("--models", default="1", show_default=True, metavar="N", help="Networks averaged.")
+@data_argument
+@shared("--score", help="One score.")
 @click.option(
-    "--gradient",
-    default="full",
-    show_default=True,
-    metavar="SCOPE",
-    help="Gradient that grand means: full, last-layer or logits.",
+    "--epoch",
+    metavar="N,...",
+    type=ListOf(Whole()),
+    help="Passes before scoring; --epochs by default.",
 )
+@shared("--models", help="Networks averaged.")
+@shared("--gradient")
 @click.option(
     "--check",
     "check_share",
     default="0.2",
     show_default=True,
     metavar="SHARE",
+    type=Real(),
     help="Rows held out from one more network, to see what it has learned; 0: none.",
 )
 @own_model_options
 @column_options
 @network_options
 @click.option("--out", metavar="FILE", help="Where to write (.npz); nowhere by default.")
-@click.option("--force", is_flag=True, help="Replace an existing output.")
+@shared("--force")
 @json_option
 def command(as_json: bool, out: str | None, force: bool, **options: Any) -> None:
     """Check, train, score, write, report."""
@@ -110,35 +111,40 @@ def _show(found: NetworkScores, written: str | None) -> None:
     click.echo(f"Written to {written}." if written else "Nothing written; --out FILE.npz does.")
 
 
-def _run(*, data: str, data_dir: str | None, **options: Any) -> NetworkScores:
+def _run(
+    *,
+    data: str,
+    data_dir: str | None,
+    score: str,
+    epoch: list[int] | None,
+    models: int,
+    gradient: str,
+    check_share: float,
+    seed: int,
+    network: Network,
+    **columns: str | None,
+) -> NetworkScores:
     """Check everything that needs no data first, then train and score."""
     from dataclasses import replace
 
     from nfl_pruning.data import load_dataset
     from nfl_pruning.experiments.progress import shown
-    from nfl_pruning.networks.score import score
-
-    columns, plan = columns_from(options), _plan(options)
-    dataset = load_dataset(data, data_dir=data_dir, columns=columns)
-    with shown("training") as progress:
-        found = score(dataset, plan, progress=progress)
-    return replace(found, config=found.config | describe_columns(dataset, columns))
-
-
-def _plan(options: dict[str, Any]) -> ScoringPlan:
-    """What the options ask for, checked."""
     from nfl_pruning.networks.score import ScoringPlan
+    from nfl_pruning.networks.score import score as score_by_networks
     from nfl_pruning.scores import SCORES
 
-    member, epoch = SCORES[options["score"]], options["epoch"]
-    training = training_from(options)
-    return ScoringPlan(
-        seed=seed_of(options["seed"]),
+    read, member = columns_from(columns), SCORES[score]
+    plan = ScoringPlan(
+        seed=seed,
         score=member,
-        epochs=None if epoch is None else [whole("epoch", one) for one in entries("epoch", epoch)],
-        n_networks=whole("models", options["models"], 1),
-        model=options["model"],
-        gradient=check_gradient(options["gradient"], [member]),
-        check_share=real(options["check_share"]),
-        training=training,
+        epochs=epoch,
+        n_networks=models,
+        model=network.model,
+        gradient=check_gradient(gradient, [member]),
+        check_share=check_share,
+        training=network.training(),
     )
+    dataset = load_dataset(data, data_dir=data_dir, columns=read)
+    with shown("training") as progress:
+        found = score_by_networks(dataset, plan, progress=progress)
+    return replace(found, config=found.config | describe_columns(dataset, read))

@@ -15,12 +15,12 @@ from nfl_pruning.cli.options.problem import (
     SWEEPS,
     grid,
     is_sweep,
-    json_option,
     problem_options,
     problems,
     refuse_given,
     swept,
 )
+from nfl_pruning.cli.options.shared import json_option, shared
 
 if TYPE_CHECKING:
     from nfl_pruning.montecarlo import Simulation
@@ -57,9 +57,7 @@ LONG_SECONDS = 30.0  # a run expected to be longer is announced
     "--n-features", default="400", show_default=True, metavar="D", help="Dimension, >= 2."
 )
 @click.option("--n-trials", default="32", show_default=True, metavar="N", help="Repeats, >= 1.")
-@click.option(
-    "--seed", default="0", show_default=True, metavar="N", help="Whole number in [0, 2^63)."
-)
+@shared("--seed", type=str, help="Whole number in [0, 2^63).")
 @click.option(
     "--law",
     default="gaussian",

@@ -14,14 +14,14 @@ from nfl_pruning.cli.options.limits import Asked, limit_of, limit_options
 from nfl_pruning.cli.options.problem import (
     FORMS,
     SWEEP_HELP,
-    entries,
     is_sweep,
-    json_option,
     problem_options,
     problems,
     refuse_given,
     swept,
 )
+from nfl_pruning.cli.options.shared import json_option
+from nfl_pruning.cli.options.types import ListOf, OneOf
 
 if TYPE_CHECKING:
     from nfl_pruning.problem import Problem
@@ -59,16 +59,18 @@ OBSERVABLES = ("cosine", "norm", "test_error", "test_loss", "excess_risk", "cali
 @click.option(
     "--best",
     metavar="NAME,...",
+    type=ListOf(OneOf("theory.optimal.best_numbers:GRIDS")),
     help="Find the best of these numbers by gradients: exploit, exponent (of a soft protocol's "
     "weights), ridge.",
 )
 @click.option(
     "--goal",
     metavar="NAME",
+    type=OneOf("theory.numbers:GOALS"),
     help="With --best: test_error or test_loss.  [default: test_error]",
 )
 @json_option
-def command(as_json: bool, best: str | None, goal: str | None, **options: str) -> None:
+def command(as_json: bool, best: list[str] | None, goal: str | None, **options: str) -> None:
     """Solve, then print one object, a list, a summary or a table."""
     components = components_of(options, ("spectrum", "outside"))
     asked = limit_of(options)
@@ -106,10 +108,11 @@ def command(as_json: bool, best: str | None, goal: str | None, **options: str) -
         _print_one(solutions[0])
 
 
-def _solver(asked: Asked, best: str | None, goal: str | None) -> Callable[[Problem], Solution]:
+def _solver(
+    asked: Asked, best: list[str] | None, goal: str | None
+) -> Callable[[Problem], Solution]:
     """What solves one problem; it finds the best numbers first, if asked to."""
     from nfl_pruning.errors import InvalidArgumentError
-    from nfl_pruning.validation import check_choice
 
     if best is None:
         from nfl_pruning.theory.solve import solve
@@ -120,14 +123,13 @@ def _solver(asked: Asked, best: str | None, goal: str | None) -> Callable[[Probl
     if not asked.usual:
         raise InvalidArgumentError(
             "--best is for isotropic inputs in the proportional limit; drop --abundant or "
-            f"--spectrum; got --best {best}."
+            f"--spectrum; got --best {','.join(best)}."
         )
     from nfl_pruning.theory.numbers import GOALS
-    from nfl_pruning.theory.optimal.best_numbers import GRIDS, best_numbers
+    from nfl_pruning.theory.optimal.best_numbers import best_numbers
 
-    over = [check_choice("best", name, GRIDS) for name in entries("best", best)]
-    aim = check_choice("goal", GOALS[0] if goal is None else goal, GOALS)
-    return lambda problem: best_numbers(problem, over=over, goal=aim).solution
+    aim = GOALS[0] if goal is None else goal
+    return lambda problem: best_numbers(problem, over=best, goal=aim).solution
 
 
 def _all_at_once(cases: list[Problem], advance: Callable[[], Any]) -> list[Solution]:

@@ -15,8 +15,8 @@ from nfl_pruning.cli.options.data import (
     say,
     sentence_on_features,
 )
-from nfl_pruning.cli.options.network import network_options, training_from
-from nfl_pruning.cli.options.problem import json_option, seed_of, whole
+from nfl_pruning.cli.options.network import Network, network_options
+from nfl_pruning.cli.options.shared import data_argument, json_option, shared
 
 if TYPE_CHECKING:
     from nfl_pruning.data import Dataset
@@ -39,17 +39,11 @@ Examples:
 
 
 @click.command("train", help=HELP)
-@click.argument("data", default="digits")
+@data_argument
 @click.option("--subset", metavar="FILE", help="A .npz that nfl-pruning prune wrote.")
 @click.option("--test-data", metavar="FILE", help="Own .npz or .csv to test on.")
-@click.option("--models", default="1", show_default=True, metavar="N", help="Networks to train.")
-@click.option(
-    "--budget",
-    default="epochs",
-    show_default=True,
-    metavar="X",
-    help="epochs: passes over the kept rows; steps: as many steps as all of DATA would get.",
-)
+@shared("--models")
+@shared("--budget")
 @column_options
 @network_options
 @json_option
@@ -84,11 +78,11 @@ def _run(
     data_dir: str | None,
     subset: str | None,
     test_data: str | None,
-    models: str,
-    model: str,
+    models: int,
     budget: str,
-    seed: str,
-    **options: Any,
+    seed: int,
+    network: Network,
+    **columns: str | None,
 ) -> dict[str, Any]:
     """Everything that the report says."""
     from nfl_pruning.data import load_dataset, load_test_data
@@ -96,27 +90,26 @@ def _run(
     from nfl_pruning.experiments.progress import shown
     from nfl_pruning.networks.train import train
 
-    columns, training = columns_from(options), training_from(options, budget)
-    count, start_seed = whole("models", models, 1), seed_of(seed)
-    dataset = load_dataset(data, data_dir=data_dir, columns=columns)
+    read, training = columns_from(columns), network.training(budget)
+    dataset = load_dataset(data, data_dir=data_dir, columns=read)
     kept = None if subset is None else load_subset(Path(subset), dataset.hash, len(dataset))
     test: Dataset | None = None
     if test_data is not None:
-        test = load_test_data(test_data, dataset, columns)
+        test = load_test_data(test_data, dataset, read)
     elif data in WITH_TEST_PART:
         test = load_dataset(data, data_dir=data_dir, part="test")
     with shown("training") as progress:
         found = train(
             dataset,
-            seed=start_seed,
+            seed=seed,
             subset=kept,
             test=test,
-            n_networks=count,
-            model=model,
+            n_networks=models,
+            model=network.model,
             training=training,
             progress=progress,
         )
-    said = found.to_dict() | describe_columns(dataset, columns)
+    said = found.to_dict() | describe_columns(dataset, read)
     if test is not None:
         said["tested_on"] = "the test part" if test_data is None else test_data
     return said

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nfl_pruning.cli.options.problem import chosen, jobs_option, json_option, seed_of, seed_option
+from nfl_pruning.cli.options.problem import chosen
+from nfl_pruning.cli.options.shared import jobs_option, json_option, seed_option, shared
 from nfl_pruning.experiments.compilation import quick_compilation
 from nfl_pruning.experiments.processes import usual_jobs
-from nfl_pruning.experiments.scripts import PRESETS
 
 if TYPE_CHECKING:
     from nfl_pruning.statements.verification import Verification
@@ -31,10 +31,7 @@ Examples:
 
 
 @click.command("verify", help=HELP, short_help="Check every statement; write a report.")
-@click.option(
-    "--preset", default="quick", show_default=True, metavar="NAME",
-    help="quick: minutes; paper: hours, with larger samples.",
-)  # fmt: skip
+@shared("--preset")
 @click.option("--only", default="", metavar="ID,...", help="These statements alone.")
 @seed_option
 @click.option(
@@ -45,14 +42,12 @@ Examples:
 @jobs_option("Checks")
 @json_option
 def command(
-    preset: str, only: str, seed: str, out: Path, fresh: bool, jobs: int | None, as_json: bool
+    preset: str, only: str, seed: int, out: Path, fresh: bool, jobs: int | None, as_json: bool
 ) -> int:
     """Check, print, write; the exit code says whether all is as expected."""
     from nfl_pruning.statements import STATEMENTS
-    from nfl_pruning.validation import check_choice, check_folder
+    from nfl_pruning.validation import check_folder
 
-    check_choice("preset", preset, PRESETS)
-    number = seed_of(seed)
     statements = chosen(only, STATEMENTS)
     check_folder("out", out)
     from nfl_pruning.records import RecordStore
@@ -60,13 +55,13 @@ def command(
     from nfl_pruning.statements.verification import unchecked, verify
 
     records = out / "records"
-    missing = fresh or unchecked(statements, preset, number, RecordStore(records))
+    missing = fresh or unchecked(statements, preset, seed, RecordStore(records))
     if missing and preset == "quick":  # most of which is compilation
         quick_compilation()
     found = verify(
         [statement.identifier for statement in statements],
         preset=preset,
-        seed=number,
+        seed=seed,
         records=records,
         fresh=fresh,
         jobs=(jobs or usual_jobs()) if missing else 1,

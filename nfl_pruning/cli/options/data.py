@@ -43,7 +43,7 @@ def column_options(function: Callable) -> Callable:
 
 def columns_from(options: dict[str, Any]) -> Columns:
     """Take the columns' options out of ``options``."""
-    from nfl_pruning.cli.options.problem import entries
+    from nfl_pruning.cli.options.types import entries
     from nfl_pruning.data import Columns
 
     label, ids, drop, split = (options.pop(name) for name in NAMES)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from nfl_pruning.cli.options.problem import whole
+from nfl_pruning.cli.options.types import whole
 
 if TYPE_CHECKING:
     from nfl_pruning.inputs import Spectrum

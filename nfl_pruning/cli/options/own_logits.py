@@ -36,7 +36,8 @@ def score_outputs(*, as_json: bool, out: str | None, force: bool, **options: Any
     """Read, score, write, report."""
     from nfl_pruning.archive import check_output, write_archive
     from nfl_pruning.cli.options.data import columns_from, input_files, say
-    from nfl_pruning.cli.options.problem import refuse_given, seed_of
+    from nfl_pruning.cli.options.problem import refuse_given
+    from nfl_pruning.cli.options.types import seed_of
     from nfl_pruning.data import load_dataset
     from nfl_pruning.pruning.own_logits import describe_outputs, read_outputs, score_logits
 

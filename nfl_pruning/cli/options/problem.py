@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from nfl_pruning.cli.options.types import numbers
+
 if TYPE_CHECKING:
     from nfl_pruning.problem import Problem
-
-Number = float | str
 
 FORMS = ("score", "keep", "protocol", "probe", "loss")
 SWEEPS = (*FORMS, "signal", "samples_per_feature", "ridge", "keep_fraction", "exploit")
@@ -57,34 +57,6 @@ _OPTIONS = (
     ("--exploit", "0.5", "Budget share by score for exact and soft, in [0, 1]."),
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Strict JSON on stdout only.")
-
-
-seed_option = click.option(
-    "--seed", default="0", show_default=True, metavar="N", help="Whole number in [0, 2^32)."
-)
-
-
-def jobs_option(pieces: str) -> Callable[..., Any]:
-    """``--jobs``: how many of the pieces are worked on at a time; None: see ``usual_jobs``."""
-    from nfl_pruning.experiments.processes import MOST_JOBS
-
-    return click.option(
-        "--jobs",
-        type=click.IntRange(1),
-        metavar="N",
-        help=f"{pieces} at a time, each in a process.  [default: one a core, at most {MOST_JOBS}; "
-        "on a GPU or TPU one]",
-    )
-
-
-def seed_of(text: str) -> int:
-    """The seed, or a sentence."""
-    from nfl_pruning.validation import check_seed
-
-    values = numbers(text, int)
-    return check_seed(values[0] if len(values) == 1 else text)
-
 
 def problem_options(function: Callable) -> Callable:
     """Add the options of a problem, all optional, to a command."""
@@ -92,43 +64,6 @@ def problem_options(function: Callable) -> Callable:
         add = click.option(name, default=default, show_default=True, metavar="X", help=text)
         function = add(function)
     return function
-
-
-def numbers(text: str, kind: type = float) -> list[Number]:
-    """The entries of a comma list; what is no number stays text, for the range check to name."""
-
-    def number(part: str) -> Number:
-        try:
-            return kind(part)
-        except ValueError:
-            return part
-
-    return [number(part.strip()) for part in text.split(",")]
-
-
-def whole(name: str, text: str, low: int = 0) -> int:
-    """A whole number from the command line, or a sentence."""
-    from nfl_pruning.validation import check_integer
-
-    return check_integer(name, numbers(text, int)[0] if "," not in text else text, low)
-
-
-def real(text: str) -> Any:
-    """A float where the text is one, else the text, for the range check to name."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def entries(option: str, text: str) -> list[str]:
-    """The entries of a comma list, of which there must be one at least, each once."""
-    from nfl_pruning.errors import InvalidArgumentError
-
-    found = [part.strip() for part in text.split(",") if part.strip()]
-    if not found or len(set(found)) < len(found):
-        raise InvalidArgumentError(f"{option} must be a list of distinct entries; got {text!r}.")
-    return found
 
 
 def chosen(only: str, known: Mapping[str, Any]) -> list[Any]:

@@ -16,6 +16,7 @@ from nfl_pruning.records import code_hash
 from nfl_pruning.scores import SCORES
 from nfl_pruning.scores.base import Score
 from nfl_pruning.selections import Selection, make_selection
+from nfl_pruning.selections.base import ENDS
 from nfl_pruning.selections.explored_quotas import ALL_BALANCES
 from nfl_pruning.validation import check_choice, check_integer, check_number, check_seed
 
@@ -84,7 +85,7 @@ class ComparisonPlan:
         check_number("exploit", self.exploit, "[0, 1]")
         check_choice("balance", self.balance, ALL_BALANCES)
         for end in self.keep:
-            check_choice("keep", end, ("hardest", "easiest"))
+            check_choice("keep", end, ENDS)
         _ = self.arms  # refuses a selection that keeps no fixed count
         check_number("label_noise", self.label_noise, "[0, 1]")
         check_number("imbalance", self.imbalance, "[1, inf)")
