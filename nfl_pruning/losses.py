@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.scipy.special import expit
 
@@ -51,6 +52,10 @@ class Loss:
             parameter that obeys it, whatever the ridge and the weights.
         one_sided: of a hard loss, whether it bounds margins from below rather than fixing them.
         softened: of a hard loss, the name of the loss that becomes it as the ridge vanishes.
+        turns: step -> the v around which ``prox_residual`` of a smooth loss bends, none where it is
+            straight; None where that is not known: quadrature is then fine everywhere.
+        many: with three classes or more, ``"softmax"`` or ``"one against all"``; None where the
+            loss has no such form.
         smooth: whether the loss has a derivative everywhere.
         fitting: how samples are fitted: ``"newton"``, which needs a derivative, or ``"quadratic
             program"``, which knows the hinge and the hard margin; None where no method is known:
@@ -70,6 +75,8 @@ class Loss:
     hard: bool = False
     one_sided: bool = True
     softened: str | None = None
+    turns: Callable[[float], tuple[float, ...]] | None = None
+    many: str | None = None
     smooth: bool = True
     fitting: str | None = None
 
@@ -148,6 +155,12 @@ def _logistic_prox_jvp(primals, tangents):
     return t, (along_v + p * along_step) / (1 + step * p * _miss(-t))
 
 
+def _logistic_turns(step: float) -> tuple[float, ...]:
+    """Ends of the stretch on which the logistic proximal residual goes from -step to 0."""
+    along = float(np.log1p(step))
+    return along, -step - along
+
+
 LOSSES: Registry[Loss] = Registry("loss")
 
 MAX_MARGIN = Loss(
@@ -186,6 +199,8 @@ LOGISTIC = Loss(
     summary="without ridge a fit exists only while the kept samples are not separable",
     separates=True,
     constraint=MAX_MARGIN,
+    turns=_logistic_turns,
+    many="softmax",
 )
 
 SQUARED = Loss(
@@ -196,6 +211,8 @@ SQUARED = Loss(
     prox_residual=lambda v, step: (v - 1) * step / (1 + step),
     summary="a fit exists also without ridge, separable samples or not",
     constraint=INTERPOLATION,
+    turns=lambda step: (),
+    many="one against all",
 )
 
 HINGE = Loss(

@@ -61,5 +61,44 @@ def test_a_changed_value_is_noticed():
 
 
 def test_cases_are_those_that_the_script_draws():
-    drawn = frozen.all_cases()
-    assert [{k: v for k, v in case.items() if k != "values"} for case in CASES] == drawn
+    drawn, found = frozen.all_cases(), {"values", "plain"}
+    assert [{k: v for k, v in case.items() if k not in found} for case in CASES] == drawn
+
+
+# --- the plain second method -----------------------------------------------------------------
+
+PRECISE = 1e-7  # accuracy with which a plain value counts as one
+PLAIN = [case for case in CASES if "cosine" in case.get("plain", {})]
+
+
+def apart(values, plain):
+    """Names of the values that differ by more than the plain method's accuracy and 2e-9."""
+    allowed = 2 * plain["accuracy"] + 2e-9
+    scale = {"cosine": 1.0, "norm": plain["norm"], "test_error": 1.0}
+    return [k for k, s in scale.items() if not abs(values[k] - plain[k]) / s < allowed]
+
+
+def test_a_quarter_is_solved_by_plain_means_and_agrees():
+    precise = [case for case in PLAIN if case["plain"]["accuracy"] < PRECISE]
+    assert len(precise) >= len(CASES) / 4
+    assert {case["problem"]["loss"] for case in precise} == {loss for loss, _ in frozen.LOSSES}
+    assert {case["problem"]["selection"] for case in precise} == set(frozen.SELECTIONS)
+    assert {case["problem"]["probe"] for case in precise} == set(frozen.PROBES)
+    for case in precise:
+        assert apart(case["values"], case["plain"]) == [], case
+
+
+def test_what_plain_means_do_not_solve_is_said():
+    """Every case that the plain method knows has its values or a reason."""
+    for case in filter(frozen.has_plain, CASES):
+        assert case["plain"].keys() in ({*frozen.PLAIN, "accuracy", "residual"}, {"reason"})
+
+
+def test_another_number_would_be_told_apart():
+    """The control: by 3e-7 every precise value differs, whichever of the three is moved."""
+    for case in PLAIN:
+        values = case["values"]
+        if case["plain"]["accuracy"] < PRECISE:
+            for name in frozen.PLAIN:
+                moved = values | {name: values[name] + 3e-7 * max(1.0, case["plain"]["norm"])}
+                assert apart(moved, case["plain"]) == [name]

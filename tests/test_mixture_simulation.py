@@ -20,7 +20,7 @@ from nfl_pruning.inputs import Mixture
 from nfl_pruning.losses import LOSSES
 from nfl_pruning.montecarlo import paired, training_set
 from nfl_pruning.montecarlo.components.trial import make_job, prune_trial, root_key
-from nfl_pruning.montecarlo.fits.logits import _Loss, _newton, fit_logits
+from nfl_pruning.montecarlo.fits.logits import LogitLoss, fit_logits, minimise
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.records import RecordStore
 from nfl_pruning.scores.base import SCORES, Context
@@ -70,9 +70,9 @@ def test_two_logits_at_twice_the_ridge_are_the_margin():
     x, y, weights = rows(2)
     margin = fit_logits(x, y, weights, ridge=0.02, loss=LOGISTIC, n_classes=2, intercept=False)
     with jax.enable_x64(True):
-        both, norm, _, _ = _newton(
+        both, norm, _, _ = minimise(
             jnp.asarray(x), jnp.asarray(y), jnp.asarray(weights), 0.04, 1e-11,
-            what=_Loss(LOGISTIC, 2, False),
+            what=LogitLoss(LOGISTIC, 2, False),
         )  # fmt: skip
     both = np.asarray(both)
     assert np.asarray(norm) < 1e-11

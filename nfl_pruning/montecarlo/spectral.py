@@ -20,7 +20,7 @@ from nfl_pruning.inputs import Spectrum
 from nfl_pruning.links import Link
 from nfl_pruning.losses import LOSSES, Loss
 from nfl_pruning.montecarlo.estimates.simulation import FAILURES, Simulation, Trials
-from nfl_pruning.montecarlo.fits.logits import Outputs, minimise
+from nfl_pruning.montecarlo.fits.logits import LogitLoss, minimise
 from nfl_pruning.montecarlo.fits.outcome import CONVERGED, UNCONVERGED
 from nfl_pruning.montecarlo.plan import refuse_mixture_parts
 from nfl_pruning.probes import FixedProbe, InSampleProbe, PilotProbe
@@ -241,7 +241,7 @@ def _fit(
     """Minimiser, its gradient's norm relative to that at 0, and the number of steps."""
     first = (weights * labels * loss.derivative(jnp.zeros_like(labels))) @ rows
     size = jnp.linalg.norm(first)
-    what = Outputs(loss, 1, intercept=False)
+    what = LogitLoss(loss, 1, intercept=False)
     theta, gradient, steps, _ = minimise(
         rows, labels, weights, ridge, 0.1 * TOLERANCE * size, what=what
     )

@@ -48,11 +48,11 @@ class LogitFit(NamedTuple):
     code: int
 
     def logits(self, x: np.ndarray) -> np.ndarray:
-        """Outputs of shape (n, J)."""
+        """LogitLoss of shape (n, J)."""
         return x @ self.weights.T + self.intercepts
 
 
-class Outputs(NamedTuple):
+class LogitLoss(NamedTuple):
     """What is compiled in: the loss, the number J of outputs and whether they have intercepts."""
 
     loss: Loss
@@ -61,7 +61,7 @@ class Outputs(NamedTuple):
 
     @property
     def softmax(self) -> bool:
-        return self.outputs > 1 and self.loss.name == "logistic"
+        return self.outputs > 1 and self.loss.many == "softmax"
 
     def value(self, h: Array, y: Array) -> Array:
         """Loss of each row, shape (n,), from outputs (n, J) and class codes (n,)."""
@@ -140,7 +140,7 @@ def fit_logits(
     """
     check_loss(loss, n_classes)
     kept, d = np.flatnonzero(weights), x.shape[1]
-    what = Outputs(loss, 1 if n_classes == 2 else n_classes, intercept)
+    what = LogitLoss(loss, 1 if n_classes == 2 else n_classes, intercept)
     packed = _packed(x[kept], y[kept], weights[kept], intercept=intercept)
     with jax.enable_x64(True):
         rows = (jnp.asarray(part) for part in packed)
@@ -172,7 +172,7 @@ def check_loss(loss: Loss, n_classes: int) -> None:
         raise InvalidArgumentError(
             f"inputs of components are fitted with smooth losses; got {loss.name!r}."
         )
-    if n_classes > 2 and loss.name not in ("logistic", "squared"):
+    if n_classes > 2 and loss.many is None:
         raise InvalidArgumentError(
             "with three classes or more the loss must be logistic (softmax) or squared (one "
             f"against all); got {loss.name!r}."
@@ -181,7 +181,7 @@ def check_loss(loss: Loss, n_classes: int) -> None:
 
 @partial(jax.jit, static_argnames="what")
 def minimise(
-    x: Array, y: Array, w: Array, ridge: Array, tolerance: Array, *, what: Outputs
+    x: Array, y: Array, w: Array, ridge: Array, tolerance: Array, *, what: LogitLoss
 ) -> tuple[Array, Array, Array, Array]:
     """Newton's method, compiled.
 
@@ -247,7 +247,7 @@ def minimise(
 
 
 def _solve(
-    x: Array, w: Array, c: Array, penalty: Array, right: Array, *, factor: Array, what: Outputs
+    x: Array, w: Array, c: Array, penalty: Array, right: Array, *, factor: Array, what: LogitLoss
 ) -> tuple[Array, Array]:
     """Newton's step by preconditioned conjugate gradients, and their number."""
 

@@ -143,7 +143,8 @@ def _nodes(cuts: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 def _cuts(bands: Lines, j: int, law: Shape, loss: Loss, factor: float) -> np.ndarray:
     """Ends of panels, from left to right: each as long as what lies at its left end allows."""
     sign, unit = float(bands.sign[j]), 1 / law.deviation
-    bends = [(x - law.mean) * unit for x in _bends(sign, law.step, bands.weight[j], loss)]
+    turns = _turns(sign, law.step, bands.weight[j], loss)
+    bends = [(x - law.mean) * unit for x in turns or ()]
     width = max(law.rest / max(abs(law.on_probe), 1e-300), THIN)
     edges: list[float] = []
     if width < 1:
@@ -154,7 +155,7 @@ def _cuts(bands: Lines, j: int, law: Shape, loss: Loss, factor: float) -> np.nda
     cuts, x = [-RANGE], -RANGE
     while x < RANGE:
         length = PANEL
-        if loss.name != "squared":
+        if turns is None or turns:
             near = min((abs(x - bend) for bend in bends), default=0.0)
             length = min(length, max(STEP_IN_V * unit, GROWTH * near))
         for edge in edges:
@@ -171,15 +172,11 @@ def _cuts(bands: Lines, j: int, law: Shape, loss: Loss, factor: float) -> np.nda
     return np.interp(np.linspace(0, len(cuts) - 1, count + 1), np.arange(len(cuts)), cuts)
 
 
-def _bends(sign: float, step: float, weights: np.ndarray, loss: Loss) -> list[float]:
-    """Where in v a proximal map bends; nowhere in particular for a loss that is not known."""
-    if loss.name != "logistic":
-        return []
-    found = []
-    for omega in set(weights.tolist()):
-        k = step * omega
-        found += [np.log1p(k), -k - np.log1p(k)]
-    return [sign * t for t in found]
+def _turns(sign: float, step: float, weights: np.ndarray, loss: Loss) -> list[float] | None:
+    """Where in v a proximal map bends; None where the loss does not say."""
+    if loss.turns is None:
+        return None
+    return [sign * t for omega in set(weights.tolist()) for t in loss.turns(step * omega)]
 
 
 def shapes_of(state: State, deviation: np.ndarray) -> list[Shape]:
