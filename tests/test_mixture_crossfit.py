@@ -121,14 +121,23 @@ def test_probes_share_what_fits_with_common_samples_share():
     assert abs(value[2] - (alone - row @ row)) > 10 * error[2]
 
 
-def test_an_easy_problem_is_certified_and_differs_from_a_pilot_of_as_many_samples():
-    problem = pair_problem(keep="hardest", fraction=0.6, probe=CrossFitProbe(2, 0.02))
-    found = solve(problem)
+@pytest.mark.parametrize(
+    ("score", "fraction", "exploit", "value", "digits"),
+    [
+        ("el2n", 0.4, 1.0, 0.20400572078189963, 1e-12),
+        ("entropy", 0.3, 0.5, 0.19879084508864256, 1e-12),
+        pytest.param("el2n", 0.6, 1.0, 0.16106353, 2e-8, marks=pytest.mark.slow),
+    ],
+)
+def test_two_folds_by_another_derivation(score, fraction, exploit, value, digits):
+    """By bands of the scoring logit and two integrals, kept from such a solver."""
+    found = solve(pair_problem(score, "hardest", fraction, exploit, CrossFitProbe(2, 0.02)))
     assert found.status == "certified", found.message
     assert found.error_estimate < 1e-8
-    assert found.test_error == pytest.approx(0.16106353, abs=2e-8)
-    pilot = solve(problem.replace(probe=PilotProbe(2.5, 0.02)))
-    assert abs(pilot.test_error - found.test_error) > 1e-3  # the control
+    assert found.test_error == pytest.approx(value, abs=digits)
+    if exploit == 1:
+        pilot = solve(pair_problem(score, "hardest", fraction, probe=PilotProbe(2.5, 0.02)))
+        assert abs(pilot.test_error - value) > 1e-3  # the control: as many samples, all fresh
 
 
 @pytest.mark.slow

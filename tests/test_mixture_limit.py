@@ -22,6 +22,7 @@ from nfl_pruning.theory.mixture.many_classes.points import (
 from nfl_pruning.theory.mixture.many_classes.prox import Outputs, contrast_basis, proximal
 from nfl_pruning.theory.mixture.selecting import quota_fractions
 from nfl_pruning.theory.mixture.two_classes.populations import group_probabilities
+from solved import solved
 
 PAIR = Mixture(
     weights=np.array([0.6, 0.4]),
@@ -102,7 +103,7 @@ MORE_IN_SAMPLE = [
 
 def check_row(row, probe):
     score, keep, fraction, exploit, *numbers = row
-    found = solve(pair_problem(score, keep, fraction, exploit, probe))
+    found = solved(pair_problem(score, keep, fraction, exploit, probe))
     assert found.status == "certified", found.message
     assert found.error_estimate < 1e-8
     names = ("mean_0", "mean_1", "variance_0", "intercept")
@@ -145,19 +146,19 @@ THREE = [
 def test_three_classes_agree_with_another_implementation(
     score, keep, fraction, exploit, value, spread
 ):
-    found = solve(three_problem(score, keep, fraction, exploit))
+    found = solved(three_problem(score, keep, fraction, exploit))
     assert found.status == "certified", found.message
     assert found.error_estimate <= 5e-4
     assert abs(found.test_error - value) < spread + 4 * found.error_estimate
 
 
 def test_label_aware_scores_differ_for_three_classes_and_not_for_two():
-    found = [solve(three_problem(s, "hardest", 0.3)) for s in ("el2n", "loss", "entropy")]
+    found = [solved(three_problem(s, "hardest", 0.3)) for s in ("el2n", "loss", "entropy")]
     errors = np.array([one.test_error for one in found])
     spread = max(one.error_estimate for one in found)
     assert errors[1] - errors[0] > 5 * spread
     assert errors[0] - errors[2] > 50 * spread
-    pair = [solve(pair_problem(s)).test_error for s in ("el2n", "loss")]
+    pair = [solved(pair_problem(s)).test_error for s in ("el2n", "loss")]
     assert abs(pair[0] - pair[1]) < 1e-10  # the control: one and the same order
 
 
@@ -243,7 +244,7 @@ def test_a_verifier_and_quotas_keep_what_they_say():
     quotas = solve(three_problem("el2n", "hardest", 0.3, balance="equal"))
     kept = [quotas.observables[f"kept_class_{k}"] for k in range(3)]
     np.testing.assert_allclose(np.array(kept) * [0.5, 0.3, 0.2], 0.1, rtol=1e-9)
-    plain = solve(three_problem("el2n", "hardest", 0.3))
+    plain = solved(three_problem("el2n", "hardest", 0.3))
     assert abs(plain.observables["kept_class_0"] - kept[0]) > 0.01  # the control
 
 

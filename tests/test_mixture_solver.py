@@ -10,7 +10,7 @@ from mixture_reference import Pair, solve_pair, wrong_share
 from nfl_pruning import Problem, simulate, solve, sweep
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs import Mixture
-from nfl_pruning.probes import CrossFitProbe, InSampleProbe, WeightsProbe
+from nfl_pruning.probes import InSampleProbe, WeightsProbe
 from nfl_pruning.problem import Student
 from nfl_pruning.theory.derivatives.limit_values import limit_values
 from nfl_pruning.theory.mixture.many_classes.many import Warm as ManyWarm
@@ -19,14 +19,6 @@ from nfl_pruning.theory.mixture.many_classes.many_slopes import slopes_of
 from nfl_pruning.theory.mixture.two_classes.pair import Warm, solve_two_classes
 from nfl_pruning.theory.numbers import numbers_of, with_numbers
 from test_mixture_limit import FIXED, PAIR, pair_problem
-
-
-def test_cross_fitting_by_another_derivation():
-    """Two folds by bands of the scoring logit and two integrals, kept from such a solver."""
-    aware = pair_problem(fraction=0.4, probe=CrossFitProbe(2, 0.02))
-    assert solve(aware).test_error == pytest.approx(0.20400572078189963, abs=1e-12)
-    mixed = pair_problem("entropy", "hardest", 0.3, 0.5, CrossFitProbe(2, 0.02))
-    assert solve(mixed).test_error == pytest.approx(0.19879084508864256, abs=1e-12)
 
 
 def test_quotas_given_as_ratios_are_kept_by_theory_and_trials():
