@@ -87,8 +87,17 @@ def refuse_given(names: Iterable[str], owner: str) -> None:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             flag = name.replace("_", "-")
             raise InvalidArgumentError(
-                f"--{flag} cannot go with --{owner}; got --{flag} {context.params[name]}."
+                f"--{flag} cannot go with --{owner}; got --{flag} {_said(context.params[name])}."
             )
+
+
+def _said(value: Any) -> str:
+    """An option's value as it is written on the command line."""
+    from nfl_pruning.validation import format_number
+
+    if isinstance(value, list):
+        return ",".join(_said(part) for part in value)
+    return format_number(value) if isinstance(value, float) else str(value)
 
 
 def forms(text: str) -> list[str]:
