@@ -67,13 +67,13 @@ def test_cases_are_those_that_the_script_draws():
 
 # --- the plain second method -----------------------------------------------------------------
 
-PRECISE = 1e-7  # accuracy with which a plain value counts as one
+PRECISE = 1e-10  # accuracy with which a plain value counts as one
 PLAIN = [case for case in CASES if "cosine" in case.get("plain", {})]
 
 
 def apart(values, plain):
-    """Names of the values that differ by more than the plain method's accuracy and 2e-9."""
-    allowed = 2 * plain["accuracy"] + 2e-9
+    """Names of the values that differ by more than the plain method's accuracy and 1e-10."""
+    allowed = 2 * plain["accuracy"] + 1e-10
     scale = {"cosine": 1.0, "norm": plain["norm"], "test_error": 1.0}
     return [k for k, s in scale.items() if not abs(values[k] - plain[k]) / s < allowed]
 
@@ -95,10 +95,10 @@ def test_what_plain_means_do_not_solve_is_said():
 
 
 def test_another_number_would_be_told_apart():
-    """The control: by 3e-7 every precise value differs, whichever of the three is moved."""
+    """The control: by 3e-9 every precise value differs, whichever of the three is moved."""
     for case in PLAIN:
         values = case["values"]
         if case["plain"]["accuracy"] < PRECISE:
             for name in frozen.PLAIN:
-                moved = values | {name: values[name] + 3e-7 * max(1.0, case["plain"]["norm"])}
+                moved = values | {name: values[name] + 3e-9 * max(1.0, case["plain"]["norm"])}
                 assert apart(moved, case["plain"]) == [name]
