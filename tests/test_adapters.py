@@ -135,7 +135,7 @@ def test_the_users_file_gets_columns_and_provenance(tmp_path, source, ending, pr
     ]
     np.testing.assert_allclose(np.array(columns["a"], float), TABLE["a"])
     np.testing.assert_allclose(np.array(columns["weight"], float), result_columns(pruned)["weight"])
-    stated = json.loads((tmp_path / "out.provenance.json").read_text())
+    stated = json.loads((tmp_path / f"out{ending}.provenance.json").read_text())
     assert stated["data_hash"] == found.data_hash and stated["config"]["seed"] == 0
     assert (tmp_path / f"own{source}").read_bytes() == before
     with pytest.raises(InvalidArgumentError, match="exists already"):

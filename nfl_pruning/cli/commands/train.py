@@ -26,10 +26,10 @@ HELP = """Train networks on the rows and weights of --subset (on all of DATA wit
 The loss is the weighted mean sum w loss / sum w over the kept rows. Tables are standardised with
 the moments of all rows of DATA, kept or not, as in nfl-pruning score, and never of --test-data.
 
-Accuracy is read once, after the last epoch: on the test part of data that have one, or on --test-
-data, whose columns are matched by name. Data without a test part get the accuracy on the rows that
-were dropped, which is no fair test: the rule chose them. To measure what pruning costs, use nfl-
-pruning compare, which holds out a test set first.
+Accuracy is read once, after the last epoch: on the test part of data that have one, or on
+--test-data, whose columns are matched by name. Data without a test part get the accuracy on the
+rows that were dropped, which is no fair test: the rule chose them. To measure what pruning costs,
+use nfl-pruning compare, which holds out a test set first.
 
 \b
 Examples:
@@ -41,7 +41,7 @@ Examples:
 @click.command("train", help=HELP)
 @click.argument("data", default="digits")
 @click.option("--subset", metavar="FILE", help="A .npz that nfl-pruning prune wrote.")
-@click.option("--test-data", metavar="FILE", help="Own .npz or .csv to test on.")
+@click.option("--test-data", metavar="FILE", help="Own file to test on.")
 @click.option("--models", default="1", show_default=True, metavar="N", help="Networks to train.")
 @click.option(
     "--budget",
@@ -92,14 +92,14 @@ def _run(
 ) -> dict[str, Any]:
     """Everything that the report says."""
     from nfl_pruning.data import load_dataset, load_test_data
-    from nfl_pruning.data.files import load_subset
+    from nfl_pruning.data.subset_file import read_subset
     from nfl_pruning.experiments.progress import shown
     from nfl_pruning.networks.train import train
 
     columns, training = columns_from(options), training_from(options, budget)
     count, start_seed = whole("models", models, 1), seed_of(seed)
     dataset = load_dataset(data, data_dir=data_dir, columns=columns)
-    kept = None if subset is None else load_subset(Path(subset), dataset.hash, len(dataset))
+    kept = None if subset is None else read_subset(Path(subset), dataset)
     test: Dataset | None = None
     if test_data is not None:
         test = load_test_data(test_data, dataset, columns)
