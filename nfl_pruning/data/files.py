@@ -1,4 +1,4 @@
-"""Data sets and subsets in the user's own archives; tables and scores have modules of their own."""
+"""Data sets in the user's own archives; tables and scores have modules of their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from nfl_pruning.data.archives import check_hash as check_hash
 from nfl_pruning.data.archives import read_npz as read_npz
 from nfl_pruning.data.columns import NO_IDS, Columns, suspects
 from nfl_pruning.data.dataset import Dataset, make_dataset
