@@ -2,6 +2,7 @@
 
 import csv
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,6 +97,7 @@ def test_identity_survives_in_the_users_index(pruned):
     turned = frame.sample(frac=1, random_state=1)
     again = prune(loaded(turned.reset_index()), seed=0, keep_fraction=0.4)
     marked = add_columns(turned, again)
+    assert again.ids is not None
     own = dict(zip(again.ids.tolist(), again.scores, strict=True))
     assert all(marked.loc[name, "score"] == own[name] for name in marked.index[marked["rank"] > 0])
 
@@ -135,7 +137,7 @@ def test_the_users_file_gets_columns_and_provenance(tmp_path, source, ending, pr
     ]
     np.testing.assert_allclose(np.array(columns["a"], float), TABLE["a"])
     np.testing.assert_allclose(np.array(columns["weight"], float), result_columns(pruned)["weight"])
-    stated = json.loads((tmp_path / "out.provenance.json").read_text())
+    stated = json.loads((tmp_path / f"out{ending}.provenance.json").read_text())
     assert stated["data_hash"] == found.data_hash and stated["config"]["seed"] == 0
     assert (tmp_path / f"own{source}").read_bytes() == before
     with pytest.raises(InvalidArgumentError, match="exists already"):
@@ -193,8 +195,8 @@ class TestSampler:
         np.testing.assert_array_equal(y, data[1][sampler.sample_indices_])
         np.testing.assert_array_equal(weights, sampler.sample_indices_)
         np.testing.assert_allclose(sampler.sample_weight_.mean(), 1)
-        again = clone(sampler).set_params(keep_fraction=0.1)
-        assert len(again.fit(*data).sample_indices_) == 20
+        again: Any = clone(sampler)
+        assert len(again.set_params(keep_fraction=0.1).fit(*data).sample_indices_) == 20
 
     def test_in_a_pipeline_only_training_rows_are_pruned(self, data):
         pipeline = pytest.importorskip("imblearn.pipeline")
@@ -222,7 +224,10 @@ def run_checks(wanted, at_least):
     from nfl_pruning.adapters.sampler import PruningSampler
 
     sampler = PruningSampler(keep_fraction=0.5, random_state=0)
-    known = checks._yield_sampler_checks(sampler), plain._yield_all_checks(sampler, legacy=True)
+    known: Any = (
+        checks._yield_sampler_checks(sampler),
+        plain._yield_all_checks(sampler, legacy=True),
+    )
     run = [
         check for some in known for check in some if wanted(getattr(check, "func", check).__name__)
     ]

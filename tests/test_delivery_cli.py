@@ -40,7 +40,7 @@ def test_a_table_with_a_split_column(own, tmp_path):
     assert [row["id"] for row in rows] == [f"r{i}" for i in range(N)]
     assert all(row["keep"] == "True" and row["rank"] == "0" for row in rows[:10])
     assert sum(row["keep"] == "True" for row in rows[10:]) == 12
-    stated = json.loads((tmp_path / "subset.provenance.json").read_text())
+    stated = json.loads((tmp_path / "subset.csv.provenance.json").read_text())
     assert stated["n_protected"] == 10
     again = run("prune", own, "--split-column", "part", "--out", out)
     assert again.exit_code == 2 and "--force" in again.output

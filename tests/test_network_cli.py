@@ -84,7 +84,10 @@ def test_score_prune_train(table, tmp_path):
     other = tmp_path / "other.npz"
     np.savez(other, x=np.ones((90, 4)), y=np.arange(90) % 3)
     refused(run("train", other, *SMALL, "--subset", subset), "other data")
-    refused(run("train", table, *SMALL, "--subset", scores), "indices and weights")
+    refused(
+        run("train", table, *SMALL, "--subset", scores),
+        "indices or ids of the kept rows; it holds scores",
+    )
     refused(run("train", table, *SMALL, "--test-data", other), "unknown classes")
 
 

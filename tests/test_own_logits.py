@@ -7,7 +7,7 @@ from scipy.special import softmax
 from nfl_pruning.data import make_dataset
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.pruning import own_logits
-from nfl_pruning.pruning.own_logits import read_outputs, score_logits
+from nfl_pruning.pruning.own_logits import score_logits
 
 RNG = np.random.default_rng(0)
 N, C, T = 12, 3, 4
@@ -104,15 +104,3 @@ def test_tensors_are_welcome():
 def test_what_does_not_fit_is_refused(logits, how, words):
     with pytest.raises(InvalidArgumentError, match=words):
         score_logits(DATA, logits, **how)
-
-
-def test_files(tmp_path):
-    np.save(tmp_path / "l.npy", PATH)
-    np.savez(tmp_path / "l.npz", logits=PATH, data_hash=DATA.hash)
-    for name in ("l.npy", "l.npz"):
-        found = read_outputs(tmp_path / name, "logits", DATA.hash)
-        np.testing.assert_array_equal(found, PATH)
-    with pytest.raises(InvalidArgumentError, match="other data"):
-        read_outputs(tmp_path / "l.npz", "logits", "0" * 64)
-    with pytest.raises(InvalidArgumentError, match="embeddings"):
-        read_outputs(tmp_path / "l.npz", "embeddings", DATA.hash)

@@ -68,8 +68,22 @@ def test_another_budget_protects_the_same_rows(tmp_path):
     assert set(prune(PLAIN, seed=0, keep_fraction=0.5).indices) & set(SAFE)
 
 
+def test_scores_of_all_rows_or_none():
+    values = np.arange(float(N))
+    holes = np.where(DATA.protected, np.nan, values)
+    plain, found = (prune(DATA, seed=0, scores=one, keep_fraction=0.5) for one in (values, holes))
+    np.testing.assert_array_equal(found.indices, plain.indices)
+    assert np.isnan(found.scores[SAFE]).all()
+    with pytest.raises(InvalidArgumentError, match=f"{N} real numbers"):
+        prune(DATA, seed=0, scores=values[OTHERS])
+    with pytest.raises(InvalidArgumentError, match="must not be masked"):
+        prune(DATA, seed=0, scores=np.ma.array(values, mask=values == OTHERS[0]))
+    with pytest.raises(InvalidArgumentError, match="finite"):
+        prune(DATA, seed=0, scores=np.where(values == OTHERS[0], np.nan, values))
+
+
 def test_advice_does_not_look_at_protected_rows(monkeypatch):
-    monkeypatch.setattr(advising._Advising, "run", lambda self: self.source)
+    monkeypatch.setattr(advising.Advising, "run", lambda self: self.source)
     policy = Policy("el2n", "hardest", 1.0)
     outcomes = []
     for dataset in (DATA, spoilt()):

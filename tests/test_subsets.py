@@ -77,7 +77,7 @@ def test_every_form_says_the_same(tmp_path):
         ("x.csv", "a,b,c\n1,2,3\n", "one row number or id a line"),
         ("x.csv", "", "is empty"),
         ("x.txt", "200\n", "rows from 0 to 199; got 200"),
-        ("x.json", "[1]", ".npz, .npy, .csv or .txt"),
+        ("x.json", "[1]", r"must be a .npz, .npy, .txt, .csv, .*got"),
     ],
 )
 def test_refusals(tmp_path, name, text, word):
@@ -90,6 +90,9 @@ def test_refusals_of_arrays(tmp_path):
     np.savez(tmp_path / "other.npz", indices=ROWS, data_hash="0" * 64)
     with pytest.raises(InvalidArgumentError, match="other data"):
         read_subset(tmp_path / "other.npz", NAMED)
+    np.savez(tmp_path / "scores.npz", ids=IDS, scores=np.ones(200))
+    with pytest.raises(InvalidArgumentError, match="it holds scores"):
+        read_subset(tmp_path / "scores.npz", NAMED)
     for values, word in ((ROWS / 2, "list of row numbers"), (np.ones(3, bool), "mask of 200")):
         with pytest.raises(InvalidArgumentError, match=word):
             make_subset(values, NAMED)

@@ -43,6 +43,7 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
             "nfl_pruning.adapters.tables.result_columns",
             "nfl_pruning.adapters.files.save_table",
             "nfl_pruning.adapters.weights.kept_weights",
+            "nfl_pruning.adapters.weights.normalised",
             "nfl_pruning.adapters.pytorch.to_torch",
             "nfl_pruning.adapters.hugging_face.to_hf",
             "nfl_pruning.adapters.sampler.PruningSampler",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,16 +13,15 @@ from typing import IO, Any
 import numpy as np
 
 from nfl_pruning.adapters.tables import add_columns, added_columns, result_columns
+from nfl_pruning.adapters.weights import NORMALISATIONS
 from nfl_pruning.archive import check_no_input, real_place
 from nfl_pruning.data.arrow_files import library, read_table
+from nfl_pruning.data.endings import COLUMNAR, TABLES, TEXT, ending_of, provenance_of
 from nfl_pruning.data.tables import open_text, rows_of
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.pruning.pruned import Pruned
 from nfl_pruning.records import to_json, write_atomically
 from nfl_pruning.validation import check_writable
-
-WRITTEN = (".csv", ".parquet", ".arrow")
-TABLES = (".csv", ".csv.gz", ".parquet", ".arrow", ".feather")
 
 
 def check_table(
@@ -36,12 +37,13 @@ def check_table(
             exists (unless ``force``).
     """
     target = Path(path)
-    if target.suffix.lower() not in WRITTEN:
+    ending = ending_of(target, TABLES)
+    if ending is None:
         raise InvalidArgumentError(
-            f"a table must be a file name that ends in {' or '.join(WRITTEN)}; got {str(path)!r}."
+            f"a table must be a file name that ends in {' or '.join(TABLES)}; got {str(path)!r}."
         )
-    if target.suffix.lower() != ".csv":
-        library("pyarrow", f"a {target.suffix.lower()} file", "tables")
+    if ending in COLUMNAR:
+        library("pyarrow", f"a {ending} file", "tables")
     for place in (target, provenance_of(target)):
         real = real_place("out", place)
         check_no_input("out", place, inputs)
@@ -53,11 +55,6 @@ def check_table(
     return target
 
 
-def provenance_of(path: Path) -> Path:
-    """The file beside a table that says how it came about."""
-    return path.with_suffix(".provenance.json")
-
-
 def save_table(
     pruned: Pruned,
     path: str | os.PathLike[str],
@@ -65,11 +62,13 @@ def save_table(
     force: bool = False,
     inputs: Iterable[str | os.PathLike[str] | None] = (),
 ) -> Path:
-    """Write a .csv, .parquet or .arrow, whole or not at all, and a .provenance.json beside it.
+    """Write a table, whole or not at all, and its provenance beside it.
 
-    Where the data came from a .csv, .parquet or .arrow file, the table is that one, each cell as
-    it was, with the columns ``score, rank, keep, weight, keep_probability`` added; else it has
-    these beside ``id``. See :func:`nfl_pruning.adapters.tables.result_columns`.
+    The file's ending chooses the format: .csv, .csv.gz, .parquet, .arrow or .feather; provenance of
+    ``t.csv`` is in ``t.csv.provenance.json``. Where the data came from such a file, the table is
+    that one, each cell as it was, with the columns ``score, rank, keep, weight, keep_probability``
+    added; else it has these beside ``id``. See
+    :func:`nfl_pruning.adapters.tables.result_columns`.
 
     Args:
         pruned: the outcome.
@@ -83,8 +82,8 @@ def save_table(
     inputs = (pruned.source, *inputs)
     target = check_table(path, force=force, inputs=inputs)
     source = pruned.source
-    own = source is not None and source.name.lower().endswith(TABLES)
-    if target.suffix.lower() == ".csv":
+    own = source is not None and ending_of(source, TABLES) is not None
+    if ending_of(target, TEXT) is not None:
         header, rows = _own_text(source) if own and source else ([], None)
         _write_csv(target, pruned, header, rows)
     else:
@@ -95,26 +94,27 @@ def save_table(
 
 
 def _write_provenance(pruned: Pruned, target: Path) -> None:
-    stated = {"table": target.name, "columns": _meanings(), **pruned.summary()}
+    form = pruned.config.get("weight_normalisation", "as-is")
+    stated = {"table": target.name, "columns": _meanings(form), **pruned.summary()}
     text = to_json(stated, indent=1) + "\n"
     place = Path(os.path.realpath(provenance_of(target)))
     write_atomically(place, lambda file: file.write(text.encode()))
 
 
-def _meanings() -> dict[str, str]:
+def _meanings(normalisation: str) -> dict[str, str]:
     return {
         "score": "difficulty, larger = harder; empty for protected rows",
         "rank": "place in the order of entry, from 1; rows with rank <= m are the subset of m "
         "where the protocol is nested (threshold, random, exact, soft); 0 for protected rows",
         "keep": "whether the row stays; protected rows do",
-        "weight": "0 for dropped rows, 1 for protected ones",
+        "weight": f"0 for dropped rows, 1 for protected ones; {NORMALISATIONS[normalisation]}",
         "keep_probability": "chance that the row had to stay, given the scores",
     }
 
 
 def _own_text(source: Path) -> tuple[list[str], Iterable[Sequence[str]]]:
     """Header and rows of the user's file, as text."""
-    if ".csv" not in source.name.lower():
+    if ending_of(source, COLUMNAR) is not None:
         columns = read_table(source).to_pydict()
         return list(columns), ([*map(_cell, row)] for row in zip(*columns.values(), strict=True))
     with open_text(source) as file:
@@ -130,17 +130,19 @@ def _write_csv(
     else:
         columns = added_columns(pruned, [name.strip() for name in header], len(pruned.weights))
     texts = [list(map(_cell, values.tolist())) for values in columns.values()]
+    zipped = target.suffix.lower() == ".gz"
 
     def write(file: IO[bytes]) -> None:
-        import io
-
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        packed = gzip.GzipFile("", "wb", fileobj=file, mtime=0) if zipped else None
+        text = io.TextIOWrapper(packed or file, encoding="utf-8", newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([*header, *columns])
         for own, *cells in zip(rows, *texts, strict=True):
             writer.writerow([*own, *cells])
         text.flush()
         text.detach()
+        if packed is not None:
+            packed.close()
 
     write_atomically(Path(os.path.realpath(target)), write)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from nfl_pruning.pruning.pruned import Pruned
@@ -25,10 +27,21 @@ def kept_weights(pruned: Pruned, normalisation: str = "mean-one") -> np.ndarray:
             penalty was chosen for all rows; ``"as-is"``. Under exact calibration the rule's own
             weights sum to the number of candidates already.
     """
+    return normalised(pruned, normalisation).weights[pruned.indices]
+
+
+def normalised(pruned: Pruned, normalisation: str) -> Pruned:
+    """The same outcome with weights in another normalisation, named in its configuration.
+
+    Args:
+        pruned: the outcome.
+        normalisation: as for :func:`kept_weights`.
+    """
     check_choice("normalisation", normalisation, NORMALISATIONS)
-    weights = np.asarray(pruned.weights[pruned.indices], float)
+    weights = np.asarray(pruned.weights, float)
     if normalisation == "mean-one":
-        return weights / weights.mean()
-    if normalisation == "sum-n":
-        return weights * (pruned.n_candidates / weights.sum())
-    return weights
+        weights = weights * (len(pruned.indices) / weights.sum())
+    elif normalisation == "sum-n":
+        weights = weights * (pruned.n_candidates / weights.sum())
+    config = {**pruned.config, "weight_normalisation": normalisation}
+    return replace(pruned, weights=weights, config=config)

@@ -13,8 +13,6 @@ from nfl_pruning.data.frames import Frame, from_frame
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.validation import check_file
 
-ENDINGS = (".parquet", ".arrow", ".feather")
-
 
 def library(name: str, what: str, extra: str) -> Any:
     """An optional library, imported; refused in a sentence that names the extra to install.
@@ -59,7 +57,7 @@ def _table(path: Path, kind: str) -> Any:
     if kind == ".parquet":
         return import_module("pyarrow.parquet").read_table(path)
     if kind in (".csv", ".gz"):
-        return import_module("pyarrow.csv").read_csv(path)
+        return _text_table(path)
     ipc, pyarrow = import_module("pyarrow.ipc"), import_module("pyarrow")
     with pyarrow.memory_map(str(path)) as source:
         try:
@@ -67,6 +65,23 @@ def _table(path: Path, kind: str) -> Any:
         except pyarrow.ArrowInvalid:  # a stream, as Hugging Face datasets write it
             source.seek(0)
             return ipc.open_stream(source).read_all()
+
+
+def _text_table(path: Path) -> Any:
+    """A text file with numbers as numbers, but names such as 007, which no number is, as texts."""
+    reader, pyarrow = import_module("pyarrow.csv"), import_module("pyarrow")
+    table = reader.read_csv(path)
+    whole = [field.name for field in table.schema if pyarrow.types.is_integer(field.type)]
+    if not whole:
+        return table
+    kinds = dict.fromkeys(whole, pyarrow.string())
+    only = reader.ConvertOptions(include_columns=whole, column_types=kinds)
+    texts = reader.read_csv(path, convert_options=only)
+    for name in whole:
+        if table[name].cast(pyarrow.string()).fill_null("") != texts[name]:
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, name, texts[name])
+    return table
 
 
 def load_arrow(path: Path, columns: Columns | None = None) -> Dataset:

@@ -1,4 +1,4 @@
-"""Data sets and subsets in the user's own archives; tables and scores have modules of their own."""
+"""Data sets in the user's own archives; tables and scores have modules of their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from nfl_pruning.data.archives import check_hash as check_hash
 from nfl_pruning.data.archives import read_npz as read_npz
 from nfl_pruning.data.columns import NO_IDS, Columns, suspects
 from nfl_pruning.data.dataset import Dataset, make_dataset
@@ -83,23 +82,3 @@ def _feature_names(found: np.ndarray | None, width: int) -> tuple[str, ...] | No
 def _are_ids(ids: np.ndarray, n_samples: int) -> bool:
     fits = ids.shape == (n_samples,) and ids.dtype.kind in "iuU"
     return fits and len(np.unique(ids)) == n_samples
-
-
-def load_subset(path: Path, data_hash: str, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Kept rows and their weights from a file that ``prune`` wrote, shape (kept,) each.
-
-    Raises:
-        InvalidArgumentError: unreadable, of other data, or no subset.
-    """
-    arrays = read_npz(path, ("indices", "weights", "data_hash"))
-    rows, weights = arrays["indices"], arrays["weights"]
-    check_hash(path, arrays["data_hash"], data_hash)
-    fits = rows.ndim == 1 and rows.dtype.kind in "iu" and weights.shape == (n_samples,)
-    if not fits or not len(rows) or rows.min() < 0 or rows.max() >= n_samples:
-        raise InvalidArgumentError(
-            f"{path} must hold row numbers below {n_samples} and as many weights as samples."
-        )
-    kept = weights[rows].astype(np.float64)
-    if not (np.isfinite(kept).all() and (kept > 0).all()):
-        raise InvalidArgumentError(f"weights of kept rows in {path} must be positive numbers.")
-    return rows, kept

@@ -12,14 +12,15 @@ import numpy as np
 
 from nfl_pruning.data import cifar as cifar  # registers its data sets
 from nfl_pruning.data.arrays import as_array, as_vector, is_array, is_sparse, plain_ids
-from nfl_pruning.data.arrow_files import ENDINGS, load_arrow
+from nfl_pruning.data.arrow_files import load_arrow
 from nfl_pruning.data.builtin import DATASETS
 from nfl_pruning.data.columns import Columns, listed
 from nfl_pruning.data.dataset import Dataset, make_dataset
+from nfl_pruning.data.endings import COLUMNAR, TABLES, TEXT, ending_of
 from nfl_pruning.data.files import load_csv, load_npz
 from nfl_pruning.data.foreign_tables import as_frame
 from nfl_pruning.data.frames import Frame, from_frame
-from nfl_pruning.data.npy import load_npy, read_vector
+from nfl_pruning.data.npy import load_npy, map_npy, read_vector
 from nfl_pruning.data.parts import with_parts
 from nfl_pruning.data.remarks import remarks_on_test_data
 from nfl_pruning.errors import InvalidArgumentError
@@ -28,11 +29,9 @@ from nfl_pruning.validation import check_choice
 READERS = {
     ".npz": load_npz,
     ".npy": load_npy,
-    ".csv": load_csv,
-    ".csv.gz": load_csv,
-    **dict.fromkeys(ENDINGS, load_arrow),
+    **dict.fromkeys(TEXT, load_csv),
+    **dict.fromkeys(COLUMNAR, load_arrow),
 }
-TABLES = (".csv", ".csv.gz", *ENDINGS)
 VALUES = ("label", "ids", "group", "split")  # may be given as a column's name or as values
 
 
@@ -135,7 +134,7 @@ def _from_text(
                 f"data_dir must be a folder that exists; got {str(folder)!r}."
             )
         return DATASETS[text](folder, part)
-    ending = next((e for e in sorted(READERS, key=len) if path.name.lower().endswith(e)), None)
+    ending = ending_of(path, READERS)
     if ending is None:
         if os.path.exists(path):
             endings = " or ".join(READERS)
@@ -166,10 +165,11 @@ def _refuse_columns(columns: Columns, given: dict[str, Any], text: str) -> None:
 
 def _from_npy(path: Path, columns: Columns, given: dict[str, Any]) -> Dataset:
     """Features of a .npy; what is said by name is a file beside it."""
+    n_rows = len(rows) if (rows := map_npy(path)).ndim else None
     for name in VALUES:
         said = getattr(columns, name)
         if isinstance(said, str) and Path(said).is_file():
-            given = given | {name: read_vector(Path(said), name)}
+            given = given | {name: read_vector(Path(said), name, n_rows)}
             columns = replace(columns, **{name: None})
     found = load_npy(path, columns, given.pop("label", None))
     return _with_values(found, given)
@@ -242,6 +242,12 @@ def load_test_data(data: Any, dataset: Dataset, columns: Columns | None = None) 
         InvalidArgumentError: a feature is missing, the shapes differ, or a class is unknown.
     """
     columns = columns or Columns()
+    file = Path(data) if isinstance(data, str | os.PathLike) else None
+    if file is not None and file.suffix.lower() == ".npy" and map_npy(file).dtype.names is None:
+        raise InvalidArgumentError(
+            f"test_data must hold labels beside its features, as a .npz or a table does; got "
+            f"{os.fspath(data)!r}."
+        )
     by_name = replace(columns, features=dataset.features, drop=(), ids=None, split=None)
     test = load_dataset(data, columns=by_name)
     notes = list(test.notes)

@@ -11,8 +11,13 @@ from typing import Any
 import numpy as np
 
 from nfl_pruning.data.archives import check_hash, read_npz
-from nfl_pruning.data.columns import ID_NAMES, listed
+from nfl_pruning.data.arrays import plain_ids
+from nfl_pruning.data.columns import listed
 from nfl_pruning.data.dataset import Dataset
+from nfl_pruning.data.endings import COLUMNAR, TABLES, TEXT, ending_of
+from nfl_pruning.data.matching import match_rows
+from nfl_pruning.data.side_tables import is_called_id, read_side_table
+from nfl_pruning.data.tables import UNREADABLE, open_text
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.validation import check_file, is_number
 
@@ -47,8 +52,8 @@ class _Column:
 def read_scores(path: Path, dataset: Dataset) -> GivenScores:
     """Scores of a data set's rows: matched by id where file and data have ids, else in order.
 
-    Reads what :func:`load_scores` does, and a .csv with a header that names a column ``scores`` (or
-    ``score``) beside one of ids.
+    Reads what :func:`load_scores` does, and a table with a column ``scores`` (or ``score``) beside
+    one of ids.
 
     Raises:
         InvalidArgumentError: see :func:`load_scores`; or the ids do not fit the data's.
@@ -56,7 +61,7 @@ def read_scores(path: Path, dataset: Dataset) -> GivenScores:
     found = _read(path, dataset.hash)
     scores, notes = found.scores, []
     if found.ids is not None:
-        scores, note = _matched(path, found.ids, scores, dataset)
+        scores, note = _matched(path, found, dataset)
         notes += [note] if note else []
     elif dataset.ids is not None and not found.hashed:
         notes.append(f"{path} has no ids: its scores are taken in the order of the data.")
@@ -74,11 +79,11 @@ def read_scores(path: Path, dataset: Dataset) -> GivenScores:
 def load_scores(path: Path, data_hash: str, n_samples: int) -> np.ndarray:
     """Difficulty scores computed elsewhere, in data-set order, shape (n,), larger = harder.
 
-    Reads a .npz with ``scores`` (its ``data_hash``, when present, must be the data's), a .npy, or
-    a .csv of one number a line, where a first line that is no number counts as a header. Nothing
-    but zeros and ones is taken for a mask, unless the file says how the scores were computed (see
-    :func:`load_contract`) or a .csv calls its column scores: a score such as forgetting can be that
-    coarse.
+    Reads a .npz with ``scores`` (its ``data_hash``, when present, must be the data's), a .npy, a
+    .csv or .csv.gz of one number a line, where a first line that is no number counts as a header,
+    or a .parquet, .arrow or .feather with such a column. Nothing but zeros and ones is taken for a
+    mask, unless the file says how the scores were computed (see :func:`load_contract`) or a table
+    calls its column scores: a score such as forgetting can be that coarse.
 
     Raises:
         InvalidArgumentError: unreadable, another length, not finite, or a mask or logits by shape.
@@ -90,7 +95,7 @@ def load_scores(path: Path, data_hash: str, n_samples: int) -> np.ndarray:
 
 def _read(path: Path, data_hash: str) -> _Column:
     check_file(path)
-    kind = path.suffix.lower()
+    kind = ending_of(path, (".npz", ".npy", *TABLES))
     if kind == ".npz":
         arrays = read_npz(path, ("scores",), ("data_hash", "ids"))
         if "data_hash" in arrays:
@@ -100,9 +105,26 @@ def _read(path: Path, data_hash: str) -> _Column:
         return _Column(arrays["scores"], ids if fits else None, hashed="data_hash" in arrays)
     if kind == ".npy":
         return _Column(read_npy(path))
-    if kind == ".csv":
+    if kind in TEXT:
         return _read_column(path)
-    raise InvalidArgumentError(f"scores must be a .npz, .npy or .csv file; got {str(path)!r}.")
+    if kind in COLUMNAR:
+        return _of_columns(path)
+    raise InvalidArgumentError(
+        f"scores must be a .npz, .npy, {', '.join(TABLES[:-1])} or {TABLES[-1]} file; got "
+        f"{str(path)!r}."
+    )
+
+
+def _of_columns(path: Path) -> _Column:
+    """Scores of a columnar file, and ids where it has them."""
+    columns = read_side_table(path).columns
+    header = list(columns)
+    place, ids = _places(path, header, header)
+    return _Column(
+        columns[header[place]],
+        None if ids is None else plain_ids(columns[header[ids]]),
+        said=header[place].lower() in SCORE_NAMES,
+    )
 
 
 def _checked(
@@ -123,7 +145,7 @@ def _checked(
         )
     coarse = scores.dtype.kind in "iuf" and np.isin(scores, (0, 1)).all()
     if scores.dtype.kind not in "iuf" or (coarse and not known):
-        door = "; counts of 0 and 1 are read from a .csv whose column is named scores"
+        door = "; counts of 0 and 1 are read from a table whose column is named scores"
         raise InvalidArgumentError(
             f"scores in {path} must be real numbers, larger = harder; these look like "
             f"{f'a mask{door}' if scores.dtype.kind in 'biuf' else 'text'}."
@@ -139,33 +161,15 @@ def _checked(
     return scores
 
 
-def _matched(
-    path: Path, ids: np.ndarray, scores: np.ndarray, dataset: Dataset
-) -> tuple[np.ndarray, str]:
-    """The scores in the order of the data's ids, and what the reader should know about it."""
-    own = [str(value).strip() for value in ids.tolist()]
-    places = {name: place for place, name in enumerate(own)}
-    if len(places) < len(own):
-        twice = next(name for place, name in enumerate(own) if places[name] != place)
-        raise InvalidArgumentError(f"ids must be distinct in {path}; {twice!r} occurs twice.")
-    if dataset.ids is None:
-        wanted = [str(row) for row in range(len(dataset))]
-        if places.keys() != set(wanted):
-            return scores, (
-                f"The data have no ids to match those in {path}: its scores are taken in the "
-                "order of the data."
-            )
-    else:
-        wanted = [str(value) for value in dataset.ids.tolist()]
-    missing = [name for name in wanted if name not in places]
-    if missing:
-        raise InvalidArgumentError(
-            f"{path} must have a score for every id of the data; {len(missing)} of {len(wanted)} "
-            f"are missing: {listed(missing, 3)}."
-        )
-    extra = len(own) - len(wanted)
-    note = f"{extra} ids in {path} are not in the data and are ignored." if extra else ""
-    return scores[[places[name] for name in wanted]], note
+def _matched(path: Path, found: _Column, dataset: Dataset) -> tuple[np.ndarray, str]:
+    """The scores in the order of the data, NaN for protected rows without one, and a note."""
+    assert found.ids is not None
+    places, note = match_rows(path, found.ids, dataset, what="score", lacking=True)
+    if places is None:
+        return found.scores, note
+    scores = found.scores[places]
+    lost = places < 0
+    return (np.where(lost, np.nan, scores) if lost.any() else scores), note
 
 
 def load_contract(path: Path) -> dict[str, Any] | None:
@@ -203,10 +207,10 @@ def read_npy(path: Path) -> np.ndarray:
 def _read_column(path: Path) -> _Column:
     """Scores, and ids where a header names both."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with open_text(path) as file:
             reader: Any = csv.reader(file)
             lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UNREADABLE as error:
         raise InvalidArgumentError(f"{path} must hold one number a line: {error}.") from None
     lines = [(line, cells) for line, cells in lines if any(cells)]
     if not lines:
@@ -217,13 +221,14 @@ def _read_column(path: Path) -> _Column:
     width = len(header) or 1
     column = f" in column {header[place]!r}" if width > 1 else ""
     for line, cells in lines:
-        if len(cells) != width or not is_number(cells[place]):
+        empty = width > 1 and len(cells) == width and not cells[place]  # as of protected rows
+        if len(cells) != width or not (empty or is_number(cells[place])):
             raise InvalidArgumentError(
                 f"{path} must hold one number a line{column}; "
                 f"line {line} holds {','.join(cells)!r}."
             )
     return _Column(
-        np.array([float(cells[place]) for _, cells in lines], float),
+        np.array([float(cells[place] or "nan") for _, cells in lines], float),
         None if ids is None else np.array([cells[ids] for _, cells in lines]),
         said=bool(header) and header[place].lower() in SCORE_NAMES,
     )
@@ -241,5 +246,5 @@ def _places(path: Path, header: list[str], first: list[str]) -> tuple[int, int |
             f"{len(first)} columns are {listed(header) if header else 'without names'}."
         )
     others = [place for place in range(len(header)) if place != scores[0]]
-    known = [place for place in others if not header[place] or ID_NAMES.fullmatch(lower[place])]
+    known = [place for place in others if is_called_id(header[place])]
     return scores[0], next(iter(known), others[0] if len(others) == 1 else None)

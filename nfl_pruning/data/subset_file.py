@@ -12,7 +12,11 @@ import numpy as np
 from nfl_pruning.data.archives import check_hash, read_npz
 from nfl_pruning.data.columns import ID_NAMES, listed
 from nfl_pruning.data.dataset import Dataset
+from nfl_pruning.data.endings import COLUMNAR, TABLES, TEXT, ending_of
+from nfl_pruning.data.kept_tables import KEEP_NAMES, kept_in_table
 from nfl_pruning.data.scores_file import read_npy
+from nfl_pruning.data.side_tables import read_side_table
+from nfl_pruning.data.tables import UNREADABLE, open_text, read_header
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.validation import check_file
 
@@ -25,29 +29,35 @@ def read_subset(path: Path, dataset: Dataset) -> Rows:
     """Rows of the data and their weights, shape (kept,) each, rows increasing.
 
     Reads a .npz with ``indices`` or ``ids`` and perhaps ``weights`` (of the kept rows, or of all
-    rows as ``prune`` writes them) and ``data_hash``; a .npy of row numbers, of ids or of a mask;
-    and a .csv or .txt with one row number or id a line, whose header may name a column ``weight``.
+    rows as ``prune`` writes them) and ``data_hash``; a .npy of row numbers, of ids or of a mask; a
+    table (.csv, .csv.gz, .parquet, .arrow) with a column ``keep``, as ``prune`` writes it; and a
+    .csv or .txt with one row number or id a line, whose header may name a column ``weight``.
 
     Raises:
         InvalidArgumentError: the file cannot be read, or is no subset of this data.
     """
     check_file(path)
-    kind, weights = path.suffix.lower(), None
+    kind, weights = ending_of(path, (".npz", ".npy", ".txt", *TABLES)), None
+    table = read_side_table(path) if kind in COLUMNAR or _names_keep(path, kind) else None
+    if table is not None and (found := kept_in_table(table, dataset)) is not None:
+        return found
     if kind == ".npz":
-        arrays = read_npz(path, (), ("indices", "ids", "weights", "data_hash"))
+        arrays = read_npz(path, (), ("indices", "ids", "weights", "data_hash", "scores"))
         if "data_hash" in arrays:
             check_hash(path, arrays["data_hash"], dataset.hash)
         named = "indices" if "indices" in arrays else "ids"
-        if named not in arrays:
-            raise InvalidArgumentError(f"{path} must hold the array indices or ids.")
+        if named not in arrays or (named == "ids" and "scores" in arrays):
+            of_all = " of the kept rows; it holds scores" if "scores" in arrays else ""
+            raise InvalidArgumentError(f"{path} must hold the array indices or ids{of_all}.")
         values, weights, is_id = arrays[named], arrays.get("weights"), named == "ids"
     elif kind == ".npy":
         values, is_id = read_npy(path), None
-    elif kind in (".csv", ".txt"):
-        values, weights, is_id = _read_lines(path)
+    elif kind in (".txt", *TABLES):
+        values, weights, is_id = _one_a_line(path, _lines(path) if table is None else table.lines())
     else:
         raise InvalidArgumentError(
-            f"subset must be a .npz, .npy, .csv or .txt file; got {str(path)!r}."
+            f"subset must be a .npz, .npy, .txt, {', '.join(TABLES[:-1])} or {TABLES[-1]} file; "
+            f"got {str(path)!r}."
         )
     return make_subset(values, dataset, weights=weights, are_ids=is_id, where=str(path))
 
@@ -134,13 +144,23 @@ def _rows_of(ids: Sequence[str], dataset: Dataset, where: str) -> np.ndarray:
     return np.array([places[name] for name in wanted])
 
 
-def _read_lines(path: Path) -> tuple[np.ndarray, np.ndarray | None, bool | None]:
-    """One value a line, weights where a header names them, and whether the values are ids."""
+def _names_keep(path: Path, kind: str | None) -> bool:
+    """Whether the header of a text table has a column ``keep``."""
+    return kind in TEXT and any(name in KEEP_NAMES for name in read_header(path))
+
+
+def _lines(path: Path) -> list[list[str]]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [[cell.strip() for cell in row] for row in csv.reader(file) if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        with open_text(path) as file:
+            return [[cell.strip() for cell in row] for row in csv.reader(file) if any(row)]
+    except UNREADABLE as error:
         raise InvalidArgumentError(f"{path} must hold one row or id a line: {error}.") from None
+
+
+def _one_a_line(
+    path: Path, lines: list[list[str]]
+) -> tuple[np.ndarray, np.ndarray | None, bool | None]:
+    """One value a line, weights where a header names them, and whether the values are ids."""
     header = [cell.lower() for cell in lines[0]] if lines else []
     weighted = [place for place, name in enumerate(header) if name in WEIGHT_NAMES]
     titled = bool(weighted) or (header and bool(ID_NAMES.fullmatch(header[0])))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from nfl_pruning.data.archives import check_hash, read_npz
 from nfl_pruning.data.arrays import as_array
 from nfl_pruning.data.dataset import Dataset
-from nfl_pruning.data.npy import map_npy
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.pruning.probing import Scored, prototypes
 from nfl_pruning.scores.base import SCORES, Score
@@ -164,28 +161,6 @@ def _labels(dataset: Dataset, columns: int) -> np.ndarray:
         f"logits must have a column for each of the data's {len(dataset.classes)} classes; got "
         f"{columns} columns."
     )
-
-
-def read_outputs(path: Path | str, name: str, data_hash: str) -> np.ndarray:
-    """Logits or embeddings from a .npy file, mapped and not read, or from a .npz.
-
-    Args:
-        path: the file.
-        name: of the array in a .npz: ``logits`` or ``embeddings``.
-        data_hash: of the data; a .npz that has one must have this one.
-
-    Raises:
-        InvalidArgumentError: the file cannot be read, or belongs to other data.
-    """
-    path = Path(path)
-    if path.suffix.lower() == ".npy":
-        return map_npy(path)
-    if path.suffix.lower() != ".npz":
-        raise InvalidArgumentError(f"{name} must be a .npy or .npz file; got {str(path)!r}.")
-    arrays = read_npz(path, (name,), ("data_hash",))
-    if "data_hash" in arrays:
-        check_hash(path, arrays["data_hash"], data_hash)
-    return arrays[name]
 
 
 def describe_outputs(score: str, logits: Any, embeddings: Any) -> dict[str, Any]:

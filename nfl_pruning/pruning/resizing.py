@@ -53,12 +53,13 @@ def resize(pruned: Pruned, keep_fraction: float) -> Pruned:
     weights, chances = np.zeros(len(pruned.weights)), np.zeros(len(pruned.weights))
     weights[rows], chances[rows] = found.weights, found.keep_probabilities
     resized_from = config.get("resized_from", config["keep_fraction"])
+    stated = {name: value for name, value in config.items() if name != "weight_normalisation"}
     return replace(
         pruned,
         indices=rows[found.indices],
         weights=weights,
         keep_probabilities=chances,
-        config={**config, "keep_fraction": float(keep_fraction), "resized_from": resized_from},
+        config={**stated, "keep_fraction": float(keep_fraction), "resized_from": resized_from},
         class_counts=_counts(pruned, rows[found.indices]),
         warnings=(),
     )

@@ -15,35 +15,15 @@ from nfl_pruning.data.dataset import Dataset
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.pruning.notes import data_notes, hard_notes, outcome_notes, tie_notes
 from nfl_pruning.pruning.plausible import largest_share
-from nfl_pruning.pruning.probing import (
-    DataProbe,
-    Scored,
-    check_needs,
-    parse_data_probe,
-    score_dataset,
-)
+from nfl_pruning.pruning.probing import DataProbe, Scored, parse_data_probe, score_dataset
 from nfl_pruning.pruning.pruned import Pruned as Pruned
+from nfl_pruning.pruning.rule import DataRule, check_rule
 from nfl_pruning.records import settings_of_jax, software
 from nfl_pruning.scores.base import SCORES, Score
-from nfl_pruning.selections import (
-    PropensitySelection,
-    Selected,
-    Selection,
-    ValueSelection,
-    make_selection,
-    select,
-)
-from nfl_pruning.selections.balanced import select_by_class
-from nfl_pruning.selections.explored_quotas import ALL_BALANCES, select_explored_by_class
-from nfl_pruning.selections.nested import nested_order
+from nfl_pruning.selections import Selected, Selection
+from nfl_pruning.selections.explored_quotas import ALL_BALANCES
 from nfl_pruning.settings import with_own_settings
-from nfl_pruning.validation import (
-    check_choice,
-    check_kind,
-    check_number,
-    check_seed,
-    check_unmasked,
-)
+from nfl_pruning.validation import check_choice, check_kind, check_unmasked
 
 
 @with_own_settings
@@ -71,7 +51,7 @@ def prune(
         keep: ``"hardest"`` or ``"easiest"``.
         keep_fraction: share to keep, in (0, 1].
         selection: protocol, as text or object; exact calibration by default, since hard rules can
-            lose much (see ``pruning_notes.HARD_RULES``).
+            lose much (see ``pruning.notes.HARD_RULES``).
         exploit: exploitation share of calibrated protocols, in [0, 1].
         probe: the model that scores; ignored when ``scores`` are given or the rule needs none.
         scores: n difficulty scores computed elsewhere, larger = harder, in place of a probe.
@@ -89,23 +69,7 @@ def prune(
             "prune takes a Dataset, from make_dataset(name, x, y) or load_dataset(...); got "
             f"{type(dataset).__name__}."
         )
-    if dataset.protected is not None:
-        given = None if scores is None else np.asarray(scores)[~dataset.protected]
-        inner = prune(
-            dataset.candidates,
-            seed=seed,
-            score=score,
-            keep=keep,
-            keep_fraction=keep_fraction,
-            selection=selection,
-            exploit=exploit,
-            probe=probe,
-            scores=given,
-            scores_config=scores_config,
-            balance=balance,
-        )
-        return inner.among(dataset)
-    rule, ranking = check_rule(
+    protocol, ranking = check_rule(
         seed=seed,
         score=score,
         keep=keep,
@@ -115,36 +79,51 @@ def prune(
         given=scores is not None,
     )
     check_choice("balance", balance, ALL_BALANCES)
-    probe = parse_data_probe(probe) if isinstance(probe, str) else probe
-    check_kind("probe", probe, DataProbe)
+    rule = DataRule(protocol, keep, float(keep_fraction), balance)
+    model = parse_data_probe(probe) if isinstance(probe, str) else probe
+    check_kind("probe", model, DataProbe)
     key_probe, key_select = jax.random.split(jax.random.key(seed))
-    start = time.perf_counter()
+    candidates, start = dataset.candidates, time.perf_counter()
     if scores is None:
-        scored = score_dataset(key_probe, dataset, score=ranking, probe=probe)
-        about = _describe_scores(ranking, probe)
+        scored = score_dataset(key_probe, candidates, score=ranking, probe=model)
+        about = _describe_scores(ranking, model)
     else:
-        scored = _given(scores, len(dataset))
+        scored = _given(scores, dataset)
         about = _describe_given(scored.values, scores_config)
     scoring = time.perf_counter() - start
-    how = {"keep_fraction": float(keep_fraction), "keep": keep, "balance": balance}
-    chosen = _choose(key_select, scored, dataset.y, rule=rule, **how)
-    nested = None
-    if balance == "none":
-        order = {"keep": keep, "selection": rule}
-        nested = nested_order(key_select, scored.rank_key, float(keep_fraction), **order)
-    selecting = time.perf_counter() - start - scoring
+    config = _describe_data(candidates) | {"seed": seed} | rule.describe() | about
+    found = _select(key_select, candidates, scored, rule, config=config, scoring=scoring)
+    return found if dataset.protected is None else found.among(dataset)
+
+
+def _select(
+    key: jax.Array,
+    dataset: Dataset,
+    scored: Scored,
+    rule: DataRule,
+    *,
+    config: Mapping[str, Any],
+    scoring: float,
+) -> Pruned:
+    """The outcome among rows that have their scores, which took ``scoring`` seconds."""
+    start = time.perf_counter()
+    chosen = rule.choose(key, scored, dataset.y)
+    nested = rule.order(key, scored)
+    selecting = time.perf_counter() - start
     counts = _class_counts(dataset, chosen)
-    notes = data_notes(dataset, scored) + hard_notes(rule, keep, keep_fraction)
+    notes = data_notes(dataset, scored)
+    notes += hard_notes(rule.selection, rule.keep, rule.keep_fraction)
     notes += outcome_notes(scored, counts)
-    if "score" in rule.uses:
-        notes += tie_notes(scored.rank_key, chosen, dataset.y if balance != "none" else None)
+    if "score" in rule.selection.uses:
+        quotas = dataset.y if rule.balance != "none" else None
+        notes += tie_notes(scored.rank_key, chosen, quotas)
     return Pruned(
         chosen.indices,
         chosen.weights,
         scored.values,
         chosen.keep_probabilities,
         dataset.hash,
-        config=_describe_data(dataset) | {"seed": seed} | _describe_rule(rule, **how) | about,
+        config=config,
         class_counts=counts,
         seconds={"scoring": scoring, "selecting": selecting},
         warnings=tuple(notes),
@@ -157,27 +136,6 @@ def prune(
         nested=nested,
         labels=dataset.y,
     )
-
-
-def _choose(
-    key: jax.Array,
-    scored: Scored,
-    labels: np.ndarray,
-    *,
-    rule: Selection,
-    keep_fraction: float,
-    keep: str,
-    balance: str,
-) -> Selected:
-    """The selection among all samples, or class by class."""
-    if balance == "explored":
-        about: dict[str, Any] = {"keep_fraction": keep_fraction, "keep": keep, "selection": rule}
-        return select_explored_by_class(key, scored.rank_key, labels, **about)
-    if balance != "none":
-        how: dict[str, Any] = {"balance": balance, "keep": keep, "selection": rule}
-        return select_by_class(key, scored.rank_key, labels, keep_fraction=keep_fraction, **how)
-    values = scored.values if isinstance(rule, ValueSelection) else scored.rank_key
-    return select(key, values, keep_fraction, keep=keep, selection=rule)
 
 
 def _class_counts(dataset: Dataset, chosen: Selected) -> dict[str, tuple[int, int]]:
@@ -200,63 +158,17 @@ def _describe_data(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _describe_rule(
-    rule: Selection, *, keep_fraction: float, keep: str, balance: str
-) -> dict[str, Any]:
-    """By which rule, as plain values."""
-    return {
-        "keep_fraction": keep_fraction,
-        "keep": keep if "keep" in rule.uses else None,
-        "protocol": rule.label,
-        "exploit": getattr(rule, "exploit", None),
-        "balance": balance,
-    }
-
-
-def check_rule(
-    *,
-    seed: int,
-    score: str | Score,
-    keep: str,
-    keep_fraction: float,
-    selection: str | Selection,
-    exploit: float,
-    given: bool = False,
-) -> tuple[Selection, Score]:
-    """The protocol, and the score whose rank key it reads (the constant one where it reads none).
-
-    The arguments are those of :func:`prune`; ``given`` says that no probe is needed because scores
-    are given.
-
-    Raises:
-        InvalidArgumentError: out of range, unknown, or more than a linear probe can supply.
-    """
-    check_seed(seed)
-    check_number("keep_fraction", keep_fraction, "(0, 1]")
-    check_choice("keep", keep, ("hardest", "easiest"))
-    rule = make_selection(selection, exploit=check_number("exploit", exploit, "[0, 1]"))
-    member = score if isinstance(score, Score) else SCORES[score]
-    if isinstance(rule, PropensitySelection):
-        if given:
-            raise InvalidArgumentError(
-                f"protocol {rule.label} takes probabilities from a probe, not from given scores."
-            )
-        return rule, rule.base
-    ranking = member if "score" in rule.uses else SCORES["random"]
-    if not given:
-        check_needs(ranking)
-    return rule, ranking
-
-
-def _given(scores: np.ndarray, n_samples: int) -> Scored:
+def _given(scores: np.ndarray, dataset: Dataset) -> Scored:
+    """Scores of the rows that may be pruned, from scores of all rows."""
     check_unmasked("scores", scores)
-    values = np.asarray(scores)
+    values, n_samples = np.asarray(scores), len(dataset)
     if values.shape != (n_samples,) or values.dtype.kind not in "iuf":
         raise InvalidArgumentError(
             f"scores must be {n_samples} real numbers, one a sample; got shape {values.shape} of "
             f"type {values.dtype}."
         )
     values = values.astype(np.float64)
+    values = values if dataset.protected is None else values[~dataset.protected]
     return Scored(values, values)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import time
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 HELP = """Say whether to prune DATA, by which score, how much, and what it will cost.
 
-DATA is a data set by name (digits by default), a .npz with x and y, or a .csv, read as nfl-pruning
-prune reads it: embeddings of your own model, or any features.
+DATA is a data set by name (digits by default), or a file that nfl-pruning prune reads: embeddings
+of your own model, or any features.
 
 A Gaussian mixture is fitted to the features; every policy is carried out on rows drawn from it, as
 many as the data have; real refits at a few cells, tested on held-out rows, say how far the data
@@ -34,8 +34,8 @@ the data (heavy tails, copies, leaks, labels without a pattern, refits that depa
 advice is given; the reason is, and what to do instead. The exit code is then 1.
 
 The model is softmax regression on the features: what a linear probe, or a network's last layer,
-makes of the rows. How a whole network fares when it is trained on the kept rows is for nfl-pruning
-compare.
+makes of the rows. How a whole network fares when it is trained on the kept rows is for
+nfl-pruning compare.
 
 \b
 Examples:
@@ -94,7 +94,8 @@ Examples:
     "--logits",
     "logits_file",
     metavar="FILE",
-    help="Your own model's logits (.npy, or .npz with logits), one row a sample.",
+    help="Your own model's logits, one row a sample: .npy, .npz with logits, or a table with a "
+    "column a class.",
 )
 @click.option("--ridge", default="0.01", show_default=True, metavar="X", help="Penalty, > 0.")
 @shared("--scale", help="Feature scaling: auto, common, per-feature or none.")
@@ -118,7 +119,8 @@ Examples:
 @click.option(
     "--out",
     metavar="FILE",
-    help="Write the recommended subset (.npz), at the smallest fraction in tolerance.",
+    help="Write the recommended subset, at the smallest fraction in tolerance: .npz, or a table "
+    "(.csv, .parquet, .arrow).",
 )
 @shared("--force", help="Replace existing outputs.")
 @json_option
@@ -138,32 +140,56 @@ def _run(
     *,
     data: str,
     data_dir: str | None,
-    keep_fraction: str,
-    scores: str,
-    exploit: str,
     logits_file: str | None,
     test_data: str | None,
-    components: str | None,
-    seed: str,
     report: str | None,
     out: str | None,
     force: bool,
-    **rest: Any,
+    **options: Any,
 ) -> tuple[Advice, dict[str, str | None], float]:
     """Check outputs first, then advise."""
-    from nfl_pruning.archive import check_output
-    from nfl_pruning.cli.options.types import whole
+    from nfl_pruning.cli.output.subsets import check_out, save
     from nfl_pruning.data import load_dataset, load_test_data
+    from nfl_pruning.data.outputs_file import read_outputs
     from nfl_pruning.experiments.progress import steps
     from nfl_pruning.realdata.advise import advise
     from nfl_pruning.realdata.report.page import check_page
 
-    columns, inputs = columns_from(rest), input_files(data, test_data, logits_file)
+    columns, inputs = columns_from(options), input_files(data, test_data, logits_file)
     if out is not None:
-        check_output(out, force=force, inputs=inputs)
+        check_out(out, force=force, inputs=inputs)
     if report is not None:
         check_page(report, force=force, inputs=inputs)
-    arguments: dict[str, Any] = {
+    arguments = _arguments(**options)
+    dataset = load_dataset(data, data_dir=data_dir, columns=columns)
+    test = None if test_data is None else load_test_data(test_data, dataset, columns)
+    own = None if logits_file is None else read_outputs(logits_file, "logits", dataset)
+    logits, notes = (None, ()) if own is None else (own.values, own.notes)
+    start = time.perf_counter()
+    with steps("advice: rounds") as tell:
+        found = advise(dataset, test=test, logits=logits, progress=tell, **arguments)
+    found = replace(found, notes=(*found.notes, *dataset.notes, *notes))
+    written: dict[str, str | None] = {"out": None, "report": None}
+    if report is not None:
+        written["report"] = str(found.report(report, force=force))
+    if out is not None and not found.refused and found.smallest is not None:
+        written["out"] = save(found.apply(), out, force=force, inputs=inputs)
+    return found, written, time.perf_counter() - start
+
+
+def _arguments(
+    *,
+    keep_fraction: str,
+    scores: str,
+    exploit: str,
+    components: str | None,
+    seed: str,
+    **rest: str,
+) -> dict[str, Any]:
+    """The question, as ``advise`` takes it."""
+    from nfl_pruning.cli.options.types import whole
+
+    return {
         "keep_fractions": [real(part) for part in entries("keep_fraction", keep_fraction)],
         "scores": entries("scores", scores),
         "exploits": [real(part) for part in entries("exploit", exploit)],
@@ -172,38 +198,6 @@ def _run(
         **{name: rest[name] for name in ("target", "probe", "scale", "checks")},
         **{name: real(rest[name]) for name in ("tolerance", "ridge")},
     }
-    dataset = load_dataset(data, data_dir=data_dir, columns=columns)
-    test = None if test_data is None else load_test_data(test_data, dataset, columns)
-    own = None if logits_file is None else _read_logits(logits_file)
-    start = time.perf_counter()
-    with steps("advice: rounds") as tell:
-        found = advise(dataset, test=test, logits=own, progress=tell, **arguments)
-    written: dict[str, str | None] = {"out": None, "report": None}
-    if report is not None:
-        written["report"] = str(found.report(report, force=force))
-    if out is not None and not found.refused and found.smallest is not None:
-        written["out"] = str(found.apply().save(out, force=force, inputs=inputs))
-    return found, written, time.perf_counter() - start
-
-
-def _read_logits(name: str) -> Any:
-    """An array from a .npy, or ``logits`` of a .npz."""
-    import numpy as np
-
-    from nfl_pruning.errors import InvalidArgumentError
-    from nfl_pruning.validation import check_file
-
-    path = Path(name)
-    check_file(path)
-    if path.suffix not in (".npy", ".npz"):
-        raise InvalidArgumentError(f"logits must be a .npy or .npz file; got {name!r}.")
-    try:
-        found = np.load(path, allow_pickle=False)
-        return found if path.suffix == ".npy" else found["logits"]
-    except KeyError:
-        raise InvalidArgumentError(f"logits must be an array of that name in {name!r}.") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise InvalidArgumentError(f"logits in {name!r} cannot be read: {error}.") from None
 
 
 def _show(found: Advice, written: dict[str, str | None], seconds: float) -> None:

@@ -42,8 +42,8 @@ over all comparisons at keep fractions up to 0.3. Balanced accuracy (the mean ov
 accuracy of the worst class stand beside it: the answer can turn with the measure. A network whose
 loss becomes NaN is reported and left out. The exit code is 0 whatever the verdict.
 
-With --scores the rules rank by the scores in a file, one a row of DATA and matched as in nfl-
-pruning prune, and by networks' scores only where --score is given as well. Scores that were
+With --scores the rules rank by the scores in a file, one a row of DATA and matched as in
+nfl-pruning prune, and by networks' scores only where --score is given as well. Scores that were
 computed on all of DATA have seen the rows that a repeat tests on; --test-data tests on others.
 
 With --policy single rules are compared, each in words: a score, an end, a protocol, its exploit and
@@ -79,9 +79,9 @@ Examples:
     "subset_files",
     multiple=True,
     metavar="NAME=FILE",
-    help="What another tool keeps (.npz, .npy, .csv, .txt); may be repeated.",
+    help="What another tool keeps (.npz, .npy, .txt, or a table); may be repeated.",
 )
-@click.option("--test-data", metavar="FILE", help="Own .npz or .csv to test on in every repeat.")
+@click.option("--test-data", metavar="FILE", help="Own file to test on in every repeat.")
 @click.option(
     "--protocol",
     default="threshold,exact",

@@ -32,6 +32,7 @@ from nfl_pruning.cli.output.subsets import (
 if TYPE_CHECKING:
     from nfl_pruning.pruning.run import Pruned
 
+INPUTS = ("data", "scores_file", "resized_file", "protect")
 DECIDED = (
     "score",
     "keep",
@@ -80,7 +81,8 @@ DECIDED = (
     "--scores",
     "scores_file",
     metavar="FILE",
-    help="Take these scores (.npz with scores, .npy, .csv; larger = harder) instead of a probe.",
+    help="Take these scores (.npz with scores, .npy, or a table with a column scores; larger = "
+    "harder) instead of a probe.",
 )
 @column_options
 @part_options
@@ -88,7 +90,7 @@ DECIDED = (
 @click.option(
     "--out",
     metavar="FILE",
-    help="Where to write: .npz, or a table (.csv, .parquet, .arrow); nowhere by default.",
+    help="Where to write: .npz, or a table (.csv, .csv.gz, .parquet, .arrow); nowhere by default.",
 )
 @shared("--force")
 @shared("--data-dir")
@@ -96,8 +98,8 @@ DECIDED = (
 def command(as_json: bool, **options: Any) -> None:
     """Prune DATA: a data set by name (digits by default), or a file.
 
-    Files are .npz with x and y, .npy (features; --label-column names a file of labels), .csv,
-    .csv.gz, .parquet and .arrow.
+    Files are .npz with x and y, .npy (features; --label-column names a file of labels), and tables:
+    .csv, .csv.gz, .parquet and .arrow.
 
     By default half of the budget goes to the hardest samples, and the other half is drawn from the
     rest and weighted (exact calibration), so that the weighted kept samples stand for all of them.
@@ -105,7 +107,7 @@ def command(as_json: bool, **options: Any) -> None:
     the hardest 30 % or less lost up to 67 points of accuracy to random pruning (docs/networks.md).
     nfl-pruning compare measures a rule against random pruning on your own data.
 
-    A .csv has a header, a column named label (--label-column), and numbers elsewhere. A first
+    A table has a header, a column named label (--label-column), and numbers elsewhere. A first
     column without a name, or one named id or index, is taken for the rows' ids and never for a
     feature (--id-column, --drop); the features that were read are listed. The labels may be text,
     and there may be any number of classes.
@@ -118,16 +120,16 @@ def command(as_json: bool, **options: Any) -> None:
     Features are centred and scaled with moments of all rows, never labels: images by one common
     number, tables by each column's standard deviation (--scale).
 
-    Scores of --scores are matched by id where a .csv has columns id and scores and the data have
+    Scores of --scores are matched by id where a table has columns id and scores and the data have
     ids, else taken in the order of the data.
 
     An output that ends in .csv, .parquet or .arrow is the table of DATA (or the rows' ids) with the
-    columns score, rank, keep, weight and keep_probability, and a file of provenance beside it. A
-    .npz holds indices (rows kept, in the order of the data), weights (one a row, 0 where
-    dropped; refit with weights[indices]), scores, keep_probabilities, ids where the data have
-    them, data_hash (SHA-256 of the content) and config (JSON text). What the file of --scores says
-    of its scores (network, epochs, steps, number of networks, gradient) is in config, under
-    scores_config.
+    columns score, rank, keep, weight and keep_probability, and provenance beside it, in
+    OUT.provenance.json. A .npz holds indices (rows kept, in the order of the data), weights (one a
+    row, 0 where dropped; refit with weights[indices]), scores, keep_probabilities, ids where the
+    data have them, data_hash (SHA-256 of the content) and config (JSON text). What the file of
+    --scores says of its scores (network, epochs, steps, number of networks, gradient) is in config,
+    under scores_config.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a fit that stops early is said in the output's own words
@@ -141,89 +143,79 @@ def command(as_json: bool, **options: Any) -> None:
 
 
 def _run(
+    *, out: str | None, force: bool, weights: str, **options: Any
+) -> tuple[Pruned, str | None]:
+    """Check everything that needs no data first, prune, and write at the very end."""
+    from nfl_pruning.adapters.weights import NORMALISATIONS, normalised
+    from nfl_pruning.validation import check_choice
+
+    inputs = input_files(*(options[name] for name in INPUTS))
+    if out is not None:
+        check_out(out, force=force, inputs=inputs)
+    check_choice("weights", weights, NORMALISATIONS)
+    pruned = normalised(_pruned(**options), weights)
+    return pruned, None if out is None else save(pruned, out, force=force, inputs=inputs)
+
+
+def _pruned(
     *,
     data: str,
     data_dir: str | None,
     scores_file: str | None,
     resized_file: str | None,
     protect: str | None,
-    out: str | None,
-    force: bool,
-    seed: str,
-    probe: str,
-    probe_ridge: str,
-    scale: str,
-    protocol: str,
-    balance: str,
-    **rest: Any,
-) -> tuple[Pruned, str | None]:
-    """Check everything that needs no data first, prune, and write at the very end."""
+    **options: Any,
+) -> Pruned:
+    """The outcome: of an earlier one by another budget, or of the rule."""
     from nfl_pruning.data import load_dataset
     from nfl_pruning.data.scores_file import read_scores
-    from nfl_pruning.pruning.probing import parse_data_probe
-    from nfl_pruning.pruning.run import check_rule, prune
-    from nfl_pruning.selections.explored_quotas import ALL_BALANCES
-    from nfl_pruning.validation import check_choice
+    from nfl_pruning.pruning.run import prune
 
-    columns = with_group_from(columns_from(rest), rest)
-    inputs = input_files(data, scores_file, resized_file, protect)
-    if out is not None:
-        check_out(out, force=force, inputs=inputs)
+    columns = with_group_from(columns_from(options), options)
     if resized_file is not None:
         refuse_given((*DECIDED, "scores"), "resize")
     if scores_file is not None:
         refuse_given(("score", "probe", "probe_ridge", "scale"), "scores")
-    model = parse_data_probe(probe, ridge=real(probe_ridge), scale=scale)
-    rule: dict[str, Any] = {name: real(value) for name, value in rest.items()}
-    number = seed_of(seed)
-    check_choice("balance", balance, ALL_BALANCES)
-    check_rule(seed=number, selection=protocol, given=scores_file is not None, **rule)
+    how = _how(given=scores_file is not None, **options)
     rows = protected_rows(protect)
     dataset = load_dataset(data, data_dir=data_dir, columns=columns, protect=rows)
     if resized_file is not None:
-        pruned = resized(resized_file, dataset, rule["keep_fraction"])
-        return pruned, None if out is None else save(pruned, out, force=force, inputs=inputs)
+        return resized(resized_file, dataset, how["keep_fraction"])
     given = None if scores_file is None else read_scores(Path(scores_file), dataset)
-    pruned = prune(
-        dataset,
-        seed=number,
-        selection=protocol,
-        probe=model,
-        scores=None if given is None else given.values,
-        scores_config=None if given is None else given.contract,
-        balance=balance,
-        **rule,
-    )
+    if given is not None:
+        how |= {"scores": given.values, "scores_config": given.contract}
+    pruned = prune(dataset, **how)
     config = {**pruned.config, **describe_columns(dataset, columns)}
     notes = () if given is None else given.notes
-    pruned = replace(pruned, config=config, warnings=(*pruned.warnings, *notes))
-    return pruned, None if out is None else save(pruned, out, force=force, inputs=inputs)
+    return replace(pruned, config=config, warnings=(*pruned.warnings, *notes))
+
+
+def _how(
+    *, given: bool, seed: str, probe: str, probe_ridge: str, scale: str, protocol: str,
+    balance: str, **rest: str,
+) -> dict[str, Any]:  # fmt: skip
+    """The arguments of ``prune`` that need no data, checked."""
+    from nfl_pruning.pruning.probing import parse_data_probe
+    from nfl_pruning.pruning.rule import check_rule
+    from nfl_pruning.selections.explored_quotas import ALL_BALANCES
+    from nfl_pruning.validation import check_choice
+
+    model = parse_data_probe(probe, ridge=real(probe_ridge), scale=scale)
+    rule: dict[str, Any] = {name: real(value) for name, value in rest.items()}
+    rule |= {"seed": seed_of(seed), "selection": protocol}
+    check_choice("balance", balance, ALL_BALANCES)
+    check_rule(given=given, **rule)
+    return rule | {"probe": model, "balance": balance}
 
 
 def _show(pruned: Pruned, written: str | None) -> None:
     """Tables and sentences for people."""
-    from rich.table import Table
-
     from nfl_pruning.cli.output.tables import plain_console
     from nfl_pruning.pruning.notes import HARD_RULES
     from nfl_pruning.pruning.plausible import accuracy_sentence
 
-    config, n = pruned.config, len(pruned.weights)
-    console = plain_console()
-    rule = (
-        config["protocol"] if config["keep"] is None else f"{config['protocol']}, {config['keep']}"
-    )
-    if config["balance"] != "none":
-        rule += f", {config['balance']} class quotas,"
-    table = Table(title=f"{config['data']}: {rule} by {config['score']}", title_justify="left")
-    table.add_column("class")
-    for name in ("samples", "kept", "kept share"):
-        table.add_column(name, justify="right")
-    rows = [(name, *counts) for name, counts in pruned.class_counts.items()]
-    for name, total, kept in [*rows, ("all", n, len(pruned.indices))]:
-        share = f"{100 * kept / total:.2f} %" if total else "-"
-        table.add_row(name, str(total), str(kept), share, end_section=name == rows[-1][0])
-    console.print(table)
+    config, console = pruned.config, plain_console()
+    console.print(_class_table(pruned))
     console.print(
         f"Effective sample size of the weights: {pruned.effective_sample_size:.1f} of "
         f"{len(pruned.indices)} kept."
@@ -243,6 +235,27 @@ def _show(pruned: Pruned, written: str | None) -> None:
     for sentence in pruned.warnings:
         console.print(f"Note: {sentence}", style="yellow")
     console.print(f"Written to {written}." if written else "Nothing written; --out FILE.npz does.")
+
+
+def _class_table(pruned: Pruned) -> Any:
+    """Rows and kept rows of each class, protected rows left out."""
+    from rich.table import Table
+
+    config = pruned.config
+    rule = (
+        config["protocol"] if config["keep"] is None else f"{config['protocol']}, {config['keep']}"
+    )
+    if config["balance"] != "none":
+        rule += f", {config['balance']} class quotas,"
+    table = Table(title=f"{config['data']}: {rule} by {config['score']}", title_justify="left")
+    table.add_column("class")
+    for name in ("samples", "kept", "kept share"):
+        table.add_column(name, justify="right")
+    rows = [(name, *counts) for name, counts in pruned.class_counts.items()]
+    for name, total, kept in [*rows, ("all", pruned.n_candidates, len(pruned.indices))]:
+        share = f"{100 * kept / total:.2f} %" if total else "-"
+        table.add_row(name, str(total), str(kept), share, end_section=name == rows[-1][0])
+    return table
 
 
 def _origin(config: Mapping[str, Any]) -> str:

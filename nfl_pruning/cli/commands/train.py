@@ -26,10 +26,10 @@ HELP = """Train networks on the rows and weights of --subset (on all of DATA wit
 The loss is the weighted mean sum w loss / sum w over the kept rows. Tables are standardised with
 the moments of all rows of DATA, kept or not, as in nfl-pruning score, and never of --test-data.
 
-Accuracy is read once, after the last epoch: on the test part of data that have one, or on --test-
-data, whose columns are matched by name. Data without a test part get the accuracy on the rows that
-were dropped, which is no fair test: the rule chose them. To measure what pruning costs, use nfl-
-pruning compare, which holds out a test set first.
+Accuracy is read once, after the last epoch: on the test part of data that have one, or on
+--test-data, whose columns are matched by name. Data without a test part get the accuracy on the
+rows that were dropped, which is no fair test: the rule chose them. To measure what pruning costs,
+use nfl-pruning compare, which holds out a test set first.
 
 \b
 Examples:
@@ -41,7 +41,7 @@ Examples:
 @click.command("train", help=HELP)
 @data_argument
 @click.option("--subset", metavar="FILE", help="A .npz that nfl-pruning prune wrote.")
-@click.option("--test-data", metavar="FILE", help="Own .npz or .csv to test on.")
+@click.option("--test-data", metavar="FILE", help="Own file to test on.")
 @shared("--models")
 @shared("--budget")
 @column_options
@@ -86,13 +86,13 @@ def _run(
 ) -> dict[str, Any]:
     """Everything that the report says."""
     from nfl_pruning.data import load_dataset, load_test_data
-    from nfl_pruning.data.files import load_subset
+    from nfl_pruning.data.subset_file import read_subset
     from nfl_pruning.experiments.progress import shown
     from nfl_pruning.networks.train import train
 
     read, training = columns_from(columns), network.training(budget)
     dataset = load_dataset(data, data_dir=data_dir, columns=read)
-    kept = None if subset is None else load_subset(Path(subset), dataset.hash, len(dataset))
+    kept = None if subset is None else read_subset(Path(subset), dataset)
     test: Dataset | None = None
     if test_data is not None:
         test = load_test_data(test_data, dataset, read)

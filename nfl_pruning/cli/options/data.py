@@ -14,20 +14,21 @@ _OPTIONS = (
     click.option(
         "--label-column",
         metavar="NAME",
-        help="Column of the labels in a .csv (label by default), or array of a .npz (y).",
+        help="Column of the labels in a table (label by default), one-hot columns (cat,dog,emu), "
+        "array of a .npz (y), or file of labels beside a .npy.",
     ),
     click.option(
         "--id-column",
         metavar="NAME",
-        help="Column or array of the rows' ids, which is no feature. By default a first column "
-        "without a name, or one named id or index; none: there is no such column.",
+        help="Column, array or file of the rows' ids, which is no feature. By default a first "
+        "column without a name, or one named id or index; none: there is no such column.",
     ),
-    click.option("--drop", metavar="NAME,...", help="Columns of a .csv that are not read."),
+    click.option("--drop", metavar="NAME,...", help="Columns of a table that are not read."),
     click.option(
         "--split-column",
         metavar="NAME",
-        help="Column that says which part a row belongs to: rows other than train are never "
-        "pruned, scored or trained on.",
+        help="Column, array or file that says which part a row belongs to: rows other than train "
+        "are never pruned, scored or trained on.",
     ),
 )
 WITH_TEST_PART = ("fashion-mnist", "mnist", "cifar-10", "cifar-100")
@@ -48,6 +49,8 @@ def columns_from(options: dict[str, Any]) -> Columns:
 
     label, ids, drop, split = (options.pop(name) for name in NAMES)
     left_out = () if drop is None else tuple(entries("drop", drop))
+    if label is not None and "," in label:  # one-hot columns, each a class
+        label = tuple(entries("label_column", label))
     return Columns(label, ids, left_out, split=split)
 
 

@@ -11,8 +11,9 @@ _OPTIONS = (
     click.option(
         "--logits",
         metavar="FILE",
-        help="Logits of your own model (.npy, or .npz with logits), shape (n, classes), or "
-        "(epochs, n, classes) for forgetting, aum and averages; no network is trained.",
+        help="Logits of your own model, shape (n, classes): .npy, .npz with logits, or a table "
+        "with a column a class; or (epochs, n, classes) for forgetting, aum and averages. No "
+        "network is trained.",
     ),
     click.option(
         "--embeddings",
@@ -39,7 +40,8 @@ def score_outputs(*, as_json: bool, out: str | None, force: bool, **options: Any
     from nfl_pruning.cli.options.problem import refuse_given
     from nfl_pruning.cli.options.types import seed_of
     from nfl_pruning.data import load_dataset
-    from nfl_pruning.pruning.own_logits import describe_outputs, read_outputs, score_logits
+    from nfl_pruning.data.outputs_file import read_outputs
+    from nfl_pruning.pruning.own_logits import describe_outputs, score_logits
 
     files = {name: options[name] for name in ("logits", "embeddings") if options[name] is not None}
     inputs = input_files(options["data"], *files.values())
@@ -49,7 +51,9 @@ def score_outputs(*, as_json: bool, out: str | None, force: bool, **options: Any
     refuse_given(sorted(others), "logits" if "logits" in files else "embeddings")
     columns = columns_from(options)
     dataset = load_dataset(options["data"], data_dir=options["data_dir"], columns=columns)
-    held = {name: read_outputs(path, name, dataset.hash) for name, path in files.items()}
+    read = {name: read_outputs(path, name, dataset) for name, path in files.items()}
+    notes = [*dataset.notes, *(note for found in read.values() for note in found.notes)]
+    held = {name: found.values for name, found in read.items()}
     how: dict[str, Any] = {"score": options["score"], "seed": seed_of(options["seed"])}
     scored = score_logits(dataset, held.get("logits"), embeddings=held.get("embeddings"), **how)
     config = describe_outputs(how["score"], held.get("logits"), held.get("embeddings"))
@@ -63,9 +67,9 @@ def score_outputs(*, as_json: bool, out: str | None, force: bool, **options: Any
     if as_json:
         from nfl_pruning.cli.output.tables import print_json
 
-        about = {"data_hash": dataset.hash, "warnings": list(dataset.notes), "out": written}
+        about = {"data_hash": dataset.hash, "warnings": notes, "out": written}
         print_json(config | about)
         return
     click.echo(f"{how['score']} of {len(dataset)} samples by your own model; larger = harder.")
-    say(dataset.notes)
+    say(notes)
     click.echo(f"Written to {written}." if written else "Nothing written; --out FILE.npz does.")

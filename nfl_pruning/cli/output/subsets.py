@@ -26,11 +26,19 @@ _OPTIONS = (
         help="Another budget from an earlier .npz of the same DATA: larger subsets hold smaller "
         "ones.",
     ),
+    click.option(
+        "--weights",
+        default="as-is",
+        show_default=True,
+        metavar="HOW",
+        help="Normalisation of the weights: as-is, sum-n (they sum to the rows before pruning) or "
+        "mean-one (their mean over kept rows is 1).",
+    ),
 )
 
 
 def part_options(function: Callable) -> Callable:
-    """Add the options on groups, parts and earlier outcomes to a command."""
+    """Add the options on groups, parts, earlier outcomes and weights to a command."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
@@ -63,20 +71,29 @@ def protected_rows(path: str | None) -> Any:
 
 def check_out(out: str, *, force: bool, inputs: Iterable[str]) -> None:
     """Raise unless the output may be written: a .npz, or a table by its ending."""
-    from nfl_pruning.adapters.files import WRITTEN, check_table
+    from nfl_pruning.adapters.files import check_table
     from nfl_pruning.archive import check_output
+    from nfl_pruning.data.endings import TABLES
 
-    check = check_table if Path(out).suffix.lower() in WRITTEN else check_output
-    check(out, force=force, inputs=inputs)
+    if _is_table(out):
+        check_table(out, force=force, inputs=inputs)
+    else:
+        check_output(out, endings=(".npz", *TABLES), force=force, inputs=inputs)
 
 
 def save(pruned: Pruned, out: str, *, force: bool, inputs: Iterable[str]) -> str:
     """Write the outcome in the form that the file's ending names; returns what was written."""
-    from nfl_pruning.adapters.files import WRITTEN, save_table
+    from nfl_pruning.adapters.files import save_table
 
-    if Path(out).suffix.lower() in WRITTEN:
+    if _is_table(out):
         return str(save_table(pruned, out, force=force, inputs=inputs))
     return str(pruned.save(out, force=force, inputs=inputs))
+
+
+def _is_table(out: str) -> bool:
+    from nfl_pruning.data.endings import TABLES, ending_of
+
+    return ending_of(Path(out), TABLES) is not None
 
 
 def resized(path: str, dataset: Dataset, keep_fraction: float) -> Pruned:

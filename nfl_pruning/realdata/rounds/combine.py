@@ -160,3 +160,27 @@ def best_cells(found: Sequence[Prediction], better: int) -> list[Cell]:
         cells += [(one.policy, fraction) for one in own[:1]]
         cells.append((RANDOM, fraction))
     return list(dict.fromkeys(cells))
+
+
+def left_over(evidence: Evidence) -> float:
+    """Largest departure of a check, in points, from what the other checks led to expect."""
+    target, seen = evidence.target, measured_departures(evidence)
+    predicted = {c: target.estimate(column(evidence.drawn_small, c))[0] for c in seen}
+    for cell in list(seen):
+        predicted.setdefault((RANDOM, cell[1]), predicted[ALL])
+    worst = 0.0
+    for cell in seen:
+        others = {c: v for c, v in seen.items() if c != cell}
+        if not others:
+            continue
+        told: Departure = infer([cell], predicted, others, shared=shared_error(evidence))
+        ours = target.shown(target.back(predicted[cell] + seen[cell][0]))
+        theirs = target.shown(target.back(predicted[cell] + told.mean[0]))
+        noise = abs(
+            float(
+                target.shown(target.back(predicted[cell] + 2 * seen[cell][1]))
+                - target.shown(target.back(predicted[cell]))
+            )
+        )
+        worst = max(worst, abs(float(ours - theirs)) - noise)
+    return worst

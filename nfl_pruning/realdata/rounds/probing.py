@@ -86,3 +86,12 @@ def parse_rows_probe(text: str | RowsProbe, *, ridge: float = 0.01) -> RowsProbe
     if (kind == "pilot" and not 0 < number <= 0.5) or (kind == "cross-fit" and not whole):
         raise refusal
     return RowsProbe(kind, number, ridge)
+
+
+def scoring_cost(probe: RowsProbe) -> float:
+    """Fits of the probe in trainings on all rows, where a training costs as many steps as rows."""
+    if probe.kind == "given":
+        return 0.0
+    if probe.kind == "in-sample":
+        return 1.0
+    return 2 * probe.number if probe.kind == "pilot" else probe.number - 1

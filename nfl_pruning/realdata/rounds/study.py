@@ -103,7 +103,7 @@ class Study:
             own = self.rows.take(self.splits[number].train)
             rng = np.random.default_rng([self.seed, FIT, number])
             return fit_components(
-                _joint(own),
+                joint(own),
                 own.y,
                 self.setting.n_classes,
                 rng=rng,
@@ -163,7 +163,7 @@ class Study:
 def _crossing(function: Callable[[float], float], low: float, high: float) -> float:
     """Where an increasing function crosses zero, by false position kept off the ends."""
     at, value = 0.0, function(0.0)
-    ends = {False: (low, None), True: (high, None)}
+    ends: dict[bool, tuple[float, float | None]] = {False: (low, None), True: (high, None)}
     for _ in range(CALIBRATION_STEPS - 1):
         ends[value > 0] = (at, value)
         (left, below), (right, above) = ends[False], ends[True]
@@ -178,7 +178,7 @@ def _crossing(function: Callable[[float], float], low: float, high: float) -> fl
     return at
 
 
-def _joint(rows: Rows) -> np.ndarray:
+def joint(rows: Rows) -> np.ndarray:
     """Features with the given logits beside them, less the one that the others fix."""
     if rows.logits is None:
         return rows.x
