@@ -20,6 +20,7 @@ from nfl_pruning.selections import (
     select,
 )
 from nfl_pruning.selections.balanced import select_by_class
+from nfl_pruning.selections.base import ENDS
 from nfl_pruning.selections.explored_quotas import select_explored_by_class
 from nfl_pruning.selections.nested import Nested, nested_order
 from nfl_pruning.validation import check_choice, check_number, check_seed
@@ -92,7 +93,7 @@ def check_rule(
     """
     check_seed(seed)
     check_number("keep_fraction", keep_fraction, "(0, 1]")
-    check_choice("keep", keep, ("hardest", "easiest"))
+    check_choice("keep", keep, ENDS)
     rule = make_selection(selection, exploit=check_number("exploit", exploit, "[0, 1]"))
     member = score if isinstance(score, Score) else SCORES[score]
     if isinstance(rule, PropensitySelection):

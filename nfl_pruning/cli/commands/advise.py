@@ -14,8 +14,8 @@ from nfl_pruning.cli.options.data import (
     columns_from,
     input_files,
 )
-from nfl_pruning.cli.options.shared import data_argument, json_option, seed_option, shared
-from nfl_pruning.cli.options.types import entries, real, seed_of
+from nfl_pruning.cli.options.shared import data_argument, json_option, list_of, seed_option, shared
+from nfl_pruning.cli.options.types import ListOf, OneOf, Real, Whole
 
 if TYPE_CHECKING:
     from nfl_pruning.realdata.advice import Advice
@@ -48,10 +48,9 @@ Examples:
 
 @click.command("advise", help=HELP)
 @data_argument
-@click.option(
+@list_of(
     "--keep-fraction",
     default="0.1,0.2,0.3,0.5,0.7,0.9",
-    show_default=True,
     metavar="R,...",
     help="Budgets, each in (0, 1).",
 )
@@ -60,12 +59,12 @@ Examples:
     default="el2n,margin",
     show_default=True,
     metavar="NAME,...",
+    type=ListOf(click.STRING),
     help="Scores of logits and labels.",
 )
-@click.option(
+@list_of(
     "--exploit",
     default="0.25,0.5,0.75",
-    show_default=True,
     metavar="SHARE,...",
     help="Shares by score of the calibrated policies.",
 )
@@ -74,6 +73,7 @@ Examples:
     default="accuracy",
     show_default=True,
     metavar="WHAT",
+    type=OneOf("realdata.targets:TARGETS"),
     help="accuracy, worst-class or loss.",
 )
 @click.option(
@@ -81,6 +81,7 @@ Examples:
     default="1",
     show_default=True,
     metavar="POINTS",
+    type=Real(),
     help="What may be lost against all data.",
 )
 @click.option(
@@ -97,14 +98,22 @@ Examples:
     help="Your own model's logits, one row a sample: .npy, .npz with logits, or a table with a "
     "column a class.",
 )
-@click.option("--ridge", default="0.01", show_default=True, metavar="X", help="Penalty, > 0.")
+@click.option(
+    "--ridge", default="0.01", show_default=True, metavar="X", type=Real(), help="Penalty, > 0."
+)
 @shared("--scale", help="Feature scaling: auto, common, per-feature or none.")
-@click.option("--components", metavar="N", help="Gaussian components a class; chosen by default.")
+@click.option(
+    "--components",
+    metavar="N",
+    type=Whole(1),
+    help="Gaussian components a class; chosen by default.",
+)
 @click.option(
     "--checks",
     default="few",
     show_default=True,
     metavar="HOW",
+    type=OneOf("realdata.asked:CHECKS"),
     help="Real refits: few, or all cells.",
 )
 @click.option(
@@ -145,6 +154,8 @@ def _run(
     report: str | None,
     out: str | None,
     force: bool,
+    keep_fraction: list[float],
+    exploit: list[float],
     **options: Any,
 ) -> tuple[Advice, dict[str, str | None], float]:
     """Check outputs first, then advise."""
@@ -160,14 +171,21 @@ def _run(
         check_out(out, force=force, inputs=inputs)
     if report is not None:
         check_page(report, force=force, inputs=inputs)
-    arguments = _arguments(**options)
     dataset = load_dataset(data, data_dir=data_dir, columns=columns)
     test = None if test_data is None else load_test_data(test_data, dataset, columns)
     own = None if logits_file is None else read_outputs(logits_file, "logits", dataset)
     logits, notes = (None, ()) if own is None else (own.values, own.notes)
     start = time.perf_counter()
     with steps("advice: rounds") as tell:
-        found = advise(dataset, test=test, logits=logits, progress=tell, **arguments)
+        found = advise(
+            dataset,
+            test=test,
+            logits=logits,
+            progress=tell,
+            keep_fractions=keep_fraction,
+            exploits=exploit,
+            **options,
+        )
     found = replace(found, notes=(*found.notes, *dataset.notes, *notes))
     written: dict[str, str | None] = {"out": None, "report": None}
     if report is not None:
@@ -175,29 +193,6 @@ def _run(
     if out is not None and not found.refused and found.smallest is not None:
         written["out"] = save(found.apply(), out, force=force, inputs=inputs)
     return found, written, time.perf_counter() - start
-
-
-def _arguments(
-    *,
-    keep_fraction: str,
-    scores: str,
-    exploit: str,
-    components: str | None,
-    seed: str,
-    **rest: str,
-) -> dict[str, Any]:
-    """The question, as ``advise`` takes it."""
-    from nfl_pruning.cli.options.types import whole
-
-    return {
-        "keep_fractions": [real(part) for part in entries("keep_fraction", keep_fraction)],
-        "scores": entries("scores", scores),
-        "exploits": [real(part) for part in entries("exploit", exploit)],
-        "components": None if components is None else whole("components", components, 1),
-        "seed": seed_of(seed),
-        **{name: rest[name] for name in ("target", "probe", "scale", "checks")},
-        **{name: real(rest[name]) for name in ("tolerance", "ridge")},
-    }
 
 
 def _show(found: Advice, written: dict[str, str | None], seconds: float) -> None:

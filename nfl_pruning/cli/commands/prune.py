@@ -19,7 +19,7 @@ from nfl_pruning.cli.options.data import (
 )
 from nfl_pruning.cli.options.problem import refuse_given
 from nfl_pruning.cli.options.shared import data_argument, json_option, seed_option, shared
-from nfl_pruning.cli.options.types import Real, real, seed_of
+from nfl_pruning.cli.options.types import Real
 from nfl_pruning.cli.output.subsets import (
     check_out,
     part_options,
@@ -146,13 +146,11 @@ def _run(
     *, out: str | None, force: bool, weights: str, **options: Any
 ) -> tuple[Pruned, str | None]:
     """Check everything that needs no data first, prune, and write at the very end."""
-    from nfl_pruning.adapters.weights import NORMALISATIONS, normalised
-    from nfl_pruning.validation import check_choice
+    from nfl_pruning.adapters.weights import normalised
 
     inputs = input_files(*(options[name] for name in INPUTS))
     if out is not None:
         check_out(out, force=force, inputs=inputs)
-    check_choice("weights", weights, NORMALISATIONS)
     pruned = normalised(_pruned(**options), weights)
     return pruned, None if out is None else save(pruned, out, force=force, inputs=inputs)
 
@@ -191,19 +189,15 @@ def _pruned(
 
 
 def _how(
-    *, given: bool, seed: str, probe: str, probe_ridge: str, scale: str, protocol: str,
-    balance: str, **rest: str,
+    *, given: bool, probe: str, probe_ridge: float, scale: str, protocol: str, balance: str,
+    **rule: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """The arguments of ``prune`` that need no data, checked."""
     from nfl_pruning.pruning.probing import parse_data_probe
     from nfl_pruning.pruning.rule import check_rule
-    from nfl_pruning.selections.explored_quotas import ALL_BALANCES
-    from nfl_pruning.validation import check_choice
 
-    model = parse_data_probe(probe, ridge=real(probe_ridge), scale=scale)
-    rule: dict[str, Any] = {name: real(value) for name, value in rest.items()}
-    rule |= {"seed": seed_of(seed), "selection": protocol}
-    check_choice("balance", balance, ALL_BALANCES)
+    model = parse_data_probe(probe, ridge=probe_ridge, scale=scale)
+    rule |= {"selection": protocol}
     check_rule(given=given, **rule)
     return rule | {"probe": model, "balance": balance}
 

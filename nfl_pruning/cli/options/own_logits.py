@@ -38,7 +38,6 @@ def score_outputs(*, as_json: bool, out: str | None, force: bool, **options: Any
     from nfl_pruning.archive import check_output, write_archive
     from nfl_pruning.cli.options.data import columns_from, input_files, say
     from nfl_pruning.cli.options.problem import refuse_given
-    from nfl_pruning.cli.options.types import seed_of
     from nfl_pruning.data import load_dataset
     from nfl_pruning.data.outputs_file import read_outputs
     from nfl_pruning.pruning.own_logits import describe_outputs, score_logits
@@ -54,7 +53,7 @@ def score_outputs(*, as_json: bool, out: str | None, force: bool, **options: Any
     read = {name: read_outputs(path, name, dataset) for name, path in files.items()}
     notes = [*dataset.notes, *(note for found in read.values() for note in found.notes)]
     held = {name: found.values for name, found in read.items()}
-    how: dict[str, Any] = {"score": options["score"], "seed": seed_of(options["seed"])}
+    how: dict[str, Any] = {"score": options["score"], "seed": options["seed"]}
     scored = score_logits(dataset, held.get("logits"), embeddings=held.get("embeddings"), **how)
     config = describe_outputs(how["score"], held.get("logits"), held.get("embeddings"))
     config |= {"data": dataset.name, "seed": how["seed"], "files": files}

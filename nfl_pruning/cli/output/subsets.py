@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nfl_pruning.cli.options.types import OneOf
+
 if TYPE_CHECKING:
     from nfl_pruning.data import Columns, Dataset
     from nfl_pruning.pruning.pruned import Pruned
@@ -31,6 +33,7 @@ _OPTIONS = (
         default="as-is",
         show_default=True,
         metavar="HOW",
+        type=OneOf("adapters.weights:NORMALISATIONS"),
         help="Normalisation of the weights: as-is, sum-n (they sum to the rows before pruning) or "
         "mean-one (their mean over kept rows is 1).",
     ),
