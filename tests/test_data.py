@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from nfl_pruning.data import load_dataset, make_dataset
-from nfl_pruning.data.cifar import FILES
-from nfl_pruning.data.files import load_contract, load_scores
-from nfl_pruning.data.idx import read_idx
+from nfl_pruning.data.readers.cifar import FILES
+from nfl_pruning.data.readers.files import load_contract, load_scores
+from nfl_pruning.data.readers.idx import read_idx
 from nfl_pruning.errors import InvalidArgumentError
 
 X = np.array([[0.5, 1.0], [2.0, -3.0], [4.0, 0.0], [1.0, 1.0]])

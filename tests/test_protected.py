@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from nfl_pruning.adapters import kept_weights, result_columns
 from nfl_pruning.cli.main import main
 from nfl_pruning.data import load_dataset
-from nfl_pruning.data.scores_file import read_scores
+from nfl_pruning.data.side_files.scores_file import read_scores
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.networks.comparison.compare import compare
 from nfl_pruning.networks.comparison.plan import ComparisonPlan

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from nfl_pruning.adapters import kept_weights, normalised, save_table
 from nfl_pruning.cli.main import main
 from nfl_pruning.data import load_dataset, make_dataset
-from nfl_pruning.data.outputs_file import read_outputs
-from nfl_pruning.data.scores_file import read_scores
-from nfl_pruning.data.subset_file import read_subset
+from nfl_pruning.data.side_files.outputs_file import read_outputs
+from nfl_pruning.data.side_files.scores_file import read_scores
+from nfl_pruning.data.side_files.subset_file import read_subset
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.pruning.run import prune
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from nfl_pruning.cli.main import main
 from nfl_pruning.data import make_dataset
-from nfl_pruning.data.subset_file import make_subset, read_subset
+from nfl_pruning.data.side_files.subset_file import make_subset, read_subset
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.networks.comparison.arms import parse_policy
 from nfl_pruning.networks.comparison.compare import compare

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from nfl_pruning.cli.main import main
 from nfl_pruning.data import Columns, load_dataset, load_test_data
-from nfl_pruning.data.scores_file import read_scores
+from nfl_pruning.data.side_files.scores_file import read_scores
 from nfl_pruning.errors import InvalidArgumentError
 
 RNG = np.random.default_rng(0)

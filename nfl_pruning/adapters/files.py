@@ -15,9 +15,9 @@ import numpy as np
 from nfl_pruning.adapters.tables import add_columns, added_columns, result_columns
 from nfl_pruning.adapters.weights import NORMALISATIONS
 from nfl_pruning.archive import check_no_input, real_place
-from nfl_pruning.data.arrow_files import library, read_table
-from nfl_pruning.data.endings import COLUMNAR, TABLES, TEXT, ending_of, provenance_of
-from nfl_pruning.data.tables import open_text, rows_of
+from nfl_pruning.data.readers.arrow_files import library, read_table
+from nfl_pruning.data.readers.endings import COLUMNAR, TABLES, TEXT, ending_of, provenance_of
+from nfl_pruning.data.readers.tables import open_text, rows_of
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.pruning.pruned import Pruned
 from nfl_pruning.records import to_json, write_atomically

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nfl_pruning.adapters.weights import kept_weights
-from nfl_pruning.data.arrow_files import library
+from nfl_pruning.data.readers.arrow_files import library
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.pruning.pruned import Pruned
 

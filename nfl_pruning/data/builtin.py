@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nfl_pruning.data.dataset import Dataset, make_dataset
-from nfl_pruning.data.idx import read_idx
+from nfl_pruning.data.readers.idx import read_idx
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.registry import Registry
 from nfl_pruning.validation import check_choice

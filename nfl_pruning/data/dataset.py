@@ -108,7 +108,7 @@ class Dataset:
         if self.ids is not None:
             return f"id {self.ids[row]}"
         if self.source is not None and self.source.suffix.lower() == ".csv":
-            from nfl_pruning.data.tables import line_of
+            from nfl_pruning.data.readers.tables import line_of
 
             return f"line {line_of(self.source, row)}"
         return f"row {row}"

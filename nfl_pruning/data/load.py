@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from nfl_pruning.data import cifar as cifar  # registers its data sets
 from nfl_pruning.data.arrays import as_array, as_vector, is_array, is_sparse, plain_ids
-from nfl_pruning.data.arrow_files import load_arrow
 from nfl_pruning.data.builtin import DATASETS
 from nfl_pruning.data.columns import Columns, listed
 from nfl_pruning.data.dataset import Dataset, make_dataset
-from nfl_pruning.data.endings import COLUMNAR, TABLES, TEXT, ending_of
-from nfl_pruning.data.files import load_csv, load_npz
-from nfl_pruning.data.foreign_tables import as_frame
-from nfl_pruning.data.frames import Frame, from_frame
-from nfl_pruning.data.npy import load_npy, map_npy, read_vector
 from nfl_pruning.data.parts import with_parts
+from nfl_pruning.data.readers import cifar as cifar  # registers its data sets
+from nfl_pruning.data.readers.arrow_files import load_arrow
+from nfl_pruning.data.readers.endings import COLUMNAR, TABLES, TEXT, ending_of
+from nfl_pruning.data.readers.files import load_csv, load_npz
+from nfl_pruning.data.readers.foreign_tables import as_frame
+from nfl_pruning.data.readers.frames import Frame, from_frame
+from nfl_pruning.data.readers.npy import load_npy, map_npy, read_vector
 from nfl_pruning.data.remarks import remarks_on_test_data
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.validation import check_choice

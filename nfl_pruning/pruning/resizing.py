@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from nfl_pruning.data.archives import check_hash, read_npz
 from nfl_pruning.data.dataset import Dataset
+from nfl_pruning.data.readers.archives import check_hash, read_npz
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.pruning.pruned import Pruned
 from nfl_pruning.selections.base import RankSelection, make_selection

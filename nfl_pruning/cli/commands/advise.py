@@ -161,7 +161,7 @@ def _run(
     """Check outputs first, then advise."""
     from nfl_pruning.cli.output.subsets import check_out, save
     from nfl_pruning.data import load_dataset, load_test_data
-    from nfl_pruning.data.outputs_file import read_outputs
+    from nfl_pruning.data.side_files.outputs_file import read_outputs
     from nfl_pruning.experiments.progress import steps
     from nfl_pruning.realdata.advise import advise
     from nfl_pruning.realdata.report.page import check_page

@@ -177,8 +177,8 @@ def _run(
 ) -> Comparison:
     """Check everything that needs no data first, then compute or recall every repeat."""
     from nfl_pruning.data import load_dataset, load_test_data
-    from nfl_pruning.data.scores_file import read_scores
-    from nfl_pruning.data.subset_file import read_subset
+    from nfl_pruning.data.side_files.scores_file import read_scores
+    from nfl_pruning.data.side_files.subset_file import read_subset
     from nfl_pruning.experiments.progress import shown
     from nfl_pruning.networks.comparison.compare import compare
 

@@ -166,7 +166,7 @@ def _pruned(
 ) -> Pruned:
     """The outcome: of an earlier one by another budget, or of the rule."""
     from nfl_pruning.data import load_dataset
-    from nfl_pruning.data.scores_file import read_scores
+    from nfl_pruning.data.side_files.scores_file import read_scores
     from nfl_pruning.pruning.run import prune
 
     columns = with_group_from(columns_from(options), options)

@@ -86,7 +86,7 @@ def _run(
 ) -> dict[str, Any]:
     """Everything that the report says."""
     from nfl_pruning.data import load_dataset, load_test_data
-    from nfl_pruning.data.subset_file import read_subset
+    from nfl_pruning.data.side_files.subset_file import read_subset
     from nfl_pruning.experiments.progress import shown
     from nfl_pruning.networks.train import train
 

@@ -39,7 +39,7 @@ def score_outputs(*, as_json: bool, out: str | None, force: bool, **options: Any
     from nfl_pruning.cli.options.data import columns_from, input_files, say
     from nfl_pruning.cli.options.problem import refuse_given
     from nfl_pruning.data import load_dataset
-    from nfl_pruning.data.outputs_file import read_outputs
+    from nfl_pruning.data.side_files.outputs_file import read_outputs
     from nfl_pruning.pruning.own_logits import describe_outputs, score_logits
 
     files = {name: options[name] for name in ("logits", "embeddings") if options[name] is not None}

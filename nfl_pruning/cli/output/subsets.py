@@ -56,7 +56,7 @@ def with_group_from(columns: Columns, options: dict[str, Any]) -> Columns:
 
 def protected_rows(path: str | None) -> Any:
     """Numbers of rows, or a mask, from a file; None without one."""
-    from nfl_pruning.data.npy import read_vector
+    from nfl_pruning.data.readers.npy import read_vector
     from nfl_pruning.errors import InvalidArgumentError
 
     if path is None:
@@ -76,7 +76,7 @@ def check_out(out: str, *, force: bool, inputs: Iterable[str]) -> None:
     """Raise unless the output may be written: a .npz, or a table by its ending."""
     from nfl_pruning.adapters.files import check_table
     from nfl_pruning.archive import check_output
-    from nfl_pruning.data.endings import TABLES
+    from nfl_pruning.data.readers.endings import TABLES
 
     if _is_table(out):
         check_table(out, force=force, inputs=inputs)
@@ -94,7 +94,7 @@ def save(pruned: Pruned, out: str, *, force: bool, inputs: Iterable[str]) -> str
 
 
 def _is_table(out: str) -> bool:
-    from nfl_pruning.data.endings import TABLES, ending_of
+    from nfl_pruning.data.readers.endings import TABLES, ending_of
 
     return ending_of(Path(out), TABLES) is not None
 

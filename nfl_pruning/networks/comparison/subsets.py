@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from nfl_pruning.data.dataset import Dataset
-from nfl_pruning.data.subset_file import make_subset
+from nfl_pruning.data.side_files.subset_file import make_subset
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.networks.comparison.arms import Arm
 from nfl_pruning.networks.comparison.splits import Split

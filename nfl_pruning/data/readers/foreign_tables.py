@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nfl_pruning.data.arrays import as_array
-from nfl_pruning.data.frames import Frame
+from nfl_pruning.data.readers.frames import Frame
 from nfl_pruning.errors import InvalidArgumentError
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from nfl_pruning.data.archives import read_npz as read_npz
 from nfl_pruning.data.columns import NO_IDS, Columns, suspects
 from nfl_pruning.data.dataset import Dataset, make_dataset
 from nfl_pruning.data.parts import with_parts
+from nfl_pruning.data.readers.archives import read_npz as read_npz
+from nfl_pruning.data.readers.tables import load_csv as load_csv
 from nfl_pruning.data.remarks import remarks_on_copies
-from nfl_pruning.data.scores_file import load_contract as load_contract
-from nfl_pruning.data.scores_file import load_scores as load_scores
-from nfl_pruning.data.tables import load_csv as load_csv
+from nfl_pruning.data.side_files.scores_file import load_contract as load_contract
+from nfl_pruning.data.side_files.scores_file import load_scores as load_scores
 from nfl_pruning.errors import InvalidArgumentError
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from nfl_pruning.data.archives import DAMAGED
 from nfl_pruning.data.columns import NO_IDS, Columns, listed
 from nfl_pruning.data.dataset import Dataset, make_dataset
-from nfl_pruning.data.endings import COLUMNAR, TABLES, TEXT, ending_of
-from nfl_pruning.data.frames import Frame, from_frame
-from nfl_pruning.data.side_tables import SideTable, read_side_table
-from nfl_pruning.data.tables import UNREADABLE, open_text
+from nfl_pruning.data.readers.archives import DAMAGED
+from nfl_pruning.data.readers.endings import COLUMNAR, TABLES, TEXT, ending_of
+from nfl_pruning.data.readers.frames import Frame, from_frame
+from nfl_pruning.data.readers.tables import UNREADABLE, open_text
+from nfl_pruning.data.side_files.side_tables import SideTable, read_side_table
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.validation import check_file
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from nfl_pruning.data.columns import Columns
 from nfl_pruning.data.dataset import Dataset
-from nfl_pruning.data.foreign_tables import from_arrow
-from nfl_pruning.data.frames import Frame, from_frame
+from nfl_pruning.data.readers.foreign_tables import from_arrow
+from nfl_pruning.data.readers.frames import Frame, from_frame
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.validation import check_file
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from nfl_pruning.data.archives import check_hash, read_npz
 from nfl_pruning.data.columns import ID_NAMES, listed
 from nfl_pruning.data.dataset import Dataset
-from nfl_pruning.data.endings import COLUMNAR, TABLES, TEXT, ending_of
-from nfl_pruning.data.kept_tables import KEEP_NAMES, kept_in_table
-from nfl_pruning.data.scores_file import read_npy
-from nfl_pruning.data.side_tables import read_side_table
-from nfl_pruning.data.tables import UNREADABLE, open_text, read_header
+from nfl_pruning.data.readers.archives import check_hash, read_npz
+from nfl_pruning.data.readers.endings import COLUMNAR, TABLES, TEXT, ending_of
+from nfl_pruning.data.readers.tables import UNREADABLE, open_text, read_header
+from nfl_pruning.data.side_files.kept_tables import KEEP_NAMES, kept_in_table
+from nfl_pruning.data.side_files.scores_file import read_npy
+from nfl_pruning.data.side_files.side_tables import read_side_table
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.validation import check_file
 

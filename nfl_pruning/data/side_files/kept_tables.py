@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from nfl_pruning.data.archives import check_hash
 from nfl_pruning.data.arrays import plain_ids
 from nfl_pruning.data.columns import listed
 from nfl_pruning.data.dataset import Dataset
-from nfl_pruning.data.endings import provenance_of
-from nfl_pruning.data.side_tables import SideTable, is_called_id
+from nfl_pruning.data.readers.archives import check_hash
+from nfl_pruning.data.readers.endings import provenance_of
+from nfl_pruning.data.side_files.side_tables import SideTable, is_called_id
 from nfl_pruning.errors import InvalidArgumentError
 
 KEEP_NAMES = ("pruning_keep", "keep")  # the longer name is there where the user's own table has one

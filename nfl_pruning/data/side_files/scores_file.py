@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from nfl_pruning.data.archives import check_hash, read_npz
 from nfl_pruning.data.arrays import plain_ids
 from nfl_pruning.data.columns import listed
 from nfl_pruning.data.dataset import Dataset
-from nfl_pruning.data.endings import COLUMNAR, TABLES, TEXT, ending_of
-from nfl_pruning.data.matching import match_rows
-from nfl_pruning.data.side_tables import is_called_id, read_side_table
-from nfl_pruning.data.tables import UNREADABLE, open_text
+from nfl_pruning.data.readers.archives import check_hash, read_npz
+from nfl_pruning.data.readers.endings import COLUMNAR, TABLES, TEXT, ending_of
+from nfl_pruning.data.readers.tables import UNREADABLE, open_text
+from nfl_pruning.data.side_files.matching import match_rows
+from nfl_pruning.data.side_files.side_tables import is_called_id, read_side_table
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.validation import check_file, is_number
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from nfl_pruning.data.archives import check_hash, read_npz
 from nfl_pruning.data.arrays import plain_ids
 from nfl_pruning.data.columns import listed
 from nfl_pruning.data.dataset import Dataset
-from nfl_pruning.data.endings import TABLES, ending_of
-from nfl_pruning.data.matching import match_rows
-from nfl_pruning.data.npy import map_npy
-from nfl_pruning.data.side_tables import SideTable, read_side_table
+from nfl_pruning.data.readers.archives import check_hash, read_npz
+from nfl_pruning.data.readers.endings import TABLES, ending_of
+from nfl_pruning.data.readers.npy import map_npy
+from nfl_pruning.data.side_files.matching import match_rows
+from nfl_pruning.data.side_files.side_tables import SideTable, read_side_table
 from nfl_pruning.errors import InvalidArgumentError
 
 PREFIXED = re.compile(r"logits?[ _.-]?(.+)", re.I)

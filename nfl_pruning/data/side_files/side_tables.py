@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nfl_pruning.data.arrow_files import read_arrow
 from nfl_pruning.data.columns import ID_NAMES, listed
-from nfl_pruning.data.endings import TEXT, ending_of
-from nfl_pruning.data.tables import UNREADABLE, open_text
+from nfl_pruning.data.readers.arrow_files import read_arrow
+from nfl_pruning.data.readers.endings import TEXT, ending_of
+from nfl_pruning.data.readers.tables import UNREADABLE, open_text
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.validation import check_file, is_number
 
