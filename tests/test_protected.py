@@ -70,7 +70,7 @@ def test_another_budget_protects_the_same_rows(tmp_path):
 
 def test_scores_of_all_rows_or_none():
     values = np.arange(float(N))
-    holes = np.where(DATA.protected, np.nan, values)
+    holes = np.where(PART == "test", np.nan, values)
     plain, found = (prune(DATA, seed=0, scores=one, keep_fraction=0.5) for one in (values, holes))
     np.testing.assert_array_equal(found.indices, plain.indices)
     assert np.isnan(found.scores[SAFE]).all()
