@@ -18,7 +18,7 @@ from nfl_pruning.theory.mixture.many_classes.many import runs_at
 from nfl_pruning.theory.mixture.many_classes.many_slopes import slopes_of
 from nfl_pruning.theory.mixture.two_classes.pair import Warm, solve_two_classes
 from nfl_pruning.theory.numbers import numbers_of, with_numbers
-from test_mixture_limit import FIXED, PAIR, pair_problem
+from test_mixture_limit import FIXED, PAIR, pair_problem, three_problem
 
 
 def test_quotas_given_as_ratios_are_kept_by_theory_and_trials():
@@ -153,3 +153,16 @@ def test_derivatives_for_three_classes_state_their_errors():
         assert slope.error < 0.05
     wrong = slopes_of(problem, "ridge")[0].value / 2
     assert abs(wrong) > 10 * slopes_of(problem, "ridge")[0].error  # the control: halves differ
+
+
+def test_a_sweep_takes_the_tolerance_of_three_classes():
+    problem = three_problem("el2n", "hardest", 0.4)
+    errors = []
+    for tolerance in (3e-3, 1e-3):
+        found = sweep(problem, tolerance=tolerance, ridge=[problem.student.ridge])
+        errors.append(float(found["error_estimate"][0]))
+        assert found["status"].item() == "certified"
+        assert errors[-1] <= tolerance
+    assert errors[1] < errors[0]
+    with pytest.raises(InvalidArgumentError, match="tolerance"):
+        sweep(problem, tolerance=2.0, ridge=[0.01])

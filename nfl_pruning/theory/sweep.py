@@ -27,6 +27,7 @@ from nfl_pruning.theory.mixture.limit import Neighbour, mixture_limit
 from nfl_pruning.theory.observables import best_losses, calibration_slopes
 from nfl_pruning.theory.solution import Solution
 from nfl_pruning.theory.solve import solve
+from nfl_pruning.validation import check_number
 
 if TYPE_CHECKING:
     import xarray
@@ -72,6 +73,7 @@ class Batch:
 def sweep(
     problem: Problem | Mapping[str, Problem],
     *,
+    tolerance: float | None = None,
     progress: Progress = lambda done, total: None,
     **axes: ArrayLike,
 ) -> xarray.Dataset:
@@ -84,6 +86,7 @@ def sweep(
 
     Args:
         problem: what is held fixed; or name -> problem, which gives a first axis ``rule``.
+        tolerance: for mixtures of three classes or more, as :func:`solve` takes it.
         progress: called with (cells done, cells in all).
         axes: sequences of values for signal, keep_fraction, ridge, samples_per_feature, alignment
             and probe_norm (of fixed probes), pilot_samples, probe_ridge (of pilot and in-sample
@@ -110,7 +113,7 @@ def sweep(
     grid = Grid([problem] if single else list(problem.values()), axes)
     named = grid.axes if single else {"rule": tuple(problem)} | grid.axes
     shape = tuple(len(values) for values in named.values())
-    found = solve_many(grid, progress=progress)
+    found = solve_many(grid, tolerance=tolerance, progress=progress)
     alone = np.isin(np.arange(len(grid)), list(found.solved_alone))
     columns = {
         **found.values,
@@ -121,7 +124,7 @@ def sweep(
     return xarray.Dataset(arrays, coords={name: list(values) for name, values in named.items()})
 
 
-def solve_each(problems: Iterable[Problem]) -> Iterator[Solution]:
+def solve_each(problems: Iterable[Problem], tolerance: float | None = None) -> Iterator[Solution]:
     """:func:`solve` of one problem after another, on all cores, in the order given.
 
     Mixtures start from what the same thread found last for the same mixture: cells of a grid that
@@ -134,25 +137,30 @@ def solve_each(problems: Iterable[Problem]) -> Iterator[Solution]:
             return solve(problem)
         if getattr(store, "inputs", None) != problem.inputs:
             store.inputs, store.near = problem.inputs, Neighbour()
-        return _beside(problem, store.near)
+        return _beside(problem, tolerance, store.near)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(one, problems)
 
 
 @with_own_settings
-def _beside(problem: Problem, near: Neighbour) -> Solution:
+def _beside(problem: Problem, tolerance: float | None, near: Neighbour) -> Solution:
     with jax.enable_x64(True):
         try:
-            return mixture_limit(problem, near=near)
+            return mixture_limit(problem, tolerance, near)
         except UnsupportedProblemError as reason:
             return Solution(problem, Status.UNSUPPORTED, str(reason))
 
 
 def solve_many(
-    problems: Sequence[Problem], *, progress: Progress = lambda done, total: None
+    problems: Sequence[Problem],
+    *,
+    tolerance: float | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Batch:
     """:func:`sweep` for any list of problems, or the cells of a grid in C order."""
+    if tolerance is not None:
+        tolerance = check_number("tolerance", tolerance, "(0, 1)")
     problems = problems if isinstance(problems, Grid) else tuple(problems)
     count, done = len(problems), 0
 
@@ -179,7 +187,8 @@ def solve_many(
         values["excess_risk"][places] = values["test_loss"][places] - least
         status[places] = Status.CERTIFIED
     solved_alone, left = {}, np.flatnonzero(slow).tolist()
-    for i, solution in zip(left, solve_each(problems[i] for i in left), strict=True):
+    solutions = solve_each((problems[i] for i in left), tolerance)
+    for i, solution in zip(left, solutions, strict=True):
         solved_alone[i] = solution
         _put_solution(values, status, i, solution)
         advance(1)
