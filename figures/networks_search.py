@@ -84,7 +84,7 @@ def results(store: RecordStore) -> list[Setting]:
     found = [_setting(records) for _, records in sorted(groups.items(), reverse=True)]
     known = [setting for setting in found if setting is not None]
     every = [one for setting in known for one in setting.declared]  # not run counts as p = 1
-    adjusted = holm([one.verdict.p_value if one.verdict else None for one in every])
+    adjusted = holm([_p_value(one) for one in every])
     by_id = dict(zip(map(id, every), adjusted, strict=True))
     return [
         Setting(
@@ -95,6 +95,11 @@ def results(store: RecordStore) -> list[Setting]:
         )
         for setting in known
     ]
+
+
+def _p_value(one: Declared) -> float:
+    p = None if one.verdict is None else one.verdict.p_value
+    return np.nan if p is None else p
 
 
 def _corrected(one: Declared, p: float | None) -> Declared:

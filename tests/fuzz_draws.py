@@ -138,7 +138,8 @@ def scores_file(rng: Rng, folder: Path, n: int, *, odd: bool = True) -> Path:
     if kind == "npy":
         np.save(path, values)
     elif kind == "npz":
-        np.savez(path, **{pick(rng, ["scores"] * 5 + ["mask"] * odd): values})
+        named: dict[str, Any] = {pick(rng, ["scores"] * 5 + ["mask"] * odd): values}
+        np.savez(path, **named)
     else:
         flat = np.atleast_2d(values.T).T
         rows = [",".join(map(str, row)) for row in flat]

@@ -5,7 +5,7 @@ import pytest
 
 from nfl_pruning import FixedProbe, Problem, simulate
 from nfl_pruning.errors import InvalidArgumentError
-from nfl_pruning.montecarlo.estimates import controlled
+from nfl_pruning.montecarlo import controlled
 from nfl_pruning.montecarlo.estimates.controls import ROW_CONTROLS
 
 EASIEST = Problem(

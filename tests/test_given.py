@@ -156,8 +156,8 @@ def test_scores_that_are_no_numbers(scores):
         (np.zeros((0, 4)), np.zeros(0, int), "at least 2 samples"),
         (np.ones((2, 2)), [1e300, 0.0], "2^53"),
         (np.ones((2, 2)), np.array([None, 1], object), "None"),
-        (np.ma.array(np.ones((2, 2)), mask=[[0, 1], [0, 0]]), [0, 1], "1 of 4 entries are"),
-        (np.ones((2, 2)), np.ma.array([0, 1], mask=[1, 1]), "y in mine must not be masked"),
+        (np.ma.array(np.ones((2, 2)), mask=np.eye(2, k=1) > 0), [0, 1], "1 of 4 entries are"),
+        (np.ones((2, 2)), np.ma.array([0, 1], mask=[True, True]), "y in mine must not be masked"),
     ],
 )
 def test_data_that_are_none(x, y, words):
@@ -186,7 +186,7 @@ def test_masks_are_not_looked_through():
     ):
         with pytest.raises(InvalidArgumentError, match="must not be masked"):
             call()
-    bare = np.ma.array(LABELS, mask=np.zeros(5))
+    bare = np.ma.array(LABELS, mask=np.zeros(5, bool))
     assert SCORES["el2n"](LOGITS, bare).shape == (5,)
 
 

@@ -40,7 +40,7 @@ REFIT = {"mean": 0.4, "variance": 1.6, "cross": 0.6, "step": 1.3, "coupling": 0.
 
 def plain_moments(coupling):
     """F, Q, A, B and E[f fbar] of one population with label +1, from points in all logits."""
-    points = qmc.Sobol(FOLDS + 2, seed=5).random(2**16)
+    points = qmc.Sobol(FOLDS + 2, rng=np.random.default_rng(5)).random(2**16)
     x = norm.ppf(np.clip(points, 1e-12, 1 - 1e-12))
     z = np.sqrt(COMMON) * x[:, :1] + np.sqrt(OWN) * x[:, 1:-1]
     mean = z.mean(1)
@@ -73,11 +73,8 @@ def summed_moments(fineness):
     who = Populations(np.array([0]), np.array([1]), np.array([1.0]))
     folds = folds_of(law, who, [part], fineness, spread=1.5, along=2.0)
     one = np.ones((1, 1, 1))
-    state = State(
-        np.array([[REFIT["mean"]]]),
-        *(REFIT[name] * one for name in ("variance", "cross", "step", "coupling")),
-        np.zeros(1),
-    )
+    scales = (REFIT[name] * one for name in ("variance", "cross", "step", "coupling"))
+    state = State._make([np.array([[REFIT["mean"]]]), *scales, np.zeros(1)])
     variance = COMMON + OWN / FOLDS
     terms = (np.sqrt([variance]), one / variance, np.ones(1))
     with jax.enable_x64(True):
@@ -100,12 +97,13 @@ def test_probes_share_what_fits_with_common_samples_share():
     problem = pair_problem(probe=CrossFitProbe(3, 0.1))
     with jax.enable_x64(True):
         reads, stage = probe_reads(setting_of(problem), COARSE, {})
-    law = reads.folds
+    assert reads is not None and reads.folds is not None and stage is not None
+    law, variances = reads.folds, PAIR.covariances.arrays()["scalar"]
     rng, d = np.random.default_rng(1), 150
     found = []
     for _ in range(24):
         c = (rng.random(5 * d) < 0.4).astype(int)
-        x = rng.normal(size=(5 * d, d)) * np.sqrt(PAIR.covariances.variances[c])[:, None]
+        x = rng.normal(size=(5 * d, d)) * np.sqrt(variances[c])[:, None]
         x[:, 0] += 2 * c - 1
         fold = rng.permutation(5 * d) % 3
         w = [fit_margin(x[fold != j], 2.0 * c[fold != j] - 1, 0.1)[:-1] for j in range(3)]
@@ -200,7 +198,7 @@ def test_three_classes_agree_with_simulation(folds):
     for name in ("test_error", "worst_class_error", "test_loss"):
         value = 2 * large.mean(name) - small.mean(name)  # the bias in 1 / d
         error = np.hypot(2 * large.standard_error(name), small.standard_error(name))
-        at = limit.observables.get(name, getattr(limit, name, None))
+        at = limit.observables[name] if name in limit.observables else getattr(limit, name)
         assert abs(value - at) < 4 * np.hypot(error, 5e-4), name
 
 

@@ -1,6 +1,7 @@
 """Limits for mixtures: tables of a second implementation, reductions, simulation, refusals."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,9 @@ from nfl_pruning import Problem, Spectrum, simulate, solve
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs import Mixture
 from nfl_pruning.inputs.covariances import LowRank
-from nfl_pruning.probes import InSampleProbe, PilotProbe, WeightsProbe
+from nfl_pruning.probes import InSampleProbe, PilotProbe, Probe, WeightsProbe
 from nfl_pruning.problem import Student
+from nfl_pruning.selections import RankSelection
 from nfl_pruning.theory.mixture.many_classes.anderson import fixed_point
 from nfl_pruning.theory.mixture.many_classes.points import (
     band_shares,
@@ -34,14 +36,14 @@ FIXED = WeightsProbe(1.5 * np.array([0.8, 0.6]), 0.2)
 CORNERS = np.array([[1.0, 0.0], [-0.5, 3**0.5 / 2], [-0.5, -(3**0.5) / 2]])
 
 
-def pair_problem(score="el2n", keep="hardest", fraction=0.3, exploit=1.0, probe=FIXED):
+def pair_problem(score="el2n", keep="hardest", fraction=0.3, exploit=1.0, probe: Probe = FIXED):
     return Problem(
         samples_per_feature=5,
         keep_fraction=fraction,
         score=score,
         keep=keep,
         selection="threshold" if exploit == 1 else "exact",
-        **({} if exploit == 1 else {"exploit": exploit}),
+        exploit=None if exploit == 1 else exploit,
         probe=probe,
         student=Student(ridge=0.02, intercept=True),
         inputs=PAIR,
@@ -66,7 +68,7 @@ def three_problem(score, keep, fraction, exploit=1.0, **changes):
         score=score,
         keep=keep,
         selection="threshold" if exploit == 1 else "exact",
-        **({} if exploit == 1 else {"exploit": exploit}),
+        exploit=None if exploit == 1 else exploit,
         **{
             "probe": probe,
             "student": Student(ridge=0.02, intercept=True),
@@ -175,13 +177,15 @@ GAUSSIAN = WeightsProbe(1.5 * np.array([0.8, 0.6]), 0.0)
 )
 def test_one_component_with_a_teacher_is_the_gaussian_problem(known, probe):
     one = Mixture(np.ones(1), np.zeros((1, 2)), np.ones(1), None)
-    common = {"samples_per_feature": 4.0, "keep_fraction": 0.3, "signal": 2.0, "ridge": 0.02}
+    common: dict[str, Any] = {
+        "samples_per_feature": 4.0, "keep_fraction": 0.3, "signal": 2.0, "ridge": 0.02,
+    }  # fmt: skip
     old = solve(Problem(probe=known, **common))
     new = solve(Problem(probe=probe, inputs=one, **common))
     assert new.status == "certified", new.message
     for name in ("cosine", "norm", "test_error", "test_loss", "calibration_slope"):
         assert getattr(new, name) == pytest.approx(getattr(old, name), abs=1e-8)
-    wrong = solve(Problem(probe=known, **common | {"ridge": 0.021}))
+    wrong = solve(Problem(probe=known, **common).replace(ridge=0.021))
     assert abs(wrong.norm - new.norm) > 1e-3  # the control
 
 
@@ -191,7 +195,9 @@ def test_equal_covariances_with_a_spectrum_agree_with_the_spectrum():
     teacher = np.zeros(6)
     teacher[0] = 1 / np.sqrt(s[0])
     spectrum = Spectrum(s, teacher)
-    common = {"samples_per_feature": 8.0, "keep_fraction": 0.4, "ridge": 0.05, "signal": 1.0}
+    common: dict[str, Any] = {
+        "samples_per_feature": 8.0, "keep_fraction": 0.4, "ridge": 0.05, "signal": 1.0,
+    }  # fmt: skip
     one = Mixture(np.ones(1), np.zeros((1, 6)), s[None], None)
     old = solve(Problem(inputs=spectrum, probe="pilot:4:0.1", **common))
     # the spectrum's teacher has variance 1 on its inputs, the mixture's that of coordinate 1
@@ -325,8 +331,9 @@ def test_proximal_points_are_minimisers():
 def test_bands_divide_ties_and_masses_exactly():
     priority = np.array([3.0, 1.0, 1.0, 1.0, 0.0])
     mass = np.array([0.1, 0.2, 0.3, 0.1, 0.3])
-    strata = Problem(protocol="exact", exploit=0.5).selection.strata(0.5)
-    shares = band_shares(priority, mass, strata)
+    selection = Problem(protocol="exact", exploit=0.5).selection
+    assert isinstance(selection, RankSelection)
+    shares = band_shares(priority, mass, selection.strata(0.5))
     assert [float(share @ mass) for share, _ in shares] == pytest.approx([0.25, 0.75])
     np.testing.assert_allclose(shares[0][0], [1, 0.25, 0.25, 0.25, 0])
     keep = propensity_shares(np.log(mass), mass, 0.7)

@@ -50,6 +50,7 @@ def test_corrected_rounds_end_where_exact_ones_do(probe, monkeypatch):
     setting = setting_of(problem)
     seeds = np.random.SeedSequence(1).spawn(2)
     reads, _ = probe_reads(setting, 2**9, seeds[0], None, 1e-7)
+    assert reads is not None
     terms = refit_terms(setting, reads, kept(setting, reads, 2**9, seeds[1]))
     corrected = _stage(setting, terms)
     cheap = cheap_terms(setting.space, terms)
@@ -73,6 +74,7 @@ def test_corrected_rounds_end_where_exact_ones_do(probe, monkeypatch):
 def test_a_class_that_keeps_nothing_is_named():
     problem = _problem(score="entropy", keep="easiest", keep_fraction=0.01)
     far = _problem().inputs
+    assert isinstance(far, Mixture)
     means = far.means.copy()
     means[0] *= 4  # one class is the surest by far
     problem = problem.replace(

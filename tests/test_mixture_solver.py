@@ -1,6 +1,7 @@
 """Mixtures of two classes: sweeps, derivatives, cross-fitting, quotas, and plain numpy beside."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -44,7 +45,9 @@ def test_quotas_given_as_ratios_are_kept_by_theory_and_trials():
 
 
 def test_a_sweep_is_what_single_solutions_are():
-    axes = {"keep_fraction": [0.3, 0.5], "exploit": [0.3, 0.6], "ridge": [0.01, 0.02]}
+    axes: dict[str, Any] = {
+        "keep_fraction": [0.3, 0.5], "exploit": [0.3, 0.6], "ridge": [0.01, 0.02],
+    }  # fmt: skip
     problem = pair_problem(exploit=0.5)
     found = sweep(problem, **axes)
     assert (found["status"] == "certified").all()
@@ -118,6 +121,7 @@ def test_random_pairs_agree_with_plain_numpy(seed):
         return
     with jax.enable_x64(True):
         solve_two_classes(problem, warm)
+    assert warm.fit is not None
     state = warm.fit.last.state
     law = [np.asarray(part).reshape(len(pair.p)) for part in (*state[:3], state.step)]
     start = (1.01 * law[0], law[1], law[2], 1.01 * law[3], float(state.intercept[0]) + 0.01)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
+from nfl_pruning.inputs import Mixture
 from nfl_pruning.statements.mixtures import clustered_labels, three_classes, verifier
 from nfl_pruning.theory.solve import solve
 
 
 def test_clusters_have_the_covariance_and_the_logistic_labels_of_the_single_gaussian():
     law = clustered_labels.clusters("random", 3).inputs
+    assert isinstance(law, Mixture)
     whole = sum(
         p * (law.covariance(c) + np.outer(law.means[c], law.means[c]))
         for c, p in enumerate(law.weights)
     )
     np.testing.assert_allclose(whole, np.eye(3), atol=1e-12)
     x = np.random.default_rng(0).normal(size=(5, 3))
-    one, two = (multivariate_normal(law.means[c], law.covariance(c)).logpdf(x) for c in range(2))
+    spreads: list[Any] = [law.covariance(c) for c in range(2)]  # scipy's hints know numbers alone
+    one, two = (multivariate_normal(law.means[c], spreads[c]).logpdf(x) for c in range(2))
     np.testing.assert_allclose(two - one, clustered_labels.SIGNAL * x[:, 0], atol=1e-10)
     assert not np.allclose(two - one, 2 * clustered_labels.CENTRE * x[:, 0])  # of variance 1
 

@@ -6,12 +6,22 @@ their plainest form: fixed grids, closed forms, general-purpose root finders.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import erf, expit
 from scipy.stats import multivariate_normal, norm
 
 GRID = np.polynomial.legendre.leggauss(400)
+
+
+def _root(function: Callable[[float], float], low: float, high: float, xtol: float) -> float:
+    """The root that two ends bracket."""
+    root = brentq(function, low, high, xtol=xtol)
+    assert isinstance(root, float)  # the number alone: nothing more is asked for
+    return root
 
 
 def bayes_two_clusters(alpha: float, variance: float) -> float:
@@ -75,7 +85,7 @@ def classes_squared(alpha: float, variance: float, penalty: float, gram: np.ndar
     def gap(kappa: float) -> float:
         return kappa - variance / alpha / (ridge + variance / (1 + kappa))
 
-    kappa = brentq(gap, 0.0, 1.0 + 2 * variance / (alpha * ridge), xtol=1e-15)
+    kappa = _root(gap, 0.0, 1.0 + 2 * variance / (alpha * ridge), 1e-15)
     a = 1 / (1 + kappa)
     rows = np.hstack([roots, np.ones((k, 1))])  # features along the means, and the intercept
     bulk = np.diag([*np.full(k, ridge + a * variance), 0.0])
@@ -107,7 +117,7 @@ def verified_ridge(
     def gap(kappa: float) -> float:
         return kappa - 1 / alpha / (ridge + kept / (1 + kappa))
 
-    kappa = brentq(gap, 0.0, 1.0 + 2 / (alpha * ridge), xtol=1e-15)
+    kappa = _root(gap, 0.0, 1.0 + 2 / (alpha * ridge), 1e-15)
     bulk = ridge + kept / (1 + kappa)
     size = distance**2
     pull = size * (right - bad) / (1 + kappa)
@@ -141,8 +151,8 @@ def margin_pruned_ridge(
     phi = 1 / delta
 
     def stieltjes(x: float) -> tuple[float, float]:
-        m = brentq(lambda m: m * (p / (1 + phi * m) - x) - 1, 0.0, 1e9, xtol=1e-16)
-        return m, 1 / (second / (1 + phi * m) - x)
+        m = _root(lambda m: m * (p / (1 + phi * m) - x) - 1, 0.0, 1e9, 1e-16)
+        return m, float(1 / (second / (1 + phi * m) - x))
 
     step = 1e-4 * ridge
     m, m_along = stieltjes(-ridge)
@@ -178,9 +188,9 @@ def perceptron(delta: float, keep: tuple[float, float] = (0.0, np.inf)) -> float
             t = (kappa - overlap * z) / across
             return delta * (weight @ ((t**2 + 1) * norm.cdf(t) + t * norm.pdf(t))) - 1
 
-        return brentq(gap, -50.0, 50.0, xtol=1e-14)
+        return _root(gap, -50.0, 50.0, 1e-14)
 
-    best = minimize_scalar(
+    best: Any = minimize_scalar(
         lambda angle: -margin(np.cos(angle)),
         bounds=(1e-4, np.pi / 2),
         method="bounded",

@@ -114,10 +114,11 @@ def _check_needs(member: Score, logits: Any, embeddings: Any) -> None:
         )
     if logits is None and (member.label_aware or not member.needs):
         raise InvalidArgumentError(f"score {member.name!r} needs logits, shape (n, classes).")
-    if "trajectory" in member.needs and np.ndim(logits) != 3:
+    shape = () if logits is None else np.shape(logits)
+    if "trajectory" in member.needs and len(shape) != 3:
         raise InvalidArgumentError(
             f"score {member.name!r} needs logits over training, of shape (epochs, n, classes); got "
-            f"shape {np.shape(logits)}."
+            f"shape {shape}."
         )
 
 

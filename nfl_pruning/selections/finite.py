@@ -138,8 +138,8 @@ def rank_probabilities(rank_key: np.ndarray, counts: tuple[Counts, ...], keep: s
     order = np.argsort(priority)
     ordered = priority[order]
     first, last = np.empty((2, len(order)), int)
-    for ends, side in ((first, "left"), (last, "right")):
-        ends[order] = np.searchsorted(ordered, ordered, side=side)  # in order: memory is near
+    first[order] = np.searchsorted(ordered, ordered, side="left")  # in order: memory is near
+    last[order] = np.searchsorted(ordered, ordered, side="right")
     bands = [band for band in counts if band.size]
     edges = np.concatenate([[0], np.cumsum([band.size for band in bands])])
     chance = np.array([band.kept / band.size for band in bands])

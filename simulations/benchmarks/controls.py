@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from nfl_pruning import FixedProbe, Problem, simulate
-from nfl_pruning.montecarlo.estimates import controlled
+from nfl_pruning.montecarlo import controlled
 from nfl_pruning.rules import RULES
 
 OBSERVABLES = ("cosine", "norm")

@@ -45,6 +45,7 @@ def mixture_limit(
         UnsupportedProblemError: the problem is outside of that.
     """
     wide = prepared(problem)
+    assert isinstance(wide.inputs, Mixture)
     if wide.inputs.n_classes == 2:
         return _solution(problem, pair.solve_two_classes(wide, near and near.pair), EXACT)
     wanted = TOLERANCE if tolerance is None else tolerance
@@ -90,7 +91,7 @@ def _check(problem: Problem, mixture: Mixture) -> None:
         raise UnsupportedProblemError(
             f"The limit of a mixture takes smooth losses; got {student.loss.name}."
         )
-    if mixture.n_classes > 2 and student.loss.name not in ("logistic", "squared"):
+    if mixture.n_classes > 2 and student.loss.many is None:
         raise UnsupportedProblemError(
             "With three classes or more the limit takes the logistic loss (softmax) or the squared "
             f"one (one against all); got {student.loss.name}."
@@ -101,14 +102,14 @@ def _solution(problem: Problem, answer: Answer, wanted: float) -> Solution:
     if not answer.found:
         return Solution(problem, Status.NO_SOLUTION, answer.flaw, residual=answer.residual)
     good = answer.error <= wanted and not answer.flaw
+    numbers: dict[str, Any] = {**answer.values, "observables": answer.observables}
     return Solution(
         problem,
         Status.CERTIFIED if good else Status.NOT_CERTIFIED,
         answer.flaw or _sentence(answer, wanted, good=good),
         residual=answer.residual,
         error_estimate=answer.error,
-        **answer.values,
-        observables=answer.observables,
+        **numbers,
     )
 
 

@@ -31,7 +31,9 @@ def samples_of(problem: Any) -> float:
     return problem.samples_per_feature * seen
 
 
-def quota_fractions(shares: dict[int, float], keep_fraction: float, balance: str) -> dict:
+def quota_fractions(
+    shares: dict[int, float], keep_fraction: float, balance: str
+) -> dict[int, float]:
     """Keep fractions within classes, by their codes.
 
     Alike; in ratios that are given; or the same mass of each until a class is used up.
@@ -43,10 +45,10 @@ def quota_fractions(shares: dict[int, float], keep_fraction: float, balance: str
         codes = list(shares)
         ratios, masses = given_ratios(balance)[codes], np.array([shares[k] for k in codes])
         try:
-            fractions = filled(masses / masses.sum(), ratios, keep_fraction)
+            kept = filled(masses / masses.sum(), ratios, keep_fraction)
         except InvalidArgumentError as reason:
             raise UnsupportedProblemError(str(reason)) from None
-        return dict(zip(codes, fractions.tolist(), strict=True))
+        return dict(zip(codes, kept.tolist(), strict=True))
     if balance == "proportional":
         return dict.fromkeys(shares, keep_fraction)
     left, open_ = keep_fraction, dict(shares)

@@ -7,6 +7,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from nfl_pruning.inputs.covariances import Diagonal as DiagonalCovariances
+from nfl_pruning.inputs.covariances import Scalar
 from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.theory.mixture.geometry import Dense, Diagonal
 
@@ -48,13 +50,13 @@ def space_of(mixture: Mixture) -> Space:
     """The space of a mixture: diagonal where its covariances commute and that is cheap to see."""
     p, means, d = mixture.weights, mixture.means, mixture.means.shape[1]
     covariances = mixture.covariances
-    if mixture.any_size:
+    if isinstance(covariances, Scalar):  # any number of features
         variances = covariances.variances[:, None]
         eigenvalues = np.repeat(variances, d + 1, axis=1)
         multiplicity = np.append(np.zeros(d), 1.0)
         geometry = Diagonal(p, np.pad(means, ((0, 0), (0, 1))), eigenvalues, multiplicity)
         return Space(geometry, None, 1, np.sqrt(variances[:, 0]))
-    if covariances.form == "diagonal":
+    if isinstance(covariances, DiagonalCovariances):
         values = covariances.variances
         norm = np.sqrt((values.sum(1) + (means**2).sum(1)) / d)
         return Space(Diagonal(p, means, values, np.full(d, 1 / d)), None, 0, norm)

@@ -132,7 +132,8 @@ def _margins(
         else:
             chance = _chance(problem, mixture, c, on_teacher[c] / variance, on_teacher[c], h - mean)
         parts.append((h, share * width * density, chance))
-    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))  # pyright: ignore
+    nodes, mass, chances = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return nodes, mass, chances
 
 
 def _chance(
@@ -174,7 +175,7 @@ def _of_logits(mixture: Mixture, outputs: Outputs, loss: Loss, seed: int, points
     n = logits.shape[1]
     mass = np.repeat(share / n, n)
     flat, target = logits.reshape(-1, logits.shape[2]), np.repeat(law, n, axis=0)
-    if loss.name == "squared":
+    if loss.many == "one against all":
         # 0.5 E ||h - onehot||^2 = 0.5 E (||h||^2 + 1) - h_y, in closed form.
         square = np.trace(outputs.covariances, axis1=1, axis2=2) + (outputs.means**2).sum(axis=1)
         value = float(share @ (0.5 * (square + 1) - (law * outputs.means).sum(axis=1)))

@@ -6,6 +6,9 @@ functions here are plain float64 numpy: they run once, before a solve.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -21,6 +24,32 @@ def _between(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """Half lengths of panels, and Gauss-Legendre nodes on them, shape (..., nodes)."""
     half, middle = 0.5 * (high - low), 0.5 * (high + low)
     return half, middle[..., None] + half[..., None] * _X
+
+
+class Law(Protocol):
+    """What level sets ask of a joint law of one number u and finitely many labels."""
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """Those that occur."""
+        ...
+
+    @property
+    def jumps(self) -> np.ndarray:
+        """Places in u where a label's probability jumps."""
+        ...
+
+    def density(self, label: int, u: np.ndarray, /) -> np.ndarray:
+        """Joint density of u and the label."""
+        ...
+
+    def between(self, label: int, low: ArrayLike, high: ArrayLike, /) -> np.ndarray:
+        """Mass of a label with u in an interval, to full relative precision."""
+        ...
+
+    def integral(self, label: int, edges: np.ndarray, function: Callable, /) -> float:
+        """E[function(u) 1{label}], panels ending at the edges."""
+        ...
 
 
 class LabelLaw:

@@ -16,7 +16,7 @@ import numpy as np
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.numerics.bracket import bracketed_root
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
-from nfl_pruning.theory.selection_law.label_law import LabelLaw
+from nfl_pruning.theory.selection_law.label_law import Law
 
 _STEPS = np.arange(2001.0)
 # Uneven, so that no period of a score goes unnoticed.
@@ -70,7 +70,7 @@ class GeneralOrder:
         label_agnostic: whether the priority is the same for all labels, all over the grid.
     """
 
-    def __init__(self, law: LabelLaw, key, sign: int) -> None:
+    def __init__(self, law: Law, key, sign: int) -> None:
         self._law, self._key, self._sign = law, key, sign
         values = {y: self.priority(y, GRID) for y in law.labels}
         first = law.labels[0]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from nfl_pruning.numerics.quadrature import NORMAL_RANGE
-from nfl_pruning.theory.selection_law.label_law import LabelLaw
+from nfl_pruning.theory.selection_law.label_law import Law
 from nfl_pruning.theory.selection_law.level_sets import HALVINGS, GeneralOrder, find_root
 from nfl_pruning.theory.selection_law.ordering import Margin
 
@@ -31,7 +31,7 @@ class Propensity:
         floor: a keep probability of no consequence anywhere.
     """
 
-    def __init__(self, law: LabelLaw, log_propensity: Margin, fraction: float) -> None:
+    def __init__(self, law: Law, log_propensity: Margin, fraction: float) -> None:
         self._law, self._raw, self._fraction = law, log_propensity, fraction
         self._order = GeneralOrder(law, log_propensity, 1)
         self._turns = self._order.turns

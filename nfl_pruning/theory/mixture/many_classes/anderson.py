@@ -46,7 +46,7 @@ def fixed_point(
         cautious: damp the first steps heavily, as far from the end plain iteration oscillates.
     """
     x, xs, fs = start, [], []
-    best, since = np.inf, 0
+    best, since, error = np.inf, 0, np.inf
     for step in range(1, most + 1):
         f = answer(x) - x
         sizes = scale(x)

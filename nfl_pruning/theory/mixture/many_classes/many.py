@@ -46,7 +46,8 @@ def solve_many_classes(problem: Problem, tolerance: float, warm: Warm | None = N
             continue
         if failed:
             return failed[0]
-        table = {name: np.array([run[name] for run in runs]) for name in runs[0]}
+        good = [run for run in runs if not isinstance(run, Answer)]
+        table = {name: np.array([run[name] for run in good]) for name in good[0]}
         spreads.append((n_points, float(np.var(table["test_error"], ddof=1))))
         error = _standard_error(spreads)
         if error <= 0.8 * tolerance or n_points >= MOST:

@@ -50,8 +50,8 @@ def setting_of(problem: Problem) -> Setting:
     """The setting of a problem whose inputs are a mixture of three classes or more."""
     mixture = problem.inputs
     assert isinstance(mixture, Mixture)
-    name = problem.student.loss.name
-    outputs = Outputs.of(mixture.n_classes, squared=name == "squared")
+    squared = problem.student.loss.many == "one against all"
+    outputs = Outputs.of(mixture.n_classes, squared=squared)
     return Setting(problem, mixture, space_of(mixture), outputs)
 
 

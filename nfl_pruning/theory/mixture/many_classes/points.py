@@ -7,6 +7,7 @@ the kept ones go on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,7 +108,7 @@ def propensity_shares(logs: np.ndarray, mass: np.ndarray, keep_fraction: float) 
 
 
 def pack(
-    parts: list[tuple[np.ndarray, float | np.ndarray]],
+    parts: Sequence[tuple[np.ndarray, float | np.ndarray]],
     component: np.ndarray,
     mass: np.ndarray,
     fields: dict[str, np.ndarray],

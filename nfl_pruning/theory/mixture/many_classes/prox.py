@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from nfl_pruning.theory.mixture.geometry import Matrix
+
 MOST_STEPS = 200
 TOLERANCE = 1e-8  # of the gradient, relative to its parts
 
@@ -53,7 +55,7 @@ class Outputs(NamedTuple):
         return cls(tuple(map(tuple, basis.tolist())), squared)
 
 
-def losses(outputs: Outputs, h: Array, labels: Array) -> Array:
+def losses(outputs: Outputs, h: Matrix, labels: Matrix) -> Array:
     """The loss of outputs h of shape (R, N) with labels (N,); shape (N,)."""
     logits = outputs.matrix.T @ h
     hot = jax.nn.one_hot(labels, logits.shape[0], axis=0, dtype=h.dtype)
@@ -62,13 +64,12 @@ def losses(outputs: Outputs, h: Array, labels: Array) -> Array:
     return jax.nn.logsumexp(logits, axis=0) - jnp.sum(hot * logits, 0)
 
 
-def derivatives(outputs: Outputs, h: Array, labels: Array) -> tuple[Array, Array]:
+def derivatives(outputs: Outputs, h: Matrix, labels: Matrix) -> tuple[Matrix, Matrix]:
     """Gradient (R, N) and Hessian (R, R, N) of the loss in h."""
     basis = outputs.matrix
     logits = basis.T @ h
     hot = jax.nn.one_hot(labels, logits.shape[0], axis=0, dtype=h.dtype)
     if outputs.squared:
-        hessian = jnp.broadcast_to(jnp.asarray(basis @ basis.T)[..., None], (*basis.shape, 1))
         hessian = jnp.broadcast_to(
             jnp.asarray(basis @ basis.T)[..., None], (len(basis), len(basis), h.shape[1])
         )
@@ -152,11 +153,11 @@ class _Search(NamedTuple):
     step: Array
     length: Array
     gradient: Array
-    count: Array
+    passes: Array
 
 
 def proximal(
-    outputs: Outputs, v: Array, labels: Array, weight: Array, inverse: Array, start: Array
+    outputs: Outputs, v: Matrix, labels: Matrix, weight: Matrix, inverse: Matrix, start: Matrix
 ) -> tuple[Array, Array]:
     """Proximal points, and the largest scaled gradient that is left.
 
@@ -196,11 +197,11 @@ def proximal(
             step,
             jnp.where(better, jnp.minimum(1.0, 4 * state.length), 0.25 * state.length),
             gradient,
-            state.count + 1,
+            state.passes + 1,
         )
 
     def going(state: _Search) -> Array:
-        return (jnp.max(state.gradient) > TOLERANCE) & (state.count < MOST_STEPS)
+        return (jnp.max(state.gradient) > TOLERANCE) & (state.passes < MOST_STEPS)
 
     # the first pass takes a step of 0, so that the programme holds ``direction`` once
     unknown = jnp.full(start.shape[1], jnp.inf)
@@ -213,7 +214,7 @@ def proximal(
 
 
 def mean_response(
-    outputs: Outputs, h: Array, labels: Array, weight: Array, inverse: Array, mass: Array
+    outputs: Outputs, h: Matrix, labels: Matrix, weight: Matrix, inverse: Matrix, mass: Matrix
 ) -> Array:
     """Sum over samples of mass times df/dv at proximal points, shape (R, R).
 

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from nfl_pruning.theory.mixture.closing import Fit, Given, Moments, State, close
+from nfl_pruning.theory.mixture.geometry import Matrix
 from nfl_pruning.theory.mixture.many_classes.points import Points
 from nfl_pruning.theory.mixture.many_classes.prox import (
     Outputs,
@@ -67,7 +68,7 @@ def unpack(x: np.ndarray, like: State) -> State:
         size = int(np.prod(part.shape))
         parts.append(x[start : start + size].reshape(part.shape))
         start += size
-    return State(*parts, like.intercept)
+    return State._make([*parts, like.intercept])
 
 
 def sizes(x: np.ndarray, like: State) -> np.ndarray:
@@ -109,7 +110,7 @@ def _inverse(matrix: Array) -> Array:
 
 
 def one_round(
-    state: State, h: Array, terms: Terms, *, outputs: Outputs, free: bool
+    state: State, h: Matrix, terms: Terms, *, outputs: Outputs, free: bool
 ) -> tuple[State, Fit, Array, Array]:
     """What a law of the logits gives back.
 

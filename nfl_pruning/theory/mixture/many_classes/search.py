@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from nfl_pruning.theory.mixture.closing import Fit, Given, State
+from nfl_pruning.theory.mixture.geometry import Matrix
 from nfl_pruning.theory.mixture.many_classes.anderson import MEMORY, fixed_point, mixed
 from nfl_pruning.theory.mixture.many_classes.many_setting import Setting
 from nfl_pruning.theory.mixture.many_classes.rounds import (
@@ -114,7 +115,7 @@ class _Rounds:
     def __init__(self, setting: Setting, terms: Terms) -> None:
         n, size = terms.points.mass.shape
         self.setting, self.terms = setting, terms
-        self.outputs = np.zeros((n, len(setting.outputs.basis), size))
+        self.outputs: Matrix = np.zeros((n, len(setting.outputs.basis), size))
         self.law: State | None = None
         self.fit: Fit | None = None
         self.gradient = np.inf

@@ -75,7 +75,7 @@ def _in_common(
     if not share:
         return overlap, noise_of(np.zeros(n))
     passed = [np.asarray(geometry.trace(noise_of(one)))[:, 0, 0] for one in np.eye(n)]
-    matrix, common = np.stack(passed, axis=1), law.variance * share
+    matrix, common, moved = np.stack(passed, axis=1), law.variance * share, np.inf
     for _ in range(MOST_ROUNDS):
         forces = share * _forces(setting, law, common, fineness)
         new = np.clip(overlap + matrix @ forces, 0.0, law.variance)

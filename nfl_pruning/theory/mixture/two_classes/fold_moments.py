@@ -151,7 +151,7 @@ def folds_of(
     shared = np.where(g_mass[:, None] > 0, density, 0.0)
     others = np.sqrt(common)[:, None, None] * g[:, None] + np.sqrt(own)[:, None, None] * e
     force = np.stack(
-        [probe_force(float(s), law.mean[k] + v, law.step[k])
+        [probe_force(float(s), law.mean[k] + v, law.step[int(k)])
          for s, k, v in zip(populations.sign, c, others, strict=True)]
     )  # fmt: skip
     zeta = np.sqrt(law.variance[c])[:, None] * nodes["zeta"]

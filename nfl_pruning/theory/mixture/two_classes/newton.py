@@ -251,15 +251,14 @@ def search(start: np.ndarray, terms: Terms, kind: Kind, slopes: np.ndarray | Non
 
 def _chord(start: np.ndarray, terms: Terms, kind: Kind, slopes: np.ndarray) -> Root:
     """Steps with one derivative; they end where the residual no longer falls tenfold."""
-    x, inverse, last = np.asarray(start), np.linalg.inv(slopes), np.inf
-    for evaluations in range(1, MOST_CHORDS + 1):
+    x, inverse, last, evaluations = np.asarray(start), np.linalg.inv(slopes), np.inf, 0
+    while True:
         here = valued(x, terms, kind)._replace(jacobian=slopes)
-        error = _size(here.value)
-        root = Root(x, error, evaluations, here)
-        if (error < CONVERGED and evaluations > 1) or not error < 0.1 * last:
-            break
+        error, evaluations = _size(here.value), evaluations + 1
+        done = (error < CONVERGED and evaluations > 1) or not error < 0.1 * last
+        if done or evaluations == MOST_CHORDS:
+            return Root(x, error, evaluations, here)
         x, last = x - inverse @ np.asarray(here.value), error
-    return root
 
 
 def _size(value: Any) -> float:

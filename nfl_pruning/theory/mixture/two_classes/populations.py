@@ -189,7 +189,7 @@ def by_propensity(
     values = np.array([log_propensity(j, np.linspace(-1, 1, 7)) for j in law.labels])
     if (np.ptp(values, axis=1) == 0).all():  # a rule that reads no probe: an oracle's
         return _by_group(law, values[:, 0], keep_fraction)
-    rule = Propensity(law, log_propensity, keep_fraction)  # type: ignore[arg-type]
+    rule = Propensity(law, log_propensity, keep_fraction)
 
     def part(j: int) -> KeptPart:
         def evaluate(zeta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -223,7 +223,7 @@ def group_probabilities(masses: np.ndarray, logs: np.ndarray, keep_fraction: flo
             f"{keep_fraction:g}."
         )
     size = np.exp(logs - logs.max())
-    full = np.zeros(len(masses), bool)
+    full, keep = np.zeros(len(masses), bool), np.zeros(len(masses))
     for _ in range(len(masses)):
         left = keep_fraction - masses[full].sum()
         rest = np.sum((masses * size)[~full])

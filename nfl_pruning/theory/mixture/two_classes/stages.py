@@ -164,7 +164,10 @@ def _solve_by_lines(builder: Builder, fineness: Fineness, near: Root | None) -> 
     """Nodes for the law at the start, or at every ridge for that found at the last one."""
     kind = builder.kind
     law = None if near is None else near.last.state
-    for _ in range(MOST_MESHES if near is None else 1):  # a finer rule tells whether nodes served
+    most = MOST_MESHES if near is None else 1  # a finer rule tells whether nodes served
+    meshes = 0
+    while True:
+        meshes += 1
         found: dict[str, Any] = {"state": law}
 
         def walk(multiple: float, found: dict[str, Any] = found) -> Terms:
@@ -178,10 +181,10 @@ def _solve_by_lines(builder: Builder, fineness: Fineness, near: Root | None) -> 
         root, terms = follow(walk, kind, start, arrived, slopes)
         again = partial(_line_terms, fineness, found["state"])
         stage = Stage(kind, terms, root, root.last.state, root.last.fit, again)
-        if not root.converged or (law is not None and _alike(law, stage.state)):
-            break
+        served = law is not None and _alike(law, stage.state)
+        if not root.converged or served or meshes == most:
+            return stage
         law, near = stage.state, root
-    return stage
 
 
 def _line_terms(fineness: Fineness, law: State, builder: Builder) -> Terms:
@@ -204,18 +207,22 @@ def _alike(old: State, new: State) -> bool:
 
 def _solve_by_panels(builder: Builder, fineness: Fineness, start: np.ndarray | None) -> Stage:
     kind, spread, along = builder.kind, 4.0, _least_along(builder)
-    for _ in range(4):
+    meshes = 0
+    while True:
 
         def walk(multiple: float, spread: float = spread, along: float = along) -> Terms:
             return builder.terms(fineness, spread, along, multiple)
 
         root, terms = follow(walk, kind, start)
+        meshes += 1
         if not root.converged:
             break
         wider, farther = _extent(root.last.state, builder)
         if wider <= 1.05 * spread and farther <= 1.05 * along:
             break
         spread, along, start = max(spread, wider), max(along, farther), root.x
+        if meshes == MOST_MESHES:
+            break
     again = partial(_terms, fineness, spread, along)
     return Stage(kind, terms, root, root.last.state, root.last.fit, again)
 
