@@ -34,6 +34,7 @@ LADDER = (100.0, 30.0, 10.0, 3.0, 1.0)
 CORRECTIONS = 12  # at most
 UNKNOWN_RATE = 0.2  # by which a correction shrinks what is left, before it was seen
 DEAR = 8.0  # times the points' work from which on whole covariances are dear
+UNRATED = 0.1  # of the tolerance, for whole covariances without corrections, which show a rate
 GRADIENT = 1e-6  # largest that may be left in the fitted outputs
 
 
@@ -106,7 +107,8 @@ def _attempt(
         stage = _corrected(setting, terms, cheap, start, tolerance, near=near, exact=exact)
         if stage.converged:
             return stage
-    return _Rounds(setting, terms).until(start, tolerance, cautious=near is None)
+    share = 1.0 if setting.space.turn is None else UNRATED
+    return _Rounds(setting, terms).until(start, share * tolerance, cautious=near is None)
 
 
 class _Rounds:
