@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib import import_module
 
 import click
@@ -9,7 +10,8 @@ import pytest
 
 from nfl_pruning import LINKS, LOSSES, SCORES, SELECTIONS, InvalidArgumentError, Score
 from nfl_pruning.cli.main import COMMANDS
-from nfl_pruning.cli.options import shared
+from nfl_pruning.cli.options import data, shared
+from nfl_pruning.cli.options.network import Network
 from nfl_pruning.cli.options.types import ListOf, OneOf, Real, Whole
 from nfl_pruning.links import FORMS
 from shell import shell
@@ -46,6 +48,18 @@ def test_an_option_of_several_commands_has_one_type(name):
         if not isinstance(part, click.types.StringParamType)
     }
     assert len(kinds) <= 1
+
+
+@pytest.mark.parametrize("name", ["prune", "advise", "compare", "train", "score"])
+def test_a_command_has_a_typed_parameter_for_every_option(name):
+    """Its own, those of its TypedDict, and one for each group of options that is gathered."""
+    module = import_module(COMMANDS[name])
+    own = inspect.signature(inspect.unwrap(module.command.callback)).parameters
+    typed = {*own, *module.Options.__annotations__} - {"options"}
+    said = {param.name for param in module.command.params}
+    expected = (said - {*data.NAMES, *Network._fields}) | {"columns"}
+    assert typed == expected | ({"network"} if "epochs" in said else set())
+    assert all(one.annotation is not inspect.Parameter.empty for one in own.values())
 
 
 def test_numbers_become_numbers_and_what_is_none_is_named():

@@ -243,11 +243,14 @@ class Mixture(Inputs):
         return cls(shares, distance * simplex_corners(k), scales, law, title=f"simplex-{k}")
 
     @classmethod
-    def from_data(cls, x: Any, y: Any, **options: Any) -> Mixture:
-        """The mixture that describes data, by ``realdata.fitted.fitting.fit_mixture``."""
+    def from_data(
+        cls, x: Any, y: Any, *, components: int | None = None, seed: int = 0, directions: int = 128
+    ) -> Mixture:
+        """The mixture that describes data, as ``realdata.fitted.fitting.fit_mixture`` finds it."""
         from importlib import import_module
 
-        return import_module("nfl_pruning.realdata.fitted.fitting").fit_mixture(x, y, **options)
+        fit = import_module("nfl_pruning.realdata.fitted.fitting").fit_mixture
+        return fit(x, y, components=components, seed=seed, directions=directions)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that :meth:`from_dict` reads."""

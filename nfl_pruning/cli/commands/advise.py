@@ -5,20 +5,47 @@ from __future__ import annotations
 import textwrap
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from nfl_pruning.cli.options.data import (
-    column_options,
-    columns_from,
-    input_files,
-)
+from nfl_pruning.cli.options.data import column_options, input_files
 from nfl_pruning.cli.options.shared import data_argument, json_option, list_of, seed_option, shared
 from nfl_pruning.cli.options.types import ListOf, OneOf, Real, Whole
 
 if TYPE_CHECKING:
+    from nfl_pruning.data import Columns
     from nfl_pruning.realdata.advice import Advice
+
+
+class Question(TypedDict):
+    """Arguments of :func:`nfl_pruning.advise` whose options have their names."""
+
+    scores: list[str]
+    target: str
+    tolerance: float
+    probe: str
+    ridge: float
+    scale: str
+    components: int | None
+    checks: str
+    seed: int
+
+
+class Options(Question):
+    """All that decides the advice and what is written."""
+
+    data: str
+    data_dir: str | None
+    columns: Columns
+    logits_file: str | None
+    test_data: str | None
+    report: str | None
+    out: str | None
+    force: bool
+    keep_fraction: list[float]
+    exploit: list[float]
+
 
 HELP = """Say whether to prune DATA, by which score, how much, and what it will cost.
 
@@ -133,7 +160,7 @@ Examples:
 )
 @shared("--force", help="Replace existing outputs.")
 @json_option
-def command(as_json: bool, **options: Any) -> int:
+def command(as_json: bool, **options: Unpack[Options]) -> int:
     """Advise, write what was asked for, and say it."""
     found, written, seconds = _run(**options)
     if as_json:
@@ -149,6 +176,7 @@ def _run(
     *,
     data: str,
     data_dir: str | None,
+    columns: Columns,
     logits_file: str | None,
     test_data: str | None,
     report: str | None,
@@ -156,7 +184,7 @@ def _run(
     force: bool,
     keep_fraction: list[float],
     exploit: list[float],
-    **options: Any,
+    **question: Unpack[Question],
 ) -> tuple[Advice, dict[str, str | None], float]:
     """Check outputs first, then advise."""
     from nfl_pruning.cli.output.subsets import check_out, save
@@ -166,7 +194,7 @@ def _run(
     from nfl_pruning.realdata.advise import advise
     from nfl_pruning.realdata.report.page import check_page
 
-    columns, inputs = columns_from(options), input_files(data, test_data, logits_file)
+    inputs = input_files(data, test_data, logits_file)
     if out is not None:
         check_out(out, force=force, inputs=inputs)
     if report is not None:
@@ -184,7 +212,7 @@ def _run(
             progress=tell,
             keep_fractions=keep_fraction,
             exploits=exploit,
-            **options,
+            **question,
         )
     found = replace(found, notes=(*found.notes, *dataset.notes, *notes))
     written: dict[str, str | None] = {"out": None, "report": None}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 from nfl_pruning.cli.options.data import (
     WITH_TEST_PART,
     column_options,
-    columns_from,
     describe_columns,
     input_files,
     say,
@@ -23,10 +22,50 @@ from nfl_pruning.cli.options.types import ListOf, Real, Whole
 from nfl_pruning.cli.output.verdicts import draw, report_losses, report_settings, show
 
 if TYPE_CHECKING:
+    from nfl_pruning.data import Columns
     from nfl_pruning.networks.comparison.plan import ComparisonPlan
     from nfl_pruning.networks.comparison.result import Comparison
 
-INPUTS = ("data", "scores_file", "test_data")
+
+class Same(TypedDict):
+    """Options that a :class:`ComparisonPlan` calls as the command line does."""
+
+    keep: list[str]
+    exploit: float
+    repeats: int
+    epoch: int | None
+    label_noise: float
+    n_train: int | None
+    balance: str
+    imbalance: float
+    validation: float
+    seed: int
+
+
+class Planned(Same):
+    """All that a plan is made of."""
+
+    score: list[str] | None
+    policy: tuple[str, ...]
+    protocol: list[str]
+    keep_fraction: list[float]
+    gradient: str
+    budget: str
+    network: Network
+
+
+class Options(Planned):
+    """All that decides the comparison."""
+
+    data: str
+    data_dir: str | None
+    columns: Columns
+    records: str | None
+    fresh: bool
+    scores_file: str | None
+    subset_files: tuple[str, ...]
+    test_data: str | None
+
 
 HELP = """Compare pruning rules with random pruning on DATA, over paired repeats.
 
@@ -135,13 +174,14 @@ Examples:
 @click.option("--plot", metavar="FILE", help="Draw the differences (.png or .pdf).")
 @shared("--force", help="Replace an existing plot.")
 @json_option
-def command(as_json: bool, plot: str | None, force: bool, **options: Any) -> None:
+def command(as_json: bool, plot: str | None, force: bool, **options: Unpack[Options]) -> None:
     """Run the repeats, then say what they show."""
     if plot is not None:
         from nfl_pruning.archive import PLOTS, check_output
 
         paths = [path for _, path in _named_files(options["subset_files"])]
-        inputs = input_files(*(options[name] for name in INPUTS), *paths)
+        read = (options["data"], options["scores_file"], options["test_data"])
+        inputs = input_files(*read, *paths)
         check_output(plot, name="plot", endings=PLOTS, force=force, inputs=inputs)
     found = _run(**options)
     if plot is not None:
@@ -168,12 +208,13 @@ def _run(
     *,
     data: str,
     data_dir: str | None,
+    columns: Columns,
     records: str | None,
     fresh: bool,
     scores_file: str | None,
     subset_files: tuple[str, ...],
     test_data: str | None,
-    **options: Any,
+    **planned: Unpack[Planned],
 ) -> Comparison:
     """Check everything that needs no data first, then compute or recall every repeat."""
     from nfl_pruning.data import load_dataset, load_test_data
@@ -183,8 +224,7 @@ def _run(
     from nfl_pruning.networks.comparison.compare import compare
 
     files = _named_files(subset_files)
-    columns = columns_from(options)
-    plan = _plan(given=scores_file is not None, others=bool(files), **options)
+    plan = _plan(given=scores_file is not None, others=bool(files), **planned)
     folder = _folder(records)
     dataset = load_dataset(data, data_dir=data_dir, columns=columns)
     test = given = None
@@ -234,7 +274,7 @@ def _plan(
     gradient: str,
     budget: str,
     network: Network,
-    **as_they_are: Any,
+    **same: Unpack[Same],
 ) -> ComparisonPlan:
     """What the options ask for, checked; the others are called as the plan calls them."""
     from nfl_pruning.networks.comparison.plan import ComparisonPlan
@@ -253,7 +293,7 @@ def _plan(
         gradient=check_gradient(gradient, scores),
         model=network.model,
         training=network.training(budget),
-        **as_they_are,
+        **same,
     )
 
 

@@ -6,13 +6,12 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
 from nfl_pruning.cli.options.data import (
     column_options,
-    columns_from,
     describe_columns,
     input_files,
     sentence_on_features,
@@ -26,13 +25,12 @@ from nfl_pruning.cli.output.subsets import (
     protected_rows,
     resized,
     save,
-    with_group_from,
 )
 
 if TYPE_CHECKING:
+    from nfl_pruning.data import Columns
     from nfl_pruning.pruning.run import Pruned
 
-INPUTS = ("data", "scores_file", "resized_file", "protect")
 DECIDED = (
     "score",
     "keep",
@@ -44,6 +42,41 @@ DECIDED = (
     "scale",
     "seed",
 )
+
+
+class Ranked(TypedDict):
+    """Arguments of :func:`nfl_pruning.prune` whose options have their names."""
+
+    score: str
+    keep: str
+    keep_fraction: float
+    exploit: float
+    seed: int
+
+
+class Outcome(Ranked):
+    """All that decides which rows stay."""
+
+    protocol: str
+    balance: str
+    probe: str
+    probe_ridge: float
+    scale: str
+    data: str
+    data_dir: str | None
+    columns: Columns
+    group_column: str | None
+    protect: str | None
+    scores_file: str | None
+    resized_file: str | None
+
+
+class Options(Outcome):
+    """All that decides what is written."""
+
+    weights: str
+    out: str | None
+    force: bool
 
 
 @click.command("prune")
@@ -95,7 +128,7 @@ DECIDED = (
 @shared("--force")
 @shared("--data-dir")
 @json_option
-def command(as_json: bool, **options: Any) -> None:
+def command(as_json: bool, **options: Unpack[Options]) -> None:
     """Prune DATA: a data set by name (digits by default), or a file.
 
     Files are .npz with x and y, .npy (features; --label-column names a file of labels), and tables:
@@ -143,12 +176,13 @@ def command(as_json: bool, **options: Any) -> None:
 
 
 def _run(
-    *, out: str | None, force: bool, weights: str, **options: Any
+    *, out: str | None, force: bool, weights: str, **options: Unpack[Outcome]
 ) -> tuple[Pruned, str | None]:
     """Check everything that needs no data first, prune, and write at the very end."""
     from nfl_pruning.adapters.weights import normalised
 
-    inputs = input_files(*(options[name] for name in INPUTS))
+    read = (options["scores_file"], options["resized_file"], options["protect"])
+    inputs = input_files(options["data"], *read)
     if out is not None:
         check_out(out, force=force, inputs=inputs)
     pruned = normalised(_pruned(**options), weights)
@@ -159,47 +193,49 @@ def _pruned(
     *,
     data: str,
     data_dir: str | None,
+    columns: Columns,
+    group_column: str | None,
+    protect: str | None,
     scores_file: str | None,
     resized_file: str | None,
-    protect: str | None,
-    **options: Any,
+    protocol: str,
+    balance: str,
+    probe: str,
+    probe_ridge: float,
+    scale: str,
+    **ranked: Unpack[Ranked],
 ) -> Pruned:
     """The outcome: of an earlier one by another budget, or of the rule."""
     from nfl_pruning.data import load_dataset
     from nfl_pruning.data.side_files.scores_file import read_scores
+    from nfl_pruning.pruning.probing import parse_data_probe
+    from nfl_pruning.pruning.rule import check_rule
     from nfl_pruning.pruning.run import prune
 
-    columns = with_group_from(columns_from(options), options)
+    columns = replace(columns, group=group_column)
     if resized_file is not None:
         refuse_given((*DECIDED, "scores"), "resize")
     if scores_file is not None:
         refuse_given(("score", "probe", "probe_ridge", "scale"), "scores")
-    how = _how(given=scores_file is not None, **options)
+    model = parse_data_probe(probe, ridge=probe_ridge, scale=scale)
+    check_rule(given=scores_file is not None, selection=protocol, **ranked)
     rows = protected_rows(protect)
     dataset = load_dataset(data, data_dir=data_dir, columns=columns, protect=rows)
     if resized_file is not None:
-        return resized(resized_file, dataset, how["keep_fraction"])
+        return resized(resized_file, dataset, ranked["keep_fraction"])
     given = None if scores_file is None else read_scores(Path(scores_file), dataset)
-    if given is not None:
-        how |= {"scores": given.values, "scores_config": given.contract}
-    pruned = prune(dataset, **how)
+    pruned = prune(
+        dataset,
+        selection=protocol,
+        probe=model,
+        scores=None if given is None else given.values,
+        scores_config=None if given is None else given.contract,
+        balance=balance,
+        **ranked,
+    )
     config = {**pruned.config, **describe_columns(dataset, columns)}
     notes = () if given is None else given.notes
     return replace(pruned, config=config, warnings=(*pruned.warnings, *notes))
-
-
-def _how(
-    *, given: bool, probe: str, probe_ridge: float, scale: str, protocol: str, balance: str,
-    **rule: Any,
-) -> dict[str, Any]:  # fmt: skip
-    """The arguments of ``prune`` that need no data, checked."""
-    from nfl_pruning.pruning.probing import parse_data_probe
-    from nfl_pruning.pruning.rule import check_rule
-
-    model = parse_data_probe(probe, ridge=probe_ridge, scale=scale)
-    rule |= {"selection": protocol}
-    check_rule(given=given, **rule)
-    return rule | {"probe": model, "balance": balance}
 
 
 def _show(pruned: Pruned, written: str | None) -> None:

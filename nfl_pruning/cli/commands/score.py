@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 from nfl_pruning.cli.options.data import (
     column_options,
-    columns_from,
     describe_columns,
     input_files,
     say,
@@ -20,7 +19,24 @@ from nfl_pruning.cli.options.shared import data_argument, json_option, shared
 from nfl_pruning.cli.options.types import ListOf, Real, Whole
 
 if TYPE_CHECKING:
+    from nfl_pruning.data import Columns
     from nfl_pruning.networks.score import NetworkScores
+
+
+class Options(TypedDict):
+    """All that decides the scores of trained networks."""
+
+    data: str
+    data_dir: str | None
+    columns: Columns
+    score: str
+    epoch: list[int] | None
+    models: int
+    gradient: str
+    check_share: float
+    seed: int
+    network: Network
+
 
 HELP = """Score every sample of DATA by networks trained on DATA; larger = harder.
 
@@ -67,12 +83,29 @@ Examples:
 @click.option("--out", metavar="FILE", help="Where to write (.npz); nowhere by default.")
 @shared("--force")
 @json_option
-def command(as_json: bool, out: str | None, force: bool, **options: Any) -> None:
+def command(
+    as_json: bool,
+    out: str | None,
+    force: bool,
+    logits: str | None,
+    embeddings: str | None,
+    **options: Unpack[Options],
+) -> None:
     """Check, train, score, write, report."""
-    if options["logits"] is not None or options["embeddings"] is not None:
-        score_outputs(as_json=as_json, out=out, force=force, **options)
+    if logits is not None or embeddings is not None:
+        score_outputs(
+            data=options["data"],
+            data_dir=options["data_dir"],
+            columns=options["columns"],
+            score=options["score"],
+            seed=options["seed"],
+            logits=logits,
+            embeddings=embeddings,
+            as_json=as_json,
+            out=out,
+            force=force,
+        )
         return
-    del options["logits"], options["embeddings"]
     from nfl_pruning.archive import check_output
 
     inputs = input_files(options["data"])
@@ -115,6 +148,7 @@ def _run(
     *,
     data: str,
     data_dir: str | None,
+    columns: Columns,
     score: str,
     epoch: list[int] | None,
     models: int,
@@ -122,7 +156,6 @@ def _run(
     check_share: float,
     seed: int,
     network: Network,
-    **columns: str | None,
 ) -> NetworkScores:
     """Check everything that needs no data first, then train and score."""
     from dataclasses import replace
@@ -133,7 +166,7 @@ def _run(
     from nfl_pruning.networks.score import score as score_by_networks
     from nfl_pruning.scores import SCORES
 
-    read, member = columns_from(columns), SCORES[score]
+    member = SCORES[score]
     plan = ScoringPlan(
         seed=seed,
         score=member,
@@ -144,7 +177,7 @@ def _run(
         check_share=check_share,
         training=network.training(),
     )
-    dataset = load_dataset(data, data_dir=data_dir, columns=read)
+    dataset = load_dataset(data, data_dir=data_dir, columns=columns)
     with shown("training") as progress:
         found = score_by_networks(dataset, plan, progress=progress)
-    return replace(found, config=found.config | describe_columns(dataset, read))
+    return replace(found, config=found.config | describe_columns(dataset, columns))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
 from nfl_pruning.cli.options.data import (
     WITH_TEST_PART,
     column_options,
-    columns_from,
     describe_columns,
     say,
     sentence_on_features,
@@ -19,7 +18,22 @@ from nfl_pruning.cli.options.network import Network, network_options
 from nfl_pruning.cli.options.shared import data_argument, json_option, shared
 
 if TYPE_CHECKING:
-    from nfl_pruning.data import Dataset
+    from nfl_pruning.data import Columns, Dataset
+
+
+class Options(TypedDict):
+    """All that decides what is trained."""
+
+    data: str
+    data_dir: str | None
+    columns: Columns
+    subset: str | None
+    test_data: str | None
+    models: int
+    budget: str
+    seed: int
+    network: Network
+
 
 HELP = """Train networks on the rows and weights of --subset (on all of DATA without it).
 
@@ -47,7 +61,7 @@ Examples:
 @column_options
 @network_options
 @json_option
-def command(as_json: bool, **options: Any) -> None:
+def command(as_json: bool, **options: Unpack[Options]) -> None:
     """Train, evaluate once, report."""
     found = _run(**options)
     if as_json:
@@ -76,13 +90,13 @@ def _run(
     *,
     data: str,
     data_dir: str | None,
+    columns: Columns,
     subset: str | None,
     test_data: str | None,
     models: int,
     budget: str,
     seed: int,
     network: Network,
-    **columns: str | None,
 ) -> dict[str, Any]:
     """Everything that the report says."""
     from nfl_pruning.data import load_dataset, load_test_data
@@ -90,12 +104,12 @@ def _run(
     from nfl_pruning.experiments.progress import shown
     from nfl_pruning.networks.train import train
 
-    read, training = columns_from(columns), network.training(budget)
-    dataset = load_dataset(data, data_dir=data_dir, columns=read)
+    training = network.training(budget)
+    dataset = load_dataset(data, data_dir=data_dir, columns=columns)
     kept = None if subset is None else read_subset(Path(subset), dataset)
     test: Dataset | None = None
     if test_data is not None:
-        test = load_test_data(test_data, dataset, read)
+        test = load_test_data(test_data, dataset, columns)
     elif data in WITH_TEST_PART:
         test = load_dataset(data, data_dir=data_dir, part="test")
     with shown("training") as progress:
@@ -109,7 +123,7 @@ def _run(
             training=training,
             progress=progress,
         )
-    said = found.to_dict() | describe_columns(dataset, read)
+    said = found.to_dict() | describe_columns(dataset, columns)
     if test is not None:
         said["tested_on"] = "the test part" if test_data is None else test_data
     return said

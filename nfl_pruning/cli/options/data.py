@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nfl_pruning.cli.options.shared import gathered
+
 if TYPE_CHECKING:
     from nfl_pruning.data import Columns, Dataset
 
@@ -36,22 +38,25 @@ NAMES = ("label_column", "id_column", "drop", "split_column")
 
 
 def column_options(function: Callable) -> Callable:
-    """Add the options that name columns to a command."""
+    """Add the options that name columns to a command, which gets them as ``columns``."""
+    function = gathered(columns_from, "columns", NAMES)(function)
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
-def columns_from(options: dict[str, Any]) -> Columns:
-    """Take the columns' options out of ``options``."""
+def columns_from(
+    label_column: str | None, id_column: str | None, drop: str | None, split_column: str | None
+) -> Columns:
+    """What the options say of the columns."""
     from nfl_pruning.cli.options.types import entries
     from nfl_pruning.data import Columns
 
-    label, ids, drop, split = (options.pop(name) for name in NAMES)
+    label: str | tuple[str, ...] | None = label_column
     left_out = () if drop is None else tuple(entries("drop", drop))
-    if label is not None and "," in label:  # one-hot columns, each a class
-        label = tuple(entries("label_column", label))
-    return Columns(label, ids, left_out, split=split)
+    if label_column is not None and "," in label_column:  # one-hot columns, each a class
+        label = tuple(entries("label_column", label_column))
+    return Columns(label, id_column, left_out, split=split_column)
 
 
 def input_files(*names: str | None) -> list[str]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from nfl_pruning.data import Columns
 
 _OPTIONS = (
     click.option(
@@ -33,30 +36,42 @@ def own_model_options(function: Callable) -> Callable:
     return function
 
 
-def score_outputs(*, as_json: bool, out: str | None, force: bool, **options: Any) -> None:
+def score_outputs(
+    *,
+    data: str,
+    data_dir: str | None,
+    columns: Columns,
+    score: str,
+    seed: int,
+    logits: str | None,
+    embeddings: str | None,
+    as_json: bool,
+    out: str | None,
+    force: bool,
+) -> None:
     """Read, score, write, report."""
     from nfl_pruning.archive import check_output, write_archive
-    from nfl_pruning.cli.options.data import columns_from, input_files, say
+    from nfl_pruning.cli.options.data import input_files, say
     from nfl_pruning.cli.options.problem import refuse_given
     from nfl_pruning.data import load_dataset
     from nfl_pruning.data.side_files.outputs_file import read_outputs
     from nfl_pruning.pruning.own_logits import describe_outputs, score_logits
 
-    files = {name: options[name] for name in ("logits", "embeddings") if options[name] is not None}
-    inputs = input_files(options["data"], *files.values())
+    named = {"logits": logits, "embeddings": embeddings}
+    files = {name: path for name, path in named.items() if path is not None}
+    inputs = input_files(data, *files.values())
     if out is not None:
         check_output(out, force=force, inputs=inputs)
     others = set(click.get_current_context().params) - KEPT
     refuse_given(sorted(others), "logits" if "logits" in files else "embeddings")
-    columns = columns_from(options)
-    dataset = load_dataset(options["data"], data_dir=options["data_dir"], columns=columns)
+    dataset = load_dataset(data, data_dir=data_dir, columns=columns)
     read = {name: read_outputs(path, name, dataset) for name, path in files.items()}
     notes = [*dataset.notes, *(note for found in read.values() for note in found.notes)]
     held = {name: found.values for name, found in read.items()}
-    how: dict[str, Any] = {"score": options["score"], "seed": options["seed"]}
-    scored = score_logits(dataset, held.get("logits"), embeddings=held.get("embeddings"), **how)
-    config = describe_outputs(how["score"], held.get("logits"), held.get("embeddings"))
-    config |= {"data": dataset.name, "seed": how["seed"], "files": files}
+    of_model, layer = held.get("logits"), held.get("embeddings")
+    scored = score_logits(dataset, of_model, embeddings=layer, score=score, seed=seed)
+    config = describe_outputs(score, of_model, layer)
+    config |= {"data": dataset.name, "seed": seed, "files": files}
     written = None
     if out is not None:
         arrays = {"scores": scored.values}
@@ -69,6 +84,6 @@ def score_outputs(*, as_json: bool, out: str | None, force: bool, **options: Any
         about = {"data_hash": dataset.hash, "warnings": notes, "out": written}
         print_json(config | about)
         return
-    click.echo(f"{how['score']} of {len(dataset)} samples by your own model; larger = harder.")
+    click.echo(f"{score} of {len(dataset)} samples by your own model; larger = harder.")
     say(notes)
     click.echo(f"Written to {written}." if written else "Nothing written; --out FILE.npz does.")

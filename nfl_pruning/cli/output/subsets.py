@@ -11,7 +11,7 @@ import click
 from nfl_pruning.cli.options.types import OneOf
 
 if TYPE_CHECKING:
-    from nfl_pruning.data import Columns, Dataset
+    from nfl_pruning.data import Dataset
     from nfl_pruning.pruning.pruned import Pruned
 
 _OPTIONS = (
@@ -45,13 +45,6 @@ def part_options(function: Callable) -> Callable:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
-
-
-def with_group_from(columns: Columns, options: dict[str, Any]) -> Columns:
-    """The columns with groups, taken out of ``options``."""
-    from dataclasses import replace
-
-    return replace(columns, group=options.pop("group_column"))
 
 
 def protected_rows(path: str | None) -> Any:
