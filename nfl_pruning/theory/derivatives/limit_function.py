@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -42,6 +43,9 @@ OF_SELECTIONS = {"keep_fraction": "(0, 1]", "exploit": "[0, 1]", "exponent": "[0
 """Those that become bands of the selection; its other numbers are checked by itself."""
 ENDS = {"keep_fraction": (1.0,), "exploit": (0.0, 1.0)}
 """Where bands appear or vanish, so that there is no derivative."""
+
+# Outside a jit of the caller's, the limit's loops would be compiled again in every call.
+_limit = partial(jax.jit, static_argnames=("kind", "rule", "nodes"))(limit)
 
 
 @with_own_settings
@@ -120,7 +124,7 @@ def _evaluate(
     direct = {name: given[name] for name in DIRECT if name in given}
     filled = taken.setting._replace(**direct, share=share, keep=keep, weight=weight)
     setting = type(filled)(*(jnp.asarray(value, jnp.float64) for value in filled))
-    found = limit(kind, setting, taken.rule, nodes=resolution)[0]
+    found = _limit(kind, setting, taken.rule, nodes=resolution)[0]
     return Limit(*(jnp.where(valid, value, jnp.nan) for value in found))
 
 
