@@ -1,6 +1,9 @@
 """Public functions work under the settings of JAX that users set to find faults of their own."""
 
+from contextlib import contextmanager
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -22,11 +25,9 @@ from nfl_pruning.data import make_dataset
 from nfl_pruning.pruning.run import prune
 from shell import shell
 
-STRICT = [
-    ("jax_numpy_rank_promotion", "raise"),
-    ("jax_numpy_dtype_promotion", "strict"),
-    ("jax_transfer_guard", "disallow"),
-]
+GUARD = "jax_transfer_guard"
+PROMOTIONS = {"jax_numpy_rank_promotion": "raise", "jax_numpy_dtype_promotion": "strict"}
+TRANSFERS = {GUARD: "disallow"}
 RNG = np.random.default_rng(0)
 LOGITS, LABELS = RNG.normal(size=(40, 3)), RNG.integers(0, 3, 40)
 BLOBS = make_dataset("blobs", LOGITS + 2 * np.eye(3)[LABELS], LABELS)
@@ -43,7 +44,20 @@ PROBLEM = Problem(keep_fraction=0.5, probe="fixed:0.8").replace(ridge=0.1)
 
 
 KEY = jax.random.key(0)
-GUARD = "jax_transfer_guard"
+
+
+@contextmanager
+def under(settings):
+    """The settings, which the code must leave as they are."""
+    before = {name: getattr(jax.config, name) for name in settings}
+    try:
+        for name, value in settings.items():
+            jax.config.update(name, value)
+        yield
+        assert {name: getattr(jax.config, name) for name in settings} == settings
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
 
 
 def slope(function):
@@ -84,20 +98,23 @@ LONG = ("in-sample", "existence", "spectrum", "abundant", "optimal", "limit_valu
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in CALLS]
 )
-@pytest.mark.parametrize(("setting", "value"), STRICT)
-def test_the_users_settings_are_borne(setting, value, name):
-    before = getattr(jax.config, setting)
-    jax.config.update(setting, value)
-    try:
+@pytest.mark.parametrize("settings", [PROMOTIONS, TRANSFERS], ids=["promotions", "transfers"])
+def test_the_users_settings_are_borne(settings, name):
+    with under(settings):
         CALLS[name]()
-        assert getattr(jax.config, setting) == value
-    finally:
-        jax.config.update(setting, before)
 
 
-@pytest.mark.parametrize(("setting", "value"), STRICT)
+def test_settings_that_are_not_borne_are_noticed():
+    """The control: what each setting forbids fails under it."""
+    for forbidden in (lambda: jnp.ones((2, 1)) + jnp.ones(2), lambda: jnp.ones(2) + jnp.arange(2)):
+        with under(PROMOTIONS), pytest.raises((ValueError, TypeError)):
+            forbidden()
+    with under(TRANSFERS), pytest.raises(Exception, match="transfer"):
+        _ = jnp.ones(2) + np.ones(2)
+
+
 @pytest.mark.parametrize("command", ["prune", "score", "train", "compare"])
-def test_the_commands_bear_them(setting, value, command, tmp_path, capsys, monkeypatch):
+def test_the_commands_bear_them(command, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     np.savez(tmp_path / "d.npz", x=BLOBS.x, y=BLOBS.y)
     line = {
@@ -106,10 +123,6 @@ def test_the_commands_bear_them(setting, value, command, tmp_path, capsys, monke
         "train": ["--epochs", "1", "--model", "logistic", "--test-data", str(tmp_path / "d.npz")],
         "compare": ["--epochs", "2", "--repeats", "2", "--model", "logistic"],
     }[command]
-    before = getattr(jax.config, setting)
-    jax.config.update(setting, value)
-    try:
+    with under(PROMOTIONS | TRANSFERS):
         ran = shell(capsys, command, str(tmp_path / "d.npz"), *line)
-    finally:
-        jax.config.update(setting, before)
     assert ran.code == 0, ran.err
