@@ -10,6 +10,8 @@ from nfl_pruning.selections import select
 from nfl_pruning.selections.explored import neyman_counts
 from nfl_pruning.selections.explored_quotas import select_explored_by_class
 
+pytestmark = pytest.mark.optimised
+
 N, R = 60, 0.4
 VALUES = np.random.default_rng(0).exponential(size=N)
 LABELS = np.repeat([0, 1, 2], [30, 20, 10])

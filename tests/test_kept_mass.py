@@ -35,6 +35,8 @@ from nfl_pruning.theory.selection_law import keep_law, ordering
 from nfl_pruning.theory.selection_law.kept_mass import kept_mass
 from nfl_pruning.theory.selection_law.level_sets import GRID
 
+pytestmark = pytest.mark.optimised
+
 STEEP = Problem(samples_per_feature=100, selection=Power(10.0), keep_fraction=0.3).replace(
     signal=20, ridge=0.01, probe="fixed:0.8"
 )

@@ -22,6 +22,8 @@ from nfl_pruning.theory.integrators.panels import certify
 from nfl_pruning.theory.integrators.panels.mesh import LEVELS
 from nfl_pruning.theory.solve import solve
 
+pytestmark = pytest.mark.optimised
+
 BASE = Problem(samples_per_feature=6, keep_fraction=0.3, probe=FixedProbe(0.8)).replace(
     signal=2.0, ridge=0.05 / 6
 )

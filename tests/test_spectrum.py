@@ -24,6 +24,8 @@ from nfl_pruning.theory.derivatives.limit_values import VALUES, limit_values
 from nfl_pruning.theory.probe_limit import selection_law
 from nfl_pruning.theory.spectrum import genuine, spectrum_system
 
+pytestmark = pytest.mark.optimised
+
 BASE = Problem(samples_per_feature=3, keep_fraction=0.4, probe=FixedProbe(0.8)).replace(
     signal=2.0, ridge=0.02
 )

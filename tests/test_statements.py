@@ -25,6 +25,8 @@ from nfl_pruning.statements.measuring import distance, fitting, planar
 from nfl_pruning.theory.abundant.sandwich import sandwich_variance
 from nfl_pruning.theory.solve import solve
 
+pytestmark = pytest.mark.optimised
+
 
 def quantity(measured, error=0.01, matters=1.0, **changes):
     return Quantity("q", 1.0, measured, error, matters, **changes)
