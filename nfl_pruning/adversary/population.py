@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from nfl_pruning.adversary.laws import LABELS, Law, panel_nodes, slices
+from nfl_pruning.numerics.damped import convex_minimum
 
 WALK = 3.0  # of the logarithm of a multiplier
 RADIUS = 20.0  # of the ball that parameters lie in, as the theorems have it
@@ -45,23 +46,15 @@ def risk(theta: np.ndarray, nodes: Nodes) -> float:
 def _newton(nodes: Nodes, ridge: float, start: np.ndarray, far: float) -> np.ndarray | None:
     """Minimiser of risk + ridge / 2 |theta|^2, or None where its path leaves a ball."""
     design, (up, down) = nodes.design, nodes.mass
-    theta = start.copy()
-    for _ in range(200):
+
+    def derivatives(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         margin = design @ theta
         p, q = expit(margin), expit(-margin)
         gradient = design.T @ (down * p - up * q) + ridge * theta
-        curvature = (design.T * ((up + down) * p * q)) @ design + ridge * np.eye(3)
-        try:
-            move = -np.linalg.solve(curvature, gradient)
-        except np.linalg.LinAlgError:
-            return None
-        decrement = float(np.sqrt(max(-gradient @ move, 0.0) / max(nodes.mass.sum(), 1e-300)))
-        theta = theta + move / (1 + (0 if decrement < 0.1 else 2 * decrement))
-        if np.abs(move).max() < 1e-11:
-            return theta
-        if not np.linalg.norm(theta) < far:
-            return None
-    return None
+        return gradient, (design.T * ((up + down) * p * q)) @ design + ridge * np.eye(3)
+
+    mass = max(float(nodes.mass.sum()), 1e-300)
+    return convex_minimum(derivatives, start, far=far, within=1e-11, mass=mass, whole_below=0.1)
 
 
 def minimiser(nodes: Nodes, radius: float = RADIUS) -> tuple[np.ndarray, bool]:

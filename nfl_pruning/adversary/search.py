@@ -19,6 +19,7 @@ from jax import Array
 
 from nfl_pruning.adversary.laws import EXPLICIT, RANGES, REACH, Law
 from nfl_pruning.adversary.ranking import rank_key, traceable
+from nfl_pruning.numerics.damped import damped
 from nfl_pruning.numerics.quadrature import gauss_legendre
 from nfl_pruning.scores.base import Score
 from nfl_pruning.settings import float64
@@ -84,9 +85,8 @@ def _fit(design: Array, mass: Array) -> Array:
 
     def step(_, theta: Array) -> Array:
         gradient, curvature = move(theta, *fixed)
-        change = jnp.linalg.solve(curvature, gradient)
-        decrement = jnp.sqrt(jnp.maximum(gradient @ change, 0))
-        return theta - change / (1 + jnp.where(decrement < 0.1, 0, 2 * decrement))
+        change = -jnp.linalg.solve(curvature, gradient)
+        return theta + damped(change, gradient, whole_below=0.1)
 
     theta = jax.lax.stop_gradient(jax.lax.fori_loop(0, 40, step, jnp.zeros(3)))
     gradient, _ = move(theta, mass, design)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nfl_pruning.numerics.damped import damped
 from nfl_pruning.problem import Problem
 from nfl_pruning.statements.measuring.sampling import BATCH
 
@@ -15,9 +16,8 @@ def fit(
 ) -> np.ndarray:
     """Weighted ridge-free logistic regressions by damped Newton steps, shape (repeats, d).
 
-    A step is shortened while its decrement is large, which is safe for this loss; so every start
-    leads to the one minimiser, and a near one (the limit, say) saves steps. Where the kept samples
-    are separable and the Hessian vanishes on the way to infinity, there is no fit: NaN.
+    Every start leads to the one minimiser, and a near one (the limit, say) saves steps. Where the
+    kept samples are separable and the Hessian vanishes on the way to infinity there is no fit: NaN.
     """
     parts = range(0, len(x), BATCH)
     rows = [_fit(x[i : i + BATCH], y[i : i + BATCH], weights[i : i + BATCH], start) for i in parts]
@@ -40,8 +40,7 @@ def _fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray, start: np.ndarray | 
         slope = (across @ pull[..., None])[..., 0]
         curvature = (across * (pull * (1 - miss))[:, None]) @ signed
         move = _solve(curvature, slope)
-        decrement = np.sqrt(np.maximum(np.sum(move * slope, -1, keepdims=True), 0))
-        theta += move / (1 + np.where(decrement < 0.05, 0, 2 * decrement))
+        theta += damped(move, -slope)
         if np.abs(move).max() < 1e-9:
             break
     return theta

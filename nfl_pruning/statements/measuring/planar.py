@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from nfl_pruning.numerics.bracket import bracketed_root
+from nfl_pruning.numerics.damped import convex_minimum
 from nfl_pruning.numerics.quadrature import gauss_legendre
 from nfl_pruning.problem import Problem
 from nfl_pruning.settings import float64
@@ -90,17 +91,12 @@ class Plane:
 
     def minimiser(self, weight: np.ndarray) -> np.ndarray:
         """The parameter (along, across the probe) of least weighted risk; raises if unbounded."""
-        theta = np.zeros(2)
-        for _ in range(100):
-            _, gradient, hessian = self.derivatives(theta, weight)
-            move = -np.linalg.solve(hessian, gradient)
-            decrement = float(np.sqrt(max(-move @ gradient, 0)))
-            theta = theta + move / (1 + (0 if decrement < 0.05 else 2 * decrement))
-            if np.abs(move).max() < 1e-12:
-                return theta
-            if np.linalg.norm(theta) > 1e3:
-                break
-        raise ValueError("the weighted risk has no finite minimiser")
+        found = convex_minimum(
+            lambda theta: self.derivatives(theta, weight)[1:], np.zeros(2), far=1e3
+        )
+        if found is None:
+            raise ValueError("the weighted risk has no finite minimiser")
+        return found
 
     def scores(self, theta: np.ndarray) -> np.ndarray:
         """Gradient of the loss at each node and label, shape (2 coordinates, 2 labels, nodes)."""
