@@ -12,7 +12,7 @@ from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.problem import Problem
 from nfl_pruning.scores.base import Context
 from nfl_pruning.selections import PropensitySelection, RankSelection
-from nfl_pruning.theory.mixture.many_classes.many_setting import Reads, Setting
+from nfl_pruning.theory.mixture.many_classes.many_setting import LogitReads, ManySetting
 from nfl_pruning.theory.mixture.many_classes.points import (
     Points,
     band_shares,
@@ -26,7 +26,7 @@ from nfl_pruning.theory.mixture.selecting import KNOWN, only_stratum, quota_frac
 
 
 def _samples(
-    setting: Setting, n_given: int, n_points: int, seed: np.random.SeedSequence
+    setting: ManySetting, n_given: int, n_points: int, seed: np.random.SeedSequence
 ) -> tuple[np.ndarray, ...]:
     """Standard points with each label that their component has.
 
@@ -46,7 +46,7 @@ def _samples(
     return component, label.astype(int), mass, points[:, :n_given], points[:, n_given:]
 
 
-def everyone(setting: Setting, n_points: int, seed: np.random.SeedSequence) -> Points:
+def everyone(setting: ManySetting, n_points: int, seed: np.random.SeedSequence) -> Points:
     """All samples, with weight 1."""
     component, label, mass, zeta, eta = _samples(setting, 1, n_points, seed)
     fields = {"given": 0 * zeta, "eta": eta, "label": label, "own": np.zeros((len(eta), 1))}
@@ -54,7 +54,9 @@ def everyone(setting: Setting, n_points: int, seed: np.random.SeedSequence) -> P
     return pack(keep, component, mass, fields, setting.mixture.n_components)
 
 
-def kept(setting: Setting, reads: Reads, n_points: int, seed: np.random.SeedSequence) -> Points:
+def kept(
+    setting: ManySetting, reads: LogitReads, n_points: int, seed: np.random.SeedSequence
+) -> Points:
     """The samples that the problem's selection keeps."""
     problem, mixture = setting.problem, setting.mixture
     probes = 1 if reads.folds is None else reads.folds.folds
@@ -73,7 +75,7 @@ def kept(setting: Setting, reads: Reads, n_points: int, seed: np.random.SeedSequ
 
 
 def _read(
-    reads: Reads, component: np.ndarray, label: np.ndarray, zeta: np.ndarray
+    reads: LogitReads, component: np.ndarray, label: np.ndarray, zeta: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The outputs that are scored, those of the given rows less their mean, and the own forces.
 
@@ -96,7 +98,7 @@ def _read(
 
 
 def _key(
-    setting: Setting, component: np.ndarray, label: np.ndarray, logits: np.ndarray
+    setting: ManySetting, component: np.ndarray, label: np.ndarray, logits: np.ndarray
 ) -> np.ndarray:
     """The registered score's rank key of every sample, shape (n,)."""
     score, mixture = setting.problem.ranking_score, setting.mixture

@@ -9,9 +9,13 @@ from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.mixture.many_classes.kept_points import kept
 from nfl_pruning.theory.mixture.many_classes.many_probe import probe_reads
-from nfl_pruning.theory.mixture.many_classes.many_setting import Setting, refit_terms, setting_of
+from nfl_pruning.theory.mixture.many_classes.many_setting import (
+    ManySetting,
+    refit_terms,
+    setting_of,
+)
 from nfl_pruning.theory.mixture.many_classes.points import Points
-from nfl_pruning.theory.mixture.many_classes.search import TOLERANCE, Stage, fits, solve_stage
+from nfl_pruning.theory.mixture.many_classes.search import TOLERANCE, ManyStage, fits, solve_stage
 from nfl_pruning.theory.mixture.result import Answer, split, values_of
 from nfl_pruning.theory.mixture.worth import POINTS, Outputs
 
@@ -27,8 +31,8 @@ class Warm:
     """What was found for a neighbouring problem, from which rounds start."""
 
     def __init__(self) -> None:
-        self.probe: Stage | None = None
-        self.fit: Stage | None = None
+        self.probe: ManyStage | None = None
+        self.fit: ManyStage | None = None
 
 
 def solve_many_classes(problem: Problem, tolerance: float, warm: Warm | None = None) -> Answer:
@@ -77,7 +81,7 @@ def runs_at(
 
 
 def _runs(
-    setting: Setting, n_points: int, warm: Warm, tolerance: float
+    setting: ManySetting, n_points: int, warm: Warm, tolerance: float
 ) -> list[dict[str, float] | Answer]:
     """Every number from each scramble, up to the first that has no solution."""
     runs: list[dict[str, float] | Answer] = []
@@ -100,7 +104,7 @@ def _standard_error(spreads: list[tuple[int, float]]) -> float:
 
 
 def _run(
-    setting: Setting, n_points: int, scramble: int, warm: Warm, tolerance: float
+    setting: ManySetting, n_points: int, scramble: int, warm: Warm, tolerance: float
 ) -> dict[str, float] | Answer:
     """Every number, from points of one scramble."""
     seeds = np.random.SeedSequence([ENTROPY, n_points, scramble]).spawn(2)
@@ -136,7 +140,7 @@ def _run(
     return found | {"residual": stage.residual}
 
 
-def _kept_mass(setting: Setting, points: Points) -> np.ndarray:
+def _kept_mass(setting: ManySetting, points: Points) -> np.ndarray:
     """Mass kept of each component and class, shape (C, K)."""
     mixture = setting.mixture
     mass = np.zeros((mixture.n_components, mixture.n_classes))
@@ -145,7 +149,7 @@ def _kept_mass(setting: Setting, points: Points) -> np.ndarray:
     return mass
 
 
-def _without_samples(setting: Setting, mass: np.ndarray) -> Answer | None:
+def _without_samples(setting: ManySetting, mass: np.ndarray) -> Answer | None:
     """A failure, where a free intercept would run off because a class keeps no sample."""
     free = setting.problem.student.intercept and not setting.outputs.squared
     gone = np.flatnonzero((mass.sum(0) == 0) & (setting.mixture.class_shares > 0))
@@ -159,7 +163,7 @@ def _without_samples(setting: Setting, mass: np.ndarray) -> Answer | None:
     )
 
 
-def _failed(what: str, stage: Stage) -> Answer:
+def _failed(what: str, stage: ManyStage) -> Answer:
     return Answer(
         False,
         f"No solution of the limit equations of {what} was found: rounds still change the unknowns "

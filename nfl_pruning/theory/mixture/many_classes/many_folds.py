@@ -9,7 +9,7 @@ import numpy as np
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.theory.mixture.closing import Fit
 from nfl_pruning.theory.mixture.geometry import Operator
-from nfl_pruning.theory.mixture.many_classes.many_setting import Setting
+from nfl_pruning.theory.mixture.many_classes.many_setting import ManySetting
 from nfl_pruning.theory.mixture.many_classes.points import normal_points, root
 from nfl_pruning.theory.mixture.many_classes.prox import fitted
 
@@ -70,7 +70,7 @@ class FoldLaw:
 
 
 def fold_law(
-    setting: Setting,
+    setting: ManySetting,
     fit: Fit,
     law: FoldLaw,
     samples: float,
@@ -120,7 +120,7 @@ def fold_law(
 
 
 def _pairs(
-    setting: Setting, law: FoldLaw, n_points: int, seed: np.random.SeedSequence
+    setting: ManySetting, law: FoldLaw, n_points: int, seed: np.random.SeedSequence
 ) -> tuple[np.ndarray, ...]:
     """Component, label, mass within the component and zeta (n, 2, P) of samples in two probes."""
     labels, size = setting.mixture.label_law, law.mean.shape[1]

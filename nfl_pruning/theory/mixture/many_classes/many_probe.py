@@ -12,24 +12,24 @@ from nfl_pruning.theory.mixture.closing import Given
 from nfl_pruning.theory.mixture.many_classes.kept_points import everyone
 from nfl_pruning.theory.mixture.many_classes.many_folds import FoldLaw, fold_law
 from nfl_pruning.theory.mixture.many_classes.many_setting import (
-    Reads,
-    Setting,
+    LogitReads,
+    ManySetting,
     fixed_reads,
     no_reads,
     terms_of,
 )
 from nfl_pruning.theory.mixture.many_classes.prox import Outputs
-from nfl_pruning.theory.mixture.many_classes.search import Stage, solve_stage
+from nfl_pruning.theory.mixture.many_classes.search import ManyStage, solve_stage
 from nfl_pruning.theory.mixture.selecting import only_stratum, samples_of
 
 
 def probe_reads(
-    setting: Setting,
+    setting: ManySetting,
     n_points: int,
     seed: np.random.SeedSequence,
-    near: Stage | None,
+    near: ManyStage | None,
     tolerance: float,
-) -> tuple[Reads | None, Stage | None]:
+) -> tuple[LogitReads | None, ManyStage | None]:
     """What the selection reads of the probe, and the probe's own fit where it was fitted."""
     problem, probe = setting.problem, setting.problem.probe
     if only_stratum(problem) is not None:
@@ -53,9 +53,9 @@ def probe_reads(
     mean = setting.space.geometry.means @ rows.T + np.asarray(fit.intercept)
     covariance, step = np.array(stage.state.covariance), np.asarray(stage.state.step)
     if isinstance(probe, PilotProbe):
-        return Reads(Given(rows, noise), mean, covariance, basis), stage
+        return LogitReads(Given(rows, noise), mean, covariance, basis), stage
     if isinstance(probe, InSampleProbe):
-        return Reads(Given(rows, noise, inverse), mean, covariance, basis, step), stage
+        return LogitReads(Given(rows, noise, inverse), mean, covariance, basis, step), stage
     one = FoldLaw(probe.folds, mean, covariance, 0 * covariance, step)
     law, averaged = fold_law(setting, fit, one, spf, n_points, seed.spawn(1)[0])
-    return Reads(Given(rows, averaged, inverse), mean, law.of_mean, basis, folds=law), stage
+    return LogitReads(Given(rows, averaged, inverse), mean, law.of_mean, basis, folds=law), stage

@@ -14,56 +14,50 @@ from nfl_pruning.theory.mixture.closing import Given
 from nfl_pruning.theory.mixture.many_classes.points import Points
 from nfl_pruning.theory.mixture.many_classes.prox import Outputs, contrast_basis
 from nfl_pruning.theory.mixture.many_classes.rounds import Terms
-from nfl_pruning.theory.mixture.space import Space, space_of
+from nfl_pruning.theory.mixture.space import space_of
+from nfl_pruning.theory.mixture.stage import Reads, Setting
 
 
 @dataclass(frozen=True)
-class Setting:
-    """A problem's parts that all stages share."""
+class ManySetting(Setting):
+    """The parts of a problem of three classes or more."""
 
-    problem: Problem
-    mixture: Mixture
-    space: Space
     outputs: Outputs
 
 
 @dataclass(frozen=True)
-class Reads:
-    """The probe's rows and the law of its raw outputs z; see ``pair_setting.Reads``.
+class LogitReads(Reads):
+    """Rows whose outputs are the probe's logits in a basis.
 
     Attributes:
-        given: rows and noise. mean: shape (C, P). covariance: shape (C, P, P).
         basis: logits are z @ basis, shape (P, K).
         step: kappa of a probe that was fitted on the samples, shape (C, P, P); None of another.
         folds: of cross-fitted probes, whose mean is the row that is given; None of others.
     """
 
-    given: Given
-    mean: np.ndarray
-    covariance: np.ndarray
     basis: np.ndarray
     step: np.ndarray | None = None
     folds: Any = None
 
 
-def setting_of(problem: Problem) -> Setting:
+def setting_of(problem: Problem) -> ManySetting:
     """The setting of a problem whose inputs are a mixture of three classes or more."""
     mixture = problem.inputs
     assert isinstance(mixture, Mixture)
     squared = problem.student.loss.many == "one against all"
     outputs = Outputs.of(mixture.n_classes, squared=squared)
-    return Setting(problem, mixture, space_of(mixture), outputs)
+    return ManySetting(problem, mixture, space_of(mixture), outputs)
 
 
-def no_reads(setting: Setting) -> Reads:
+def no_reads(setting: ManySetting) -> LogitReads:
     """Nothing is read: a row of zeros."""
     geometry = setting.space.geometry
     n, d = geometry.means.shape
     given = Given(np.zeros((1, d)))
-    return Reads(given, np.zeros((n, 1)), np.zeros((n, 1, 1)), np.zeros((1, 1)))
+    return LogitReads(given, np.zeros((n, 1)), np.zeros((n, 1, 1)), np.zeros((1, 1)))
 
 
-def fixed_reads(setting: Setting, probe: WeightsProbe) -> Reads:
+def fixed_reads(setting: ManySetting, probe: WeightsProbe) -> LogitReads:
     """The rows of fixed weights; without their common shift where they have none."""
     geometry, k = setting.space.geometry, setting.mixture.n_classes
     weights = np.asarray(probe.weights, float)
@@ -76,18 +70,22 @@ def fixed_reads(setting: Setting, probe: WeightsProbe) -> Reads:
         basis = contrast_basis(k)
         rows, intercepts = basis @ rows, basis @ intercepts
     covariance = geometry.overlap(rows, rows)
-    return Reads(Given(rows), geometry.means @ rows.T + intercepts, covariance, basis)
+    return LogitReads(Given(rows), geometry.means @ rows.T + intercepts, covariance, basis)
 
 
 def terms_of(
-    setting: Setting, reads: Reads, points: Points, ridge: float, samples_per_feature: float
+    setting: ManySetting,
+    reads: LogitReads,
+    points: Points,
+    ridge: float,
+    samples_per_feature: float,
 ) -> Terms:
     """The terms of a fit to given points."""
     pseudo = np.linalg.pinv(reads.covariance, rcond=1e-10, hermitian=True)
     return Terms(setting.space.geometry, points, reads.given, pseudo, ridge, samples_per_feature)
 
 
-def refit_terms(setting: Setting, reads: Reads, points: Points) -> Terms:
+def refit_terms(setting: ManySetting, reads: LogitReads, points: Points) -> Terms:
     """The terms of the fit to the kept samples."""
     problem = setting.problem
     return terms_of(setting, reads, points, problem.student.ridge, problem.samples_per_feature)

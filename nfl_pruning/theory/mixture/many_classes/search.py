@@ -18,7 +18,7 @@ import numpy as np
 from nfl_pruning.theory.mixture.closing import Fit, Given, State
 from nfl_pruning.theory.mixture.geometry import Matrix
 from nfl_pruning.theory.mixture.many_classes.anderson import MEMORY, fixed_point, mixed
-from nfl_pruning.theory.mixture.many_classes.many_setting import Setting
+from nfl_pruning.theory.mixture.many_classes.many_setting import ManySetting
 from nfl_pruning.theory.mixture.many_classes.rounds import (
     Terms,
     at_rest,
@@ -28,6 +28,7 @@ from nfl_pruning.theory.mixture.many_classes.rounds import (
     unpack,
 )
 from nfl_pruning.theory.mixture.space import Space
+from nfl_pruning.theory.mixture.stage import Stage
 
 TOLERANCE = 1e-5  # of the fixed point, scaled, unless a caller asks for less
 LADDER = (100.0, 30.0, 10.0, 3.0, 1.0)
@@ -39,18 +40,16 @@ GRADIENT = 1e-6  # largest that may be left in the fitted outputs
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A fit that was solved for.
+class ManyStage(Stage):
+    """A fit that was solved for, or not.
 
     Attributes:
-        state: law of its outputs. fit: its parameter. converged: whether the search ended.
+        converged: whether the search ended.
         residual: largest scaled change that is left. steps: rounds taken.
         shift: what exact rounds add to cheap ones, packed; 0 where all are exact.
         rate: by which corrections shrank the residual.
     """
 
-    state: State
-    fit: Fit
     converged: bool
     residual: float
     steps: int
@@ -59,13 +58,13 @@ class Stage:
 
 
 def solve_stage(
-    setting: Setting,
+    setting: ManySetting,
     terms: Terms,
-    near: Stage | None,
+    near: ManyStage | None,
     tolerance: float = TOLERANCE,
     *,
     exact: bool = False,
-) -> Stage:
+) -> ManyStage:
     """The law that a round gives back: from a neighbour's, from rest, or down the ridge.
 
     Args:
@@ -93,14 +92,14 @@ def solve_stage(
 
 
 def _attempt(
-    setting: Setting,
+    setting: ManySetting,
     terms: Terms,
     start: State,
     tolerance: float,
     *,
-    near: Stage | None = None,
+    near: ManyStage | None = None,
     exact: bool,
-) -> Stage:
+) -> ManyStage:
     """From one start: by corrected cheap rounds where rounds are dear, else by plain ones."""
     cheap = cheap_terms(setting.space, terms)
     if cheap is not None:
@@ -114,7 +113,7 @@ def _attempt(
 class _Rounds:
     """Rounds of one fit, each from the outputs that the last one fitted."""
 
-    def __init__(self, setting: Setting, terms: Terms) -> None:
+    def __init__(self, setting: ManySetting, terms: Terms) -> None:
         n, size = terms.points.mass.shape
         self.setting, self.terms = setting, terms
         self.outputs: Matrix = np.zeros((n, len(setting.outputs.basis), size))
@@ -139,7 +138,7 @@ class _Rounds:
         shift: np.ndarray | float = 0.0,
         cautious: bool = True,
         most: int = 60,
-    ) -> Stage:
+    ) -> ManyStage:
         """The law that a round, with a shift added, gives back."""
 
         def answer(x: np.ndarray) -> np.ndarray:
@@ -153,7 +152,7 @@ class _Rounds:
         assert self.law is not None and self.fit is not None
         state = unpack(found.x, start)._replace(intercept=self.law.intercept)
         good = found.converged and self.gradient < GRADIENT
-        return Stage(state, self.fit, good, found.residual, found.steps)
+        return ManyStage(state, self.fit, good, found.residual, found.steps)
 
 
 def cheap_terms(space: Space, terms: Terms) -> Terms | None:
@@ -180,15 +179,15 @@ def _work_ratio(terms: Terms) -> float:
 
 
 def _corrected(
-    setting: Setting,
+    setting: ManySetting,
     terms: Terms,
     cheap: Terms,
     start: State,
     tolerance: float,
     *,
-    near: Stage | None,
+    near: ManyStage | None,
     exact: bool,
-) -> Stage:
+) -> ManyStage:
     """Cheap rounds to their end, an exact one, a better shift, until the exact one agrees.
 
     The shift is what the exact round leaves, accelerated: where few samples are kept cheap rounds
@@ -214,7 +213,7 @@ def _corrected(
             break
         assert full.fit is not None
         if error < tolerance:
-            return Stage(law, full.fit, True, error, steps, shift, rate)
+            return ManyStage(law, full.fit, True, error, steps, shift, rate)
         shifts, moves = [*shifts[-MEMORY:], shift + 0 * moved], [*moves[-MEMORY:], moved]
         shift = mixed(shifts, moves, scale, 1.0)
         offset = np.asarray(law.intercept) - np.asarray(stage.state.intercept)
@@ -223,11 +222,11 @@ def _corrected(
         if stage.converged and not exact and 2 * rate * error < tolerance:
             state = stage.state._replace(intercept=stage.state.intercept + offset)
             fit = full.fit._replace(intercept=state.intercept)
-            return Stage(state, fit, True, 2 * rate * error + inner, steps, shift, rate)
+            return ManyStage(state, fit, True, 2 * rate * error + inner, steps, shift, rate)
     return replace(stage, converged=False, fit=full.fit or stage.fit, steps=steps)
 
 
-def fits(stage: Stage | None, terms: Any) -> Stage | None:
+def fits(stage: ManyStage | None, terms: Any) -> ManyStage | None:
     """A neighbour's answer, if it has the shapes of these terms."""
     if stage is None:
         return None

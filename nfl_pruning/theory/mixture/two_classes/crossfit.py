@@ -9,17 +9,17 @@ import numpy as np
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.theory.mixture.geometry import Operator
 from nfl_pruning.theory.mixture.two_classes.fold_moments import FoldLaw, shared_force
-from nfl_pruning.theory.mixture.two_classes.pair_setting import Reads, Setting, rows_read
+from nfl_pruning.theory.mixture.two_classes.pair_setting import MarginReads, PairSetting, rows_read
 from nfl_pruning.theory.mixture.two_classes.panels import Fineness
-from nfl_pruning.theory.mixture.two_classes.stages import Stage
+from nfl_pruning.theory.mixture.two_classes.stages import PairStage
 
 MOST_ROUNDS = 2000
 SAME = 1e-14
 
 
 def fold_reads(
-    setting: Setting, stage: Stage, folds: int, samples: float, fineness: Fineness
-) -> Reads:
+    setting: PairSetting, stage: PairStage, folds: int, samples: float, fineness: Fineness
+) -> MarginReads:
     """The mean of the probes as the row that is read, and the law of one probe's logit.
 
     Args:
@@ -47,11 +47,11 @@ def fold_reads(
     def inverse_of(c: int, sign: int, h: np.ndarray) -> np.ndarray:
         return (h - mean[c]) / deviation[c]
 
-    return Reads(given, means, covariance, margin, inverse_of, folds=law)
+    return MarginReads(given, means, covariance, margin, inverse_of, folds=law)
 
 
 def _in_common(
-    setting: Setting,
+    setting: PairSetting,
     law: FoldLaw,
     row: np.ndarray,
     inverse: Operator,
@@ -89,7 +89,9 @@ def _in_common(
     )
 
 
-def _forces(setting: Setting, law: FoldLaw, common: np.ndarray, fineness: Fineness) -> np.ndarray:
+def _forces(
+    setting: PairSetting, law: FoldLaw, common: np.ndarray, fineness: Fineness
+) -> np.ndarray:
     """E_c[f_k f_l], shape (C,)."""
     labels = setting.mixture.label_law
     return np.array(

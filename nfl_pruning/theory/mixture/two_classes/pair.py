@@ -12,11 +12,11 @@ from nfl_pruning.problem import Problem
 from nfl_pruning.theory.mixture.result import Answer, split, values_of
 from nfl_pruning.theory.mixture.two_classes.lines import Lines, mass_of
 from nfl_pruning.theory.mixture.two_classes.newton import Root
-from nfl_pruning.theory.mixture.two_classes.pair_setting import Setting, setting_of
+from nfl_pruning.theory.mixture.two_classes.pair_setting import PairSetting, setting_of
 from nfl_pruning.theory.mixture.two_classes.panels import COARSE, FINE, FINEST, Fineness
 from nfl_pruning.theory.mixture.two_classes.reading import probe_reads
 from nfl_pruning.theory.mixture.two_classes.refit import refit_builder
-from nfl_pruning.theory.mixture.two_classes.stages import Builder, Stage, solve_stage
+from nfl_pruning.theory.mixture.two_classes.stages import Builder, PairStage, solve_stage
 from nfl_pruning.theory.mixture.worth import Outputs
 
 GOAL = 1e-9  # of the error estimate, until which quadratures are refined
@@ -33,7 +33,7 @@ class Warm:
     """
 
     fit: Root | None = None
-    probes: dict[Any, Stage] = field(default_factory=dict)
+    probes: dict[Any, PairStage] = field(default_factory=dict)
 
 
 def solve_two_classes(problem: Problem, warm: Warm | None = None) -> Answer:
@@ -77,8 +77,8 @@ def _size(name: str, numbers: dict[str, float]) -> float:
 
 
 def at(
-    setting: Setting, fineness: Fineness, warm: Warm, known: Builder | None = None
-) -> tuple[Builder, Stage] | Answer:
+    setting: PairSetting, fineness: Fineness, warm: Warm, known: Builder | None = None
+) -> tuple[Builder, PairStage] | Answer:
     """The refit at one fineness, or why there is none.
 
     Args:
@@ -106,7 +106,7 @@ def fits(root: Root, builder: Builder) -> bool:
     return len(root.x) == entries * builder.setting.mixture.n_components
 
 
-def _failed(what: str, stage: Stage) -> Answer:
+def _failed(what: str, stage: PairStage) -> Answer:
     return Answer(
         False,
         f"No solution of the limit equations of {what} was found: the residual stays at "
@@ -115,7 +115,7 @@ def _failed(what: str, stage: Stage) -> Answer:
     )
 
 
-def numbers_at(setting: Setting, builder: Builder, stage: Stage) -> dict[str, float]:
+def numbers_at(setting: PairSetting, builder: Builder, stage: PairStage) -> dict[str, float]:
     """Every number of a solved fit, by name."""
     mixture, problem, state = setting.mixture, setting.problem, stage.state
     outputs = Outputs(np.asarray(state.mean), np.asarray(state.covariance))
@@ -129,7 +129,9 @@ def numbers_at(setting: Setting, builder: Builder, stage: Stage) -> dict[str, fl
     return found | _overlaps(setting, stage, on_teacher)
 
 
-def _overlaps(setting: Setting, stage: Stage, on_teacher: np.ndarray | None) -> dict[str, float]:
+def _overlaps(
+    setting: PairSetting, stage: PairStage, on_teacher: np.ndarray | None
+) -> dict[str, float]:
     """Norm of the student and, with one component, its cosine to the teacher."""
     if on_teacher is None or len(on_teacher) > 1:
         return {}
@@ -139,7 +141,7 @@ def _overlaps(setting: Setting, stage: Stage, on_teacher: np.ndarray | None) -> 
     return {"norm": norm, "cosine": float(on_teacher[0]) / (norm * np.sqrt(teacher))}
 
 
-def _kept(setting: Setting, builder: Builder) -> np.ndarray:
+def _kept(setting: PairSetting, builder: Builder) -> np.ndarray:
     """Mass kept of each component and class, shape (C, 2)."""
     kept = np.zeros((setting.mixture.n_components, 2))
     law = builder.law
@@ -153,7 +155,7 @@ def _kept(setting: Setting, builder: Builder) -> np.ndarray:
     return kept
 
 
-def _mass_flaw(setting: Setting, builder: Builder, stage: Stage) -> str:
+def _mass_flaw(setting: PairSetting, builder: Builder, stage: PairStage) -> str:
     """Why the nodes of the last quadrature are not to be trusted; nothing if their mass is right.
 
     They are compared with the keep fraction itself, which they were not made from.
@@ -168,7 +170,7 @@ def _mass_flaw(setting: Setting, builder: Builder, stage: Stage) -> str:
     )
 
 
-def _mass(builder: Builder, stage: Stage) -> float:
+def _mass(builder: Builder, stage: PairStage) -> float:
     """Kept share by the nodes of a quadrature."""
     cloud, law = stage.terms.cloud, builder.law
     if isinstance(cloud, Lines):

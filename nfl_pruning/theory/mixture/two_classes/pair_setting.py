@@ -11,7 +11,8 @@ import numpy as np
 from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.mixture.closing import Given
-from nfl_pruning.theory.mixture.space import Space, space_of
+from nfl_pruning.theory.mixture.space import space_of
+from nfl_pruning.theory.mixture.stage import Reads, Setting
 from nfl_pruning.theory.mixture.two_classes.fold_moments import FoldLaw
 from nfl_pruning.theory.mixture.two_classes.populations import Populations, teacher_law
 
@@ -19,20 +20,16 @@ SIGNS = np.array([-1, 1])
 
 
 @dataclass(frozen=True)
-class Reads:
-    """The rows that a fit reads, and the law of their logits z on each component.
+class MarginReads(Reads):
+    """Rows of which the first is the probe's margin.
 
     Attributes:
-        given: rows and noise. mean: zbar, shape (C, P). covariance: Cov(z), shape (C, P, P).
         margin: (component, sign, zeta) -> the logit that is scored, increasing in zeta.
         inverse: (component, sign, logit) -> zeta.
         own: (component, sign, zeta) -> force f_1 of a sample in its own probe; None: not seen.
         folds: of cross-fitted probes, whose mean is the row that is given; None of others.
     """
 
-    given: Given
-    mean: np.ndarray
-    covariance: np.ndarray
     margin: Callable[[int, int, np.ndarray], np.ndarray]
     inverse: Callable[[int, int, np.ndarray], np.ndarray]
     own: Callable[[int, int, np.ndarray], np.ndarray] | None = None
@@ -46,12 +43,8 @@ class Reads:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """A problem's parts that all stages share."""
-
-    problem: Problem
-    mixture: Mixture
-    space: Space
+class PairSetting(Setting):
+    """The parts of a problem of two classes."""
 
     @property
     def taught(self) -> bool:
@@ -67,15 +60,15 @@ class Setting:
         return self.space.rows(row)
 
 
-def setting_of(problem: Problem) -> Setting:
+def setting_of(problem: Problem) -> PairSetting:
     """The setting of a problem whose inputs are a mixture."""
     mixture = problem.inputs
     assert isinstance(mixture, Mixture)
-    return Setting(problem, mixture, space_of(mixture))
+    return PairSetting(problem, mixture, space_of(mixture))
 
 
 def rows_read(
-    setting: Setting, row: np.ndarray, intercept: float, noise: Any, inverse: Any = None
+    setting: PairSetting, row: np.ndarray, intercept: float, noise: Any, inverse: Any = None
 ) -> tuple[Given, np.ndarray, np.ndarray]:
     """What is read of a probe, with the mean and covariance of its logits on each component.
 
@@ -113,7 +106,7 @@ def corner(geometry: Any, a: int, b: int) -> tuple[slice, ...]:
     return (slice(a), slice(None), slice(b), slice(None))
 
 
-def populations_of(setting: Setting, reads: Reads | None) -> Populations:
+def populations_of(setting: PairSetting, reads: MarginReads | None) -> Populations:
     """Who there is: each component with each label that it can have."""
     mixture = setting.mixture
     if setting.taught:
@@ -127,7 +120,7 @@ def populations_of(setting: Setting, reads: Reads | None) -> Populations:
     return Populations(component, SIGNS[label], mass)
 
 
-def _teacher_laws(setting: Setting, reads: Reads | None) -> tuple[Any, ...]:
+def _teacher_laws(setting: PairSetting, reads: MarginReads | None) -> tuple[Any, ...]:
     """The law of (zeta, y) on each component; of the teacher's own margin where nothing is read."""
     row = setting.teacher_row()
     geometry, teacher = setting.space.geometry, setting.problem.teacher

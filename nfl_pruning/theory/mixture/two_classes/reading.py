@@ -15,15 +15,15 @@ from nfl_pruning.numerics.programs import elementwise
 from nfl_pruning.probes import CrossFitProbe, InSampleProbe, PilotProbe, WeightsProbe
 from nfl_pruning.theory.mixture.selecting import only_stratum, samples_of
 from nfl_pruning.theory.mixture.two_classes.crossfit import fold_reads
-from nfl_pruning.theory.mixture.two_classes.pair_setting import Reads, Setting, rows_read
+from nfl_pruning.theory.mixture.two_classes.pair_setting import MarginReads, PairSetting, rows_read
 from nfl_pruning.theory.mixture.two_classes.panels import Fineness
 from nfl_pruning.theory.mixture.two_classes.refit import unpruned_builder
-from nfl_pruning.theory.mixture.two_classes.stages import Stage, solve_stage
+from nfl_pruning.theory.mixture.two_classes.stages import PairStage, solve_stage
 
 
 def probe_reads(
-    setting: Setting, fineness: Fineness, known: dict[Any, Stage]
-) -> tuple[Reads | None, Stage | None]:
+    setting: PairSetting, fineness: Fineness, known: dict[Any, PairStage]
+) -> tuple[MarginReads | None, PairStage | None]:
     """What the selection reads of the probe, and the probe's own fit where it was fitted.
 
     Args:
@@ -66,7 +66,7 @@ def probe_reads(
     return reading_of(setting, row, b, noise), stage
 
 
-def margin_row(probe: Any, setting: Setting) -> tuple[np.ndarray, float]:
+def margin_row(probe: Any, setting: PairSetting) -> tuple[np.ndarray, float]:
     """A fixed probe's margin as a row (1, D) and an intercept."""
     weights = np.atleast_2d(np.asarray(probe.weights, float))
     intercepts = np.atleast_1d(np.asarray(probe.intercepts, float))
@@ -83,7 +83,7 @@ def margin_row(probe: Any, setting: Setting) -> tuple[np.ndarray, float]:
     )
 
 
-def reading_of(setting: Setting, row: np.ndarray, intercept: float, noise: Any) -> Reads:
+def reading_of(setting: PairSetting, row: np.ndarray, intercept: float, noise: Any) -> MarginReads:
     """What is read of a probe that has not seen the samples."""
     given, means, covariance = rows_read(setting, row, intercept, noise)
     mean, deviation = means[:, 0], np.sqrt(covariance[:, 0, 0])
@@ -95,10 +95,10 @@ def reading_of(setting: Setting, row: np.ndarray, intercept: float, noise: Any) 
     def inverse(c: int, sign: int, h: np.ndarray) -> np.ndarray:
         return (h - mean[c]) / deviation[c]
 
-    return Reads(given, means, covariance, margin, inverse)
+    return MarginReads(given, means, covariance, margin, inverse)
 
 
-def in_sample_reads(setting: Setting, stage: Stage) -> Reads:
+def in_sample_reads(setting: PairSetting, stage: PairStage) -> MarginReads:
     """What is read of a probe that was fitted on the samples: v_1, and its proximal point."""
     fit, operator = stage.fit, np.asarray(stage.fit.inverse)
     if setting.taught:  # zero on the teacher's row
@@ -123,7 +123,7 @@ def in_sample_reads(setting: Setting, stage: Stage) -> Reads:
     def own(c: int, sign: int, zeta: np.ndarray) -> np.ndarray:
         return residual(c, sign, zeta) / step[c]
 
-    return Reads(given, means, covariance, margin, inverse, own)
+    return MarginReads(given, means, covariance, margin, inverse, own)
 
 
 @partial(jax.jit, static_argnames="loss")

@@ -19,8 +19,8 @@ from nfl_pruning.theory.mixture.closing import Given
 from nfl_pruning.theory.mixture.selecting import KNOWN, only_stratum, quota_fractions
 from nfl_pruning.theory.mixture.two_classes.orders import MarginOrder, kind_of
 from nfl_pruning.theory.mixture.two_classes.pair_setting import (
-    Reads,
-    Setting,
+    MarginReads,
+    PairSetting,
     operator_shape,
     populations_of,
     rows_read,
@@ -37,7 +37,7 @@ from nfl_pruning.theory.mixture.two_classes.stages import Builder
 from nfl_pruning.theory.selection_law.level_sets import GeneralOrder
 
 
-def unpruned_builder(setting: Setting, *, ridge: float, samples_per_feature: float) -> Builder:
+def unpruned_builder(setting: PairSetting, *, ridge: float, samples_per_feature: float) -> Builder:
     """A logistic fit to all samples: what pilot and in-sample probes are."""
     problem = setting.problem
     return _blind(
@@ -46,7 +46,7 @@ def unpruned_builder(setting: Setting, *, ridge: float, samples_per_feature: flo
     )  # fmt: skip
 
 
-def _blind(setting: Setting, stratum: Stratum, **fit: Any) -> Builder:
+def _blind(setting: PairSetting, stratum: Stratum, **fit: Any) -> Builder:
     """A fit to samples that no probe chose: it reads the teacher's row, if anything."""
     geometry = setting.space.geometry
     law = populations_of(setting, None)
@@ -54,12 +54,12 @@ def _blind(setting: Setting, stratum: Stratum, **fit: Any) -> Builder:
         row = setting.teacher_row()
         covariance = geometry.overlap(row, row)
         given = Given(row, np.zeros(operator_shape(geometry, 1, 1)))
-        reads = Reads(given, geometry.means @ row.T, covariance, _nothing, _nothing)
+        reads = MarginReads(given, geometry.means @ row.T, covariance, _nothing, _nothing)
         bare = Populations(law.component, law.sign, law.mass)
         parts = [_labelled(law, j, stratum) for j in law.labels]
         return Builder(setting, reads, bare, parts, taught=False, sharp_of=law, **fit)
     row = np.zeros((1, geometry.means.shape[1]))
-    reads = Reads(*rows_read(setting, row, 0.0, None), _nothing, _nothing)
+    reads = MarginReads(*rows_read(setting, row, 0.0, None), _nothing, _nothing)
     return Builder(setting, reads, law, [uniform(stratum)] * len(law.labels), taught=False, **fit)
 
 
@@ -78,7 +78,7 @@ def _labelled(law: Populations, j: int, stratum: Stratum) -> KeptPart:
     return KeptPart(law.jumps, evaluate)
 
 
-def refit_builder(setting: Setting, reads: Reads | None) -> Builder:
+def refit_builder(setting: PairSetting, reads: MarginReads | None) -> Builder:
     """The fit to the kept samples."""
     problem = setting.problem
     student = problem.student
@@ -97,7 +97,7 @@ def refit_builder(setting: Setting, reads: Reads | None) -> Builder:
     return Builder(setting, reads, law, parts, taught=setting.taught, **fit)
 
 
-def kept_parts(setting: Setting, reads: Reads, law: Populations) -> list[KeptPart]:
+def kept_parts(setting: PairSetting, reads: MarginReads, law: Populations) -> list[KeptPart]:
     """What the problem's selection keeps of each population."""
     problem = setting.problem
     if problem.balance == "none":
@@ -131,7 +131,7 @@ def class_fractions(law: Populations, keep_fraction: float, balance: str) -> dic
 
 
 def _select(
-    setting: Setting, reads: Reads, law: Populations, keep_fraction: float
+    setting: PairSetting, reads: MarginReads, law: Populations, keep_fraction: float
 ) -> list[KeptPart]:
     problem = setting.problem
     sign = 1 if problem.keep == "hardest" else -1
@@ -145,7 +145,7 @@ def _select(
     return by_rank(law, _order(setting, reads, law, sign), strata)
 
 
-def _order(setting: Setting, reads: Reads, law: Populations, sign: int) -> Any:
+def _order(setting: PairSetting, reads: MarginReads, law: Populations, sign: int) -> Any:
     """The priority order, recognised from the score's own values where it is a plain one."""
     score = setting.problem.ranking_score
     if not score.needs:
@@ -160,11 +160,11 @@ def _order(setting: Setting, reads: Reads, law: Populations, sign: int) -> Any:
     return GeneralOrder(law, _key(setting, reads, law), sign)
 
 
-def _margin(reads: Reads, law: Populations, j: int, zeta: np.ndarray) -> np.ndarray:
+def _margin(reads: MarginReads, law: Populations, j: int, zeta: np.ndarray) -> np.ndarray:
     return reads.margin(int(law.component[j]), int(law.sign[j]), zeta)
 
 
-def _inverse(reads: Reads, law: Populations, j: int, h: np.ndarray) -> np.ndarray:
+def _inverse(reads: MarginReads, law: Populations, j: int, h: np.ndarray) -> np.ndarray:
     return reads.inverse(int(law.component[j]), int(law.sign[j]), h)
 
 
@@ -177,7 +177,7 @@ def _evaluate(score: Any, margins: Any, label: Any, norm: Any, component: Any, r
     return score.rank_key(binary_logits(margins), full(label), context)
 
 
-def _key(setting: Setting, reads: Reads, law: Populations) -> Callable:
+def _key(setting: PairSetting, reads: MarginReads, law: Populations) -> Callable:
     """(population, zeta) -> rank key, the registered score called unchanged."""
     score, mixture = setting.problem.ranking_score, setting.mixture
     missing = sorted(score.needs - (KNOWN - {"label_is_right"} if setting.taught else KNOWN))

@@ -23,7 +23,7 @@ from nfl_pruning.theory.mixture.limit import EXACT, prepared
 from nfl_pruning.theory.mixture.result import Answer
 from nfl_pruning.theory.mixture.two_classes.newton import linearised, valued
 from nfl_pruning.theory.mixture.two_classes.pair import Warm, at, numbers_at, solve_two_classes
-from nfl_pruning.theory.mixture.two_classes.pair_setting import Setting, setting_of
+from nfl_pruning.theory.mixture.two_classes.pair_setting import PairSetting, setting_of
 from nfl_pruning.theory.mixture.two_classes.panels import FINE
 from nfl_pruning.theory.mixture.two_classes.reading import probe_reads
 from nfl_pruning.theory.mixture.two_classes.refit import refit_builder
@@ -100,7 +100,7 @@ class _Solved:
                     for key in rows[1]}  # fmt: skip
 
 
-def _builder(setting: Setting, warm: Warm) -> Builder:
+def _builder(setting: PairSetting, warm: Warm) -> Builder:
     reads, probe = probe_reads(setting, FINE, warm.probes)
     if probe is not None and not probe.root.converged:
         raise UnsupportedProblemError("The limit cannot be differentiated: its probe has no fit.")

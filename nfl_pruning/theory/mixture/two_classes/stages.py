@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from nfl_pruning.losses import Loss
-from nfl_pruning.theory.mixture.closing import Fit, State
+from nfl_pruning.theory.mixture.closing import State
+from nfl_pruning.theory.mixture.stage import Stage
 from nfl_pruning.theory.mixture.two_classes.descent import follow
 from nfl_pruning.theory.mixture.two_classes.fold_moments import folds_of, reach
 from nfl_pruning.theory.mixture.two_classes.lines import Shape, bands_of, shapes_of, with_nodes
 from nfl_pruning.theory.mixture.two_classes.newton import Kind, Root, Terms
-from nfl_pruning.theory.mixture.two_classes.pair_setting import Reads, Setting
+from nfl_pruning.theory.mixture.two_classes.pair_setting import MarginReads, PairSetting
 from nfl_pruning.theory.mixture.two_classes.panels import (
     Cloud,
     Fineness,
@@ -31,19 +32,17 @@ NO_LINES = (np.zeros(0), np.zeros(0))
 
 
 @dataclass(frozen=True)
-class Stage:
+class PairStage(Stage):
     """One fit that is solved: what it is made of, and where the search ended.
 
     Attributes:
-        kind, terms, root: of the search. state: law of its logits. fit: its parameter.
+        kind, terms, root: of the search.
         again: another builder of the same shapes -> its terms, with nodes made to the same law.
     """
 
     kind: Kind
     terms: Terms
     root: Root
-    state: State
-    fit: Fit
     again: Callable[[Builder], Terms]
 
 
@@ -58,8 +57,8 @@ class Builder:
 
     def __init__(
         self,
-        setting: Setting,
-        reads: Reads,
+        setting: PairSetting,
+        reads: MarginReads,
         law: Populations,
         parts: list[KeptPart],
         *,
@@ -145,7 +144,7 @@ class Builder:
         )
 
 
-def solve_stage(builder: Builder, fineness: Fineness, near: Root | None = None) -> Stage:
+def solve_stage(builder: Builder, fineness: Fineness, near: Root | None = None) -> PairStage:
     """A fit solved at one fineness; panels are made to the law that was found.
 
     Args:
@@ -160,7 +159,7 @@ def solve_stage(builder: Builder, fineness: Fineness, near: Root | None = None) 
     return _solve_by_panels(builder, fineness, None if near is None else near.x)
 
 
-def _solve_by_lines(builder: Builder, fineness: Fineness, near: Root | None) -> Stage:
+def _solve_by_lines(builder: Builder, fineness: Fineness, near: Root | None) -> PairStage:
     """Nodes for the law at the start, or at every ridge for that found at the last one."""
     kind = builder.kind
     law = None if near is None else near.last.state
@@ -180,7 +179,7 @@ def _solve_by_lines(builder: Builder, fineness: Fineness, near: Root | None) -> 
         start = None if near is None else near.x
         root, terms = follow(walk, kind, start, arrived, slopes)
         again = partial(_line_terms, fineness, found["state"])
-        stage = Stage(kind, terms, root, root.last.state, root.last.fit, again)
+        stage = PairStage(root.last.state, root.last.fit, kind, terms, root, again)
         served = law is not None and _alike(law, stage.state)
         if not root.converged or served or meshes == most:
             return stage
@@ -205,7 +204,7 @@ def _alike(old: State, new: State) -> bool:
     return bool(np.max(moved) < SAME_MESH)
 
 
-def _solve_by_panels(builder: Builder, fineness: Fineness, start: np.ndarray | None) -> Stage:
+def _solve_by_panels(builder: Builder, fineness: Fineness, start: np.ndarray | None) -> PairStage:
     kind, spread, along = builder.kind, 4.0, _least_along(builder)
     meshes = 0
     while True:
@@ -224,7 +223,7 @@ def _solve_by_panels(builder: Builder, fineness: Fineness, start: np.ndarray | N
         if meshes == MOST_MESHES:
             break
     again = partial(_terms, fineness, spread, along)
-    return Stage(kind, terms, root, root.last.state, root.last.fit, again)
+    return PairStage(root.last.state, root.last.fit, kind, terms, root, again)
 
 
 def _terms(fineness: Fineness, spread: float, along: float, builder: Builder) -> Terms:
