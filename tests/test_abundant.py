@@ -216,7 +216,7 @@ def separable_by_program(problem, keep_fraction, seed=0):
 
 @pytest.mark.parametrize("link", ["logistic", "sign", "steps:-0.5,0.5:0,0.5,1"])
 @pytest.mark.parametrize("keep", ["hardest", "easiest"])
-@pytest.mark.parametrize("keep_fraction", [0.1, 0.35, 0.9])
+@pytest.mark.parametrize("keep_fraction", [0.1, pytest.param(0.35, marks=pytest.mark.slow), 0.9])
 def test_separability_against_linear_programming(link, keep, keep_fraction):
     problem = BASE.replace(link=link, keep=keep, keep_fraction=keep_fraction)
     apart = solved(problem).status is Status.SEPARABLE

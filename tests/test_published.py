@@ -9,6 +9,8 @@ from scipy.special import expit
 
 from nfl_pruning import FixedProbe, Problem, make_selection, solve
 
+pytestmark = pytest.mark.optimised
+
 # --- unpruned maximum likelihood -----------------------------------------------------------------
 
 

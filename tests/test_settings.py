@@ -30,7 +30,8 @@ PROMOTIONS = {"jax_numpy_rank_promotion": "raise", "jax_numpy_dtype_promotion": 
 TRANSFERS = {GUARD: "disallow"}
 RNG = np.random.default_rng(0)
 LOGITS, LABELS = RNG.normal(size=(40, 3)), RNG.integers(0, 3, 40)
-BLOBS = make_dataset("blobs", LOGITS + 2 * np.eye(3)[LABELS], LABELS)
+CODES = np.arange(90) % 3
+BLOBS = make_dataset("blobs", RNG.normal(size=(90, 4)) + 2 * np.eye(3, 4)[CODES], CODES)
 CONTEXT = Context(
     input_norm=np.ones(40),
     features=LOGITS,
@@ -119,10 +120,12 @@ def test_the_commands_bear_them(command, tmp_path, capsys, monkeypatch):
     np.savez(tmp_path / "d.npz", x=BLOBS.x, y=BLOBS.y)
     line = {
         "prune": [],
-        "score": ["--epochs", "2", "--model", "logistic", "--score", "grand"],
-        "train": ["--epochs", "1", "--model", "logistic", "--test-data", str(tmp_path / "d.npz")],
-        "compare": ["--epochs", "2", "--repeats", "2", "--model", "logistic"],
+        "score": ["--score", "grand", "--epoch", "2", "--models", "2"],
+        "train": ["--models", "2", "--test-data", str(tmp_path / "d.npz")],
+        "compare": ["--repeats", "3", "--keep-fraction", "0.2,0.6"],
     }[command]
+    if command != "prune":
+        line += ["--epochs", "3", "--batch-size", "16", "--model", "logistic"]
     with under(PROMOTIONS | TRANSFERS):
         ran = shell(capsys, command, str(tmp_path / "d.npz"), *line)
     assert ran.code == 0, ran.err
