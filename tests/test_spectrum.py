@@ -1,6 +1,7 @@
 """Inputs of any covariance: against the isotropic limit, against trials, and derivatives."""
 
 import math
+from functools import cache
 from typing import Any
 
 import jax
@@ -131,6 +132,7 @@ SIMULATED = {
 SLOW = ("aware", "outside", "pilot outside", "in-sample", "in-sample exact")
 
 
+@cache
 def trials_of(name, n_trials):
     changes, outside, probe = SIMULATED[name]
     spectrum = repeated(outside=outside, probe=probe)
