@@ -44,16 +44,25 @@ def test_names_print_as_they_are(path, monkeypatch, tmp_path):
 def test_any_terminal(path, tmp_path, encoding, form):
     out = tmp_path / "s.npz"
     line = ["prune", str(path), "--out", str(out), "--protocol", "random"]
-    code = f"from nfl_pruning.cli.main import main; main({line + ['--json'] * (form == 'json')!r})"
-    environment = os.environ | {"PYTHONIOENCODING": encoding}
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
-    assert ran.returncode == 0, ran.stderr
+    line += ["--json"] * (form == "json")
+    ran = CliRunner(charset=encoding).invoke(main, line)
+    assert ran.exit_code == 0, ran.stderr
     assert out.exists()
     if form == "json":
-        found = json.loads(ran.stdout.decode(encoding))
+        found = json.loads(ran.stdout_bytes.decode(encoding))
         assert set(found["keep_fraction_by_class"]) == set(NAMES)
     else:
-        assert b"[/red]" in ran.stdout
+        assert b"[/red]" in ran.stdout_bytes
+        assert (b"\\xe9" in ran.stdout_bytes) == (encoding == "ascii")
+
+
+def test_a_process_of_its_own_prints_on_such_a_terminal(path):
+    line = ["prune", str(path), "--protocol", "random"]
+    code = f"from nfl_pruning.cli.main import main; main({line!r})"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    assert ran.returncode == 0, ran.stderr
+    assert b"[/red]" in ran.stdout and b"\\xe9" in ran.stdout
 
 
 @pytest.mark.parametrize("platform", ["cuda", "no-such-thing"])
