@@ -17,11 +17,11 @@ from jax import Array
 from nfl_pruning.links import LINKS
 from nfl_pruning.losses import Loss
 from nfl_pruning.montecarlo.plan import Parameters, Plan
-from nfl_pruning.montecarlo.sampling import Kept, trial_keys
+from nfl_pruning.montecarlo.sampling import Kept
 from nfl_pruning.montecarlo.trials import (
     Layout,
     Outcome,
-    choose_rows,
+    chosen_by_fixed_probe,
     collect,
     fit_chosen,
     run_batch,
@@ -39,10 +39,8 @@ def _choose(
     root: Array, first: Array, count: Array, parameters: Parameters, *, size: int, plan: Plan
 ) -> _Chosen:
     def one(trial: Array) -> _Chosen:
-        keys = trial_keys(jax.random.fold_in(root, trial))
-        kept = choose_rows(keys, parameters, parameters.alignment, parameters.probe_norm, plan=plan)
-        kept = kept._replace(weights=kept.weights / plan.n_samples)
-        return _Chosen(kept, jax.random.key_data(keys.rest))
+        kept, rest = chosen_by_fixed_probe(root, trial, parameters, plan=plan)
+        return _Chosen(kept, jax.random.key_data(rest))
 
     return collect(one, first, count, size)
 

@@ -220,6 +220,15 @@ def explicit_trial(
     return numbers, rows.reshape(-1, plan.n_features), labels, weights
 
 
+def chosen_by_fixed_probe(
+    root: Array, trial: Array, parameters: Parameters, *, plan: Plan
+) -> tuple[Kept, Array]:
+    """What a trial keeps, weights w_i / n, and the key that its other coordinates come from."""
+    keys = trial_keys(jax.random.fold_in(root, trial))
+    kept = choose_rows(keys, parameters, parameters.alignment, parameters.probe_norm, plan=plan)
+    return kept._replace(weights=kept.weights / plan.n_samples), keys.rest
+
+
 def run_trial(
     root: Array, trial: Array, parameters: Parameters, *, plan: Plan, loss: Loss, layout: Layout
 ) -> Outcome:

@@ -18,8 +18,7 @@ from nfl_pruning.montecarlo.fits.newton import plane_start, second_derivative
 from nfl_pruning.montecarlo.fits.passes import Samples
 from nfl_pruning.montecarlo.plan import Parameters, Plan
 from nfl_pruning.montecarlo.runner import Job
-from nfl_pruning.montecarlo.sampling import trial_keys
-from nfl_pruning.montecarlo.trials import choose_rows, collect
+from nfl_pruning.montecarlo.trials import chosen_by_fixed_probe, collect
 from nfl_pruning.probes import FixedProbe
 from nfl_pruning.settings import with_own_settings
 from nfl_pruning.validation import check_integer
@@ -121,9 +120,8 @@ def _plane_batch(
     root: Array, first: Array, count: Array, parameters: Parameters, *, plan: Plan, loss: Loss
 ) -> Array:
     def one(trial: Array) -> Array:
-        keys = trial_keys(jax.random.fold_in(root, trial))
-        kept = choose_rows(keys, parameters, parameters.alignment, parameters.probe_norm, plan=plan)
-        plane, labels, weights = kept.plane, kept.labels, kept.weights / plan.n_samples
+        kept, _ = chosen_by_fixed_probe(root, trial, parameters, plan=plan)
+        plane, labels, weights = kept.plane, kept.labels, kept.weights
         samples = Samples(
             lambda _: plane[None], 2, plane[None].astype(jnp.float32), labels[None], weights[None]
         )
