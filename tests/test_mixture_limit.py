@@ -175,6 +175,7 @@ GAUSSIAN = WeightsProbe(1.5 * np.array([0.8, 0.6]), 0.0)
         pytest.param("pilot:3:0.02", "pilot:3:0.02", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.optimised
 def test_one_component_with_a_teacher_is_the_gaussian_problem(known, probe):
     one = Mixture(np.ones(1), np.zeros((1, 2)), np.ones(1), None)
     common: dict[str, Any] = {
