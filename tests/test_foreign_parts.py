@@ -96,7 +96,7 @@ def slope_of(problem, **at):
         return float(jax.jit(jax.grad(lambda x: f(**{name: x}).cosine))(value))
 
 
-def difference(problem_at, value, step=5e-3):
+def difference(problem_at, value, step=2e-3):
     """The same by fourth-order differences of ``solve``."""
     up, down, far, near = (solve(problem_at(value + k * step)).cosine for k in (1, -1, 2, -2))
     return (8 * (up - down) - far + near) / (12 * step)
