@@ -69,7 +69,15 @@ def keys_of(name, margins, *, classes, spread, dtype=np.float64):
         return np.asarray(ranks(name, logits.astype(dtype), labels, context))
 
 
-@pytest.mark.parametrize(("classes", "dtype"), [(2, np.float32), (4, np.float64)])
+@pytest.mark.parametrize(
+    ("classes", "dtype"),
+    [
+        (2, np.float32),
+        (4, np.float64),
+        pytest.param(2, np.float64, marks=pytest.mark.slow),
+        pytest.param(4, np.float32, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("name", RANKED)
 def test_easy_rank_below_hard_and_those_below_mislabelled(name, classes, dtype):
     margins = np.concatenate(
