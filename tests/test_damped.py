@@ -30,6 +30,7 @@ def test_every_start_leads_to_the_minimiser(start):
     assert found is not None
     np.testing.assert_allclose(found, other.x, atol=1e-6)
     scaled = convex_minimum(derivatives(Y, 1e-6), np.full(3, start), far=1e3, mass=60e-6)
+    assert scaled is not None
     np.testing.assert_allclose(scaled, found, atol=1e-9)
 
 
