@@ -29,7 +29,7 @@ pruning on fresh seeds, trained on all training images and tested once on the te
 correction runs over all declared policies of all settings. `nfl-pruning compare --policy` takes
 any of them on your own data. Computed by
 [simulations/networks_search.py](../simulations/networks_search.py) (it stops and resumes; presets
-`wider`, `noise`, `steps`, `cnn` and `gpu` hold more), drawn by
+`wider`, `steps`, `cnn` and `gpu` hold more), drawn by
 [figures/networks_search.py](../figures/networks_search.py).
 
 What stays unbiased: the weighted risk of `exact`, `stratified`, `neyman` and `middle:OFFSET:1`,
@@ -65,7 +65,8 @@ def search() -> str:
         lines += [
             f"### {figure.title(setting.config)}",
             "",
-            f"{seeds} tuning seeds, {setting.fresh} fresh repeats; scores after epoch "
+            f"{seeds} tuning seeds{_tuned_on(setting.config)}, {setting.fresh} fresh repeats; "
+            "scores after epoch "
             f"{setting.config['score_epoch']} of {setting.config['epochs']}, forgetting at the "
             f"end, GraNd a mean over {setting.config['grand_probes']} probes after epoch "
             f"{setting.config['grand_epoch']}.",
@@ -77,6 +78,11 @@ def search() -> str:
         lines += ["", *[f"* {sentence(one)}" for one in setting.declared if one.kind == "any"], ""]
         lines += [best_by_protocol(figure, setting), ""]
     return "\n".join([*lines, expected(), ""])
+
+
+def _tuned_on(config: dict[str, Any]) -> str:
+    """How many images tuning had, where they were fewer."""
+    return f" on {config['n_tuning']:,} images" if "n_tuning" in config else ""
 
 
 def _settings() -> list[Any]:
