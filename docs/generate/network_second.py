@@ -260,21 +260,17 @@ def break_even(*, epochs: int = 10, probe_epochs: int = 5) -> str:
 
 
 def answer() -> str:
-    """README's sentence: what calibration does, at each keep fraction, in the first setting."""
-    found = _settings()
-    if not found or not any(one.verdict for one in found[0].declared):
+    """README's sentences: what calibration does, at each keep fraction, in the first settings."""
+    found = [one for one in _settings() if any(own.verdict for own in one.declared)]
+    if not found:
         return ""
     setting = found[0]
-    tried, parts, unbiased = len(next(iter(setting.tuning.values()))), [], []
+    tried, parts = len(next(iter(setting.tuning.values()))), []
     for one in setting.declared:
-        if one.verdict is None:
-            continue
-        gain = f"{points(one.verdict.difference)} ± {one.verdict.half_width:.1f}"
-        verb = "beats" if one.verdict.text == "beats random" else "does not beat"
-        if one.kind == "any":
-            parts.append(f"{verb} random at {100 * one.fraction:g} % ({gain} points)")
-        if one.kind == "unbiased":
-            unbiased.append(gain)
+        if one.kind == "any" and one.verdict is not None:
+            verb = "beats" if one.verdict.text == "beats random" else "does not beat"
+            parts.append(f"{verb} random at {100 * one.fraction:g} % ({gain(one)} points)")
+    unbiased = [gain(one) for one in setting.declared if one.kind == "unbiased" and one.verdict]
     more = (
         f" With weights that leave the risk unbiased the gains are {', '.join(unbiased)}."
         if len(unbiased) == len(parts)
@@ -283,7 +279,26 @@ def answer() -> str:
     return (
         f"Searched for among {tried} policies of exploitation and exploration, calibration "
         f"enhances pruning, and {', '.join(parts)}: {setting.fresh} fresh paired repeats on the "
-        f"test images, Holm's correction.{more} Which policies: "
+        f"test images, Holm's correction.{more}{''.join(map(_other, found[1:]))} Which policies: "
         "[docs/networks.md](docs/networks.md#second-round-is-there-a-calibrated-policy-that-"
         "beats-random)."
     )
+
+
+def gain(one: Any) -> str:
+    """Points over random on fresh seeds, and half their interval."""
+    return f"{points(one.verdict.difference)} ± {one.verdict.half_width:.1f}"
+
+
+def _other(setting: Any) -> str:
+    """A sentence on a further setting: noisy labels or another network."""
+    figure = load(ROOT / "figures" / "networks_search.py")
+    config, first = setting.config, [one for one in setting.declared if one.kind == "any"]
+    if config["model"] == "mlp" and not config["label_noise"]:
+        return ""
+    gains = [
+        f"{gain(one)} ({one.verdict.text}) at {100 * one.fraction:g} %"
+        for one in first
+        if one.verdict
+    ]
+    return f" {figure.title(config)}, {setting.fresh} repeats: {', '.join(gains)}."
