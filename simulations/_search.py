@@ -140,7 +140,9 @@ class Bench:
     """
 
     def __init__(self, setting: dict[str, Any], stage: int, repeat: int, repeats: int) -> None:
-        size = setting.get("n_tuning", setting["n_train"]) if stage == TUNING else setting["n_train"]
+        size = setting["n_train"]
+        if stage == TUNING:
+            size = setting.get("n_tuning", size)
         split = split_of(setting["data"], size, setting["label_noise"], stage, repeats)
         self.setting, self.split = setting, split.only(repeat)
         self.root = jax.random.fold_in(jax.random.key(stage), 1)

@@ -2,9 +2,9 @@
 
 Two classes with scalar and with full covariances (d = 100, four components), certified to 1e-8;
 three classes with 15 components and ten with ten, full covariances, to a standard error of the test
-error of at most 1e-3 (four fifths of the tolerance). The reference solves one two-class cell by a tensor rule in both logits with scipy's
-root finder, from a start 1 % beside the root; it stands in tests/mixture_reference.py. Compilation
-is reported apart. Run it alone::
+error of at most 1e-3 (four fifths of the tolerance). The reference solves one two-class cell by a
+tensor rule in both logits with scipy's root finder, from a start 1 % beside the root; it stands in
+tests/mixture_reference.py. Compilation is reported apart. Run it alone::
 
     python simulations/benchmarks/mixture_speed.py
 """
