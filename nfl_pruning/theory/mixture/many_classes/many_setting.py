@@ -14,7 +14,7 @@ from nfl_pruning.theory.mixture.closing import Given
 from nfl_pruning.theory.mixture.many_classes.points import Points
 from nfl_pruning.theory.mixture.many_classes.prox import Outputs, contrast_basis
 from nfl_pruning.theory.mixture.many_classes.rounds import Terms
-from nfl_pruning.theory.mixture.space import Space, space_of
+from nfl_pruning.theory.mixture.space import Space, check_size, space_of
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ def setting_of(problem: Problem) -> Setting:
     assert isinstance(mixture, Mixture)
     squared = problem.student.loss.many == "one against all"
     outputs = Outputs.of(mixture.n_classes, squared=squared)
-    return Setting(problem, mixture, space_of(mixture), outputs)
+    space = space_of(mixture)
+    check_size(space, len(outputs.basis))
+    return Setting(problem, mixture, space, outputs)
 
 
 def no_reads(setting: Setting) -> Reads:
