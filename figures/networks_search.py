@@ -13,6 +13,7 @@ from matplotlib.ticker import NullFormatter
 import style
 from nfl_pruning.experiments.scripts import draw_alone
 from nfl_pruning.networks.comparison.verdicts import AccuracyVerdict, holm, paired
+from nfl_pruning.networks.models import MODELS
 from nfl_pruning.records import RecordStore
 from nfl_pruning.validation import format_number
 
@@ -79,9 +80,10 @@ def results(store: RecordStore) -> list[Setting]:
         config = record["config"]
         if "model" not in config:  # limits of the theory
             continue
-        key = tuple(config[name] for name in ("model", "label_noise", "budget"))
-        groups.setdefault((*key, -(config["n_train"] or 10**9)), []).append(record)
-    found = [_setting(records) for _, records in sorted(groups.items(), reverse=True)]
+        first = list(MODELS).index(config["model"]), -(config["n_train"] or 10**9)
+        rest = config["budget"], config["label_noise"], config.get("wider", False)
+        groups.setdefault((*first, *rest), []).append(record)
+    found = [_setting(records) for _, records in sorted(groups.items())]
     known = [setting for setting in found if setting is not None]
     every = [one for setting in known for one in setting.declared]  # not run counts as p = 1
     adjusted = holm([_p_value(one) for one in every])

@@ -140,8 +140,11 @@ class Bench:
     """
 
     def __init__(self, setting: dict[str, Any], stage: int, repeat: int, repeats: int) -> None:
-        where = (setting[name] for name in ("data", "n_train", "label_noise"))
-        self.setting, self.split = setting, split_of(*where, stage, repeats).only(repeat)
+        size = setting["n_train"]
+        if stage == TUNING:
+            size = setting.get("n_tuning", size)
+        split = split_of(setting["data"], size, setting["label_noise"], stage, repeats)
+        self.setting, self.split = setting, split.only(repeat)
         self.root = jax.random.fold_in(jax.random.key(stage), 1)
         self.model = make_model(setting["model"], self.split.n_classes, self.split.shape)
         self.training = Training(setting["epochs"], setting["batch_size"], budget=setting["budget"])

@@ -60,8 +60,8 @@ def plain_moments(coupling):
     return [np.mean(keep * f), np.mean(keep * f**2), response, given, np.mean(keep * f * force)]
 
 
-def summed_moments(fineness):
-    """The same by the module's sums."""
+def nodes_at(fineness):
+    """The kept samples of that population, and what the sums take of its law."""
     law = FoldLaw(FOLDS, *(np.array([v]) for v in (MEAN, COMMON + OWN, COMMON, STEP)))
     edge = (EDGE - MEAN) / np.sqrt(COMMON + OWN)
 
@@ -72,16 +72,24 @@ def summed_moments(fineness):
     part = KeptPart(np.array([edge]), evaluate)
     who = Populations(np.array([0]), np.array([1]), np.array([1.0]))
     folds = folds_of(law, who, [part], fineness, spread=1.5, along=2.0)
-    one = np.ones((1, 1, 1))
-    scales = (REFIT[name] * one for name in ("variance", "cross", "step", "coupling"))
-    state = State._make([np.array([[REFIT["mean"]]]), *scales, np.zeros(1)])
     variance = COMMON + OWN / FOLDS
-    terms = (np.sqrt([variance]), one / variance, np.ones(1))
+    one = np.ones((1, 1, 1))
+    return folds, (np.sqrt([variance]), one / variance, np.ones(1))
+
+
+def moments_at(numbers, folds, terms):
+    """The sums at numbers of ``REFIT``, in its order, as one vector."""
+    mean, *scales = (jnp.reshape(number, (1, 1, 1)) for number in numbers)
+    state = State._make([mean[0], *scales, jnp.zeros(1)])
+    terms = jax.tree.map(jnp.asarray, terms)
+    found = fold_moments(state, folds, terms, loss=LOSSES["logistic"])
+    return jnp.stack([jnp.ravel(value)[0] for value in found])
+
+
+def summed_moments(fineness):
+    """The same by the module's sums."""
     with jax.enable_x64(True):
-        found = fold_moments(
-            state, folds, jax.tree.map(jnp.asarray, terms), loss=LOSSES["logistic"]
-        )
-    return [float(np.asarray(value).ravel()[0]) for value in found]
+        return [*map(float, moments_at(jnp.array([*REFIT.values()]), *nodes_at(fineness)))]
 
 
 def test_moments_are_those_of_points_in_all_logits():
@@ -91,6 +99,24 @@ def test_moments_are_those_of_points_in_all_logits():
     np.testing.assert_allclose(fine, plain, atol=4e-4)
     moved = np.abs(np.array(plain) - plain_moments(0.0))
     assert (moved[:3] > 4e-3).all()  # the control: what a sample does through its probes is felt
+
+
+def test_slopes_of_the_sums_cost_no_more_room_than_the_sums():
+    parts = nodes_at(COARSE)
+    with jax.enable_x64(True):
+        here = jnp.array([*REFIT.values()])
+        slopes = jax.jacfwd(moments_at)(here, *parts)
+        for i, step in enumerate(1e-4 * np.eye(len(here))):
+            ends = [moments_at(here + k * step, *parts) for k in (-1, 1)]
+            difference = (ends[1] - ends[0]) / 2e-4
+            np.testing.assert_allclose(slopes[:, i], difference, atol=2e-8)
+            assert np.abs(difference).max() > 1e-2
+        room = [
+            jax.jit(f).lower(here, *parts).compile().memory_analysis().temp_size_in_bytes
+            for f in (moments_at, jax.jacfwd(moments_at))
+        ]
+        whole = 16 * parts[0].others.size * parts[0].waves[0].size  # of one complex array
+    assert room[1] < 1.5 * room[0] < whole
 
 
 def test_probes_share_what_fits_with_common_samples_share():

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import nfl_pruning as nfl
-from nfl_pruning.inputs import Mixture
+from nfl_pruning.errors import UnsupportedProblemError
+from nfl_pruning.inputs import LowRank, Mixture
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.problem import Problem, Student
 from nfl_pruning.theory.mixture.many_classes import search
@@ -86,3 +87,20 @@ def test_a_class_that_keeps_nothing_is_named():
     assert "Next to nothing of class" in solution.message
     bounded = nfl.solve(problem.replace(student=Student(ridge=0.02)))
     assert str(bounded.status) != "no-solution"
+
+
+def test_too_many_rows_are_refused_before_hours_are_spent():
+    k, d = 10, 768
+    means, factors = np.eye(k, d), np.zeros((k, d, 1))
+    probe = WeightsProbe(means - means.mean(axis=0), np.zeros(k))
+
+    def of(mixture):
+        return _problem().replace(inputs=mixture, probe=probe)
+
+    factors[np.arange(k), np.arange(k), 0] = 1.0
+    factors[:, -1] = 0.5  # no two share this direction: the columns differ elsewhere
+    unlike = Mixture(np.full(k, 0.1), means, LowRank(np.ones((k, d)), factors), np.arange(k))
+    with pytest.raises(UnsupportedProblemError, match="9 x 768 = 6912 rows"):
+        setting_of(of(unlike))
+    shared = Mixture(np.full(k, 0.1), means, np.ones((k, d)), np.arange(k))
+    assert len(setting_of(of(shared)).outputs.basis) == 9

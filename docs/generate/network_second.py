@@ -29,7 +29,7 @@ pruning on fresh seeds, trained on all training images and tested once on the te
 correction runs over all declared policies of all settings. `nfl-pruning compare --policy` takes
 any of them on your own data. Computed by
 [simulations/networks_search.py](../simulations/networks_search.py) (it stops and resumes; presets
-`wider`, `noise`, `steps`, `cnn` and `gpu` hold more), drawn by
+`wider`, `steps`, `cnn` and `gpu` hold more), drawn by
 [figures/networks_search.py](../figures/networks_search.py).
 
 What stays unbiased: the weighted risk of `exact`, `stratified`, `neyman` and `middle:OFFSET:1`,
@@ -65,7 +65,8 @@ def search() -> str:
         lines += [
             f"### {figure.title(setting.config)}",
             "",
-            f"{seeds} tuning seeds, {setting.fresh} fresh repeats; scores after epoch "
+            f"{seeds} tuning seeds{_tuned_on(setting.config)}, {setting.fresh} fresh repeats; "
+            "scores after epoch "
             f"{setting.config['score_epoch']} of {setting.config['epochs']}, forgetting at the "
             f"end, GraNd a mean over {setting.config['grand_probes']} probes after epoch "
             f"{setting.config['grand_epoch']}.",
@@ -77,6 +78,11 @@ def search() -> str:
         lines += ["", *[f"* {sentence(one)}" for one in setting.declared if one.kind == "any"], ""]
         lines += [best_by_protocol(figure, setting), ""]
     return "\n".join([*lines, expected(), ""])
+
+
+def _tuned_on(config: dict[str, Any]) -> str:
+    """How many images tuning had, where they were fewer."""
+    return f" on {config['n_tuning']:,} images" if "n_tuning" in config else ""
 
 
 def _settings() -> list[Any]:
@@ -254,21 +260,17 @@ def break_even(*, epochs: int = 10, probe_epochs: int = 5) -> str:
 
 
 def answer() -> str:
-    """README's sentence: what calibration does, at each keep fraction, in the first setting."""
-    found = _settings()
-    if not found or not any(one.verdict for one in found[0].declared):
+    """README's sentences: what calibration does, at each keep fraction, in the first settings."""
+    found = [one for one in _settings() if any(own.verdict for own in one.declared)]
+    if not found:
         return ""
     setting = found[0]
-    tried, parts, unbiased = len(next(iter(setting.tuning.values()))), [], []
+    tried, parts = len(next(iter(setting.tuning.values()))), []
     for one in setting.declared:
-        if one.verdict is None:
-            continue
-        gain = f"{points(one.verdict.difference)} ± {one.verdict.half_width:.1f}"
-        verb = "beats" if one.verdict.text == "beats random" else "does not beat"
-        if one.kind == "any":
-            parts.append(f"{verb} random at {100 * one.fraction:g} % ({gain} points)")
-        if one.kind == "unbiased":
-            unbiased.append(gain)
+        if one.kind == "any" and one.verdict is not None:
+            verb = "beats" if one.verdict.text == "beats random" else "does not beat"
+            parts.append(f"{verb} random at {100 * one.fraction:g} % ({gain(one)} points)")
+    unbiased = [gain(one) for one in setting.declared if one.kind == "unbiased" and one.verdict]
     more = (
         f" With weights that leave the risk unbiased the gains are {', '.join(unbiased)}."
         if len(unbiased) == len(parts)
@@ -277,7 +279,26 @@ def answer() -> str:
     return (
         f"Searched for among {tried} policies of exploitation and exploration, calibration "
         f"enhances pruning, and {', '.join(parts)}: {setting.fresh} fresh paired repeats on the "
-        f"test images, Holm's correction.{more} Which policies: "
+        f"test images, Holm's correction.{more}{''.join(map(_other, found[1:]))} Which policies: "
         "[docs/networks.md](docs/networks.md#second-round-is-there-a-calibrated-policy-that-"
         "beats-random)."
     )
+
+
+def gain(one: Any) -> str:
+    """Points over random on fresh seeds, and half their interval."""
+    return f"{points(one.verdict.difference)} ± {one.verdict.half_width:.1f}"
+
+
+def _other(setting: Any) -> str:
+    """A sentence on a further setting: noisy labels or another network."""
+    figure = load(ROOT / "figures" / "networks_search.py")
+    config, first = setting.config, [one for one in setting.declared if one.kind == "any"]
+    if config["model"] == "mlp" and not config["label_noise"]:
+        return ""
+    gains = [
+        f"{gain(one)} ({one.verdict.text}) at {100 * one.fraction:g} %"
+        for one in first
+        if one.verdict
+    ]
+    return f" {figure.title(config)}, {setting.fresh} repeats: {', '.join(gains)}."

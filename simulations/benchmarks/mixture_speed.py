@@ -2,9 +2,9 @@
 
 Two classes with scalar and with full covariances (d = 100, four components), certified to 1e-8;
 three classes with 15 components and ten with ten, full covariances, to a standard error of the test
-error of 1e-3. The reference solves one two-class cell by a tensor rule in both logits with scipy's
-root finder, from a start 1 % beside the root; it stands in tests/mixture_reference.py. Compilation
-is reported apart. Run it alone::
+error of at most 1e-3 (four fifths of the tolerance). The reference solves one two-class cell by a
+tensor rule in both logits with scipy's root finder, from a start 1 % beside the root; it stands in
+tests/mixture_reference.py. Compilation is reported apart. Run it alone::
 
     python simulations/benchmarks/mixture_speed.py
 """
@@ -29,6 +29,7 @@ from nfl_pruning.theory.mixture.two_classes.pair import Warm, solve_two_classes
 
 REFERENCE = Path(__file__).parents[2] / "tests" / "mixture_reference.py"
 RIDGE, KEPT = 0.05, 0.3
+TOLERANCE = 1.25e-3
 
 
 def full_covariances(rng: np.random.Generator, count: int, d: int) -> np.ndarray:
@@ -102,7 +103,7 @@ def of_sweep(problem: Problem, side: int, **given: Any) -> dict[str, Any]:
     }
 
 
-def of_cell(problem: Problem, repeats: int, tolerance: float = 1e-3) -> dict[str, Any]:
+def of_cell(problem: Problem, repeats: int, tolerance: float = TOLERANCE) -> dict[str, Any]:
     """Seconds of one cell alone, the median after one that compiles."""
     first, _ = timed(lambda: solve(problem, tolerance=tolerance))
     runs = [timed(lambda: solve(problem, tolerance=tolerance)) for _ in range(repeats)]
@@ -148,7 +149,7 @@ def main(side: int, repeats: int) -> None:
         "plain numpy, two classes, full": reference(full),
         "three classes, 15 components, d = 100": of_cell(many_classes(3, 5, 100), repeats),
         "ten classes, 10 components, d = 128": of_cell(ten, repeats),
-        "ten classes in a sweep": of_sweep(ten, 3, tolerance=1e-3),
+        "ten classes in a sweep": of_sweep(ten, 3, tolerance=TOLERANCE),
         "provenance": provenance(),
     }
     click.echo(to_json(found, indent=2))

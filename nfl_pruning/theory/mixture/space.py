@@ -7,12 +7,14 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs.covariances import Diagonal as DiagonalCovariances
 from nfl_pruning.inputs.covariances import Scalar
 from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.theory.mixture.geometry import Dense, Diagonal
 
 SAME = 1e-12  # relative difference up to which two covariances are one
+MOST_ROWS = 4608  # of a dense operator: 170 MB, and minutes a round beyond it
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,19 @@ class Space:
         """The diagonals of the covariances in the basis of ``turn``."""
         assert isinstance(self.geometry, Dense) and self.turn is not None
         return self.geometry.nearest(self.turn)
+
+
+def check_size(space: Space, n_outputs: int) -> None:
+    """Raise UnsupportedProblemError where a fit of so many outputs would take hours."""
+    if space.turn is None:
+        return
+    d = space.geometry.means.shape[-1]
+    if n_outputs * d > MOST_ROWS:
+        raise UnsupportedProblemError(
+            f"Covariances without common eigenvectors need matrices of outputs x features = "
+            f"{n_outputs} x {d} = {n_outputs * d} rows, and the limit takes at most {MOST_ROWS}. "
+            "Covariances that are shared, diagonal or scalar have no such bound, nor has simulate."
+        )
 
 
 @lru_cache(maxsize=8)

@@ -14,7 +14,7 @@ from nfl_pruning.theory.mixture.closing import Given
 from nfl_pruning.theory.mixture.many_classes.points import Points
 from nfl_pruning.theory.mixture.many_classes.prox import Outputs, contrast_basis
 from nfl_pruning.theory.mixture.many_classes.rounds import Terms
-from nfl_pruning.theory.mixture.space import space_of
+from nfl_pruning.theory.mixture.space import check_size, space_of
 from nfl_pruning.theory.mixture.stage import Reads, Setting
 
 
@@ -46,7 +46,9 @@ def setting_of(problem: Problem) -> ManySetting:
     assert isinstance(mixture, Mixture)
     squared = problem.student.loss.many == "one against all"
     outputs = Outputs.of(mixture.n_classes, squared=squared)
-    return ManySetting(problem, mixture, space_of(mixture), outputs)
+    space = space_of(mixture)
+    check_size(space, len(outputs.basis))
+    return ManySetting(problem, mixture, space, outputs)
 
 
 def no_reads(setting: ManySetting) -> LogitReads:

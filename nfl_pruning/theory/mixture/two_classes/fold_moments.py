@@ -18,6 +18,7 @@ from jax import Array
 
 from nfl_pruning.losses import LOSSES, Loss
 from nfl_pruning.theory.mixture.closing import Moments, State
+from nfl_pruning.theory.mixture.two_classes.fold_waves import kept_waves
 from nfl_pruning.theory.mixture.two_classes.panels import RANGE, Fineness, nodes_of
 from nfl_pruning.theory.mixture.two_classes.populations import KeptPart, Populations
 
@@ -189,7 +190,7 @@ def _rung(count: float) -> int:
 @partial(jax.jit, static_argnames="loss")
 def fold_moments(state: State, folds: Folds, law: Any, *, loss: Loss) -> Moments:
     """Moments of a refit; see :func:`panel_moments`. The probes' mean is the row that is given."""
-    each = jax.vmap(partial(_population, loss=loss), (0, None, None))(folds, state, law)
+    each = jax.lax.map(lambda one: _population(one, state, law, loss=loss), folds)
     shares, pseudo = law[2], law[1][:, 0, 0]
     force, square, response, moment, shared = (
         jax.ops.segment_sum(part, folds.component, num_segments=len(shares)) / shares
@@ -219,7 +220,7 @@ def _population(folds: Folds, state: State, law: Any, *, loss: Loss) -> tuple[Ar
     m, n = (wave.shape[-1] for wave in folds.waves)
     k = 2 * jnp.pi / PERIOD * jnp.arange(m)
     smoothed = jnp.exp(-0.5 * rest * (k / scale) ** 2)
-    density = _densities(folds, k / scale, slope, coupling) * smoothed
+    density = kept_waves(folds, k, slope / scale, coupling / scale) * smoothed
     x = PERIOD * (jnp.arange(n) / n - 0.5)
     waves = jnp.exp(-1j * k[:, None] * x) * jnp.where(k > 0, 2.0, 1.0)[:, None] / n
     mass, with_probes, with_force = jnp.real(density @ waves)  # each (U, T)
@@ -234,27 +235,3 @@ def _population(folds: Folds, state: State, law: Any, *, loss: Loss) -> tuple[Ar
         jnp.sum(with_probes * f),
         jnp.sum(with_force * f),
     )
-
-
-def _densities(folds: Folds, omega: Array, slope: Array, coupling: Array) -> Array:
-    """Characteristic functions of what the probes do to the refit's logit, kept samples, (3, U, M).
-
-    As it is, times zbar, and times fbar.
-    """
-    count = folds.folds
-    away = slope / count * folds.others - coupling / (count - 1) * folds.force
-    turned = jnp.exp(1j * omega * away[..., None])  # (A, B, M)
-    one = jnp.einsum("b,abm->am", folds.nodes, turned)
-    of_logit = jnp.einsum("b,ab,abm->am", folds.nodes, folds.others, turned)
-    of_force = jnp.einsum("b,ab,abm->am", folds.nodes, folds.force, turned)
-    scored = jnp.exp(1j * omega * (slope / count * folds.zeta)[:, None])  # (N, M)
-    kept = jnp.einsum("un,an,nm->uam", folds.mass, folds.shared, scored)
-    with_own = jnp.einsum("un,an,nm->uam", folds.mass * folds.zeta, folds.shared, scored)
-    less = _power(one, count - 2)
-    full = less * one
-    probes = (with_own * full + (count - 1) * kept * (less * of_logit)) / count
-    return jnp.sum(jnp.stack([kept * full, probes, kept * (less * of_force)]), axis=2)
-
-
-def _power(base: Array, exponent: int) -> Array:
-    return jax.lax.integer_pow(base, exponent) if exponent else jnp.ones_like(base)
