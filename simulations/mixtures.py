@@ -26,6 +26,7 @@ RULES = {
 OBSERVABLES = ("test_error", "worst_class_error")
 SAMPLES_PER_FEATURE, RIDGE, DISTANCE = 8.0, 0.01, 2.2
 LABEL_NOISE, VERIFIED_RIDGE = 0.35, 0.1
+VERIFIERS = (0.0, 0.25, 0.5)  # error rates that are simulated
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
@@ -102,11 +103,17 @@ def theory(problem: Problem) -> dict[str, Any]:
 
 
 def trials(problem: Problem, sizes: dict[str, Any]) -> dict[str, Any]:
-    """Mean and standard error of each observable over trials."""
-    found = simulate(problem, **sizes)
+    """Mean and standard error of each observable over trials.
+
+    The worst class is the one of the largest mean error: the mean of every trial's own worst class
+    would be far above the limit, as a maximum of ten numbers that fluctuate is.
+    """
+    found, classes = simulate(problem, **sizes), problem.inputs.n_classes
+    rows = {f"class_error_{k}": found.mean(f"class_error_{k}") for k in range(classes)}
+    names = {"test_error": "test_error", "worst_class_error": max(rows, key=lambda k: rows[k])}
     return {
-        name: {"mean": found.mean(name), "standard_error": found.standard_error(name)}
-        for name in OBSERVABLES
+        name: {"mean": found.mean(own), "standard_error": found.standard_error(own)}
+        for name, own in names.items()
     } | {"failed": found.failed}
 
 
@@ -122,11 +129,12 @@ def jobs(preset: str) -> list[Job]:
                 problem = problem_of(sizes["n_classes"], rule, score, r)
                 found.append(_trials(problem, sizes["trials"], labels))
     grid = sizes["verifier"]
-    for error in np.round(np.linspace(0, 0.5, grid["error"]), 6).tolist():
+    errors = {*np.round(np.linspace(0, 0.5, grid["error"]), 6).tolist(), *VERIFIERS}
+    for error in sorted(errors):
         labels = {"panel": "verifier", "verifier_error": error}
         for r in np.round(np.geomspace(0.05, 1, grid["keep_fraction"]), 6).tolist():
             found.append(_theory(verified(error, r), labels))
-    for error in (0.0, 0.25, 0.5):
+    for error in VERIFIERS:
         labels = {"panel": "verifier", "verifier_error": error}
         for r in grid["points"]:
             found.append(_trials(verified(error, r), sizes["verified"], labels))
