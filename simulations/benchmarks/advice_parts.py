@@ -26,8 +26,9 @@ from nfl_pruning.realdata.rounds.study import REAL, Rounds, Study
 from nfl_pruning.realdata.targets import column
 
 SIMULATION = Path(__file__).parents[1] / "advice.py"
+PARTS = 4  # of the rows, each held out once
 WHOLE = 3  # refits to all rows
-DRAWN = 4
+DRAWN = 8
 
 
 def accuracy(rounds: Rounds, cell: Cell) -> float:
@@ -41,7 +42,7 @@ def parts_of(task: dict[str, Any], benchmark: Any) -> list[tuple[float, float, f
     space = fit_space(data.x, scale="common", rng=np.random.default_rng(0))
     own, new = Rows(space(data.x), data.y), Rows(space(x), y)
     setting = Setting(len(task["classes"]), 0.01, RowsProbe())
-    study = Study(own, setting, 0, 8 if task["n"] < 2500 else 4)
+    study = Study(own, setting, 0, PARTS)
     fractions, policies = tuple(benchmark.FRACTIONS), make_policies(["el2n"], [0.5])
     asked = Asked(policies, fractions, "accuracy", 1.0, "all", None, 0)
     cells = [cell for cell in asked.cells() if feasible(cell, study.n_train)]
