@@ -12,7 +12,11 @@ from nfl_pruning.records import RecordStore
 
 NAME = "advice"
 
-PARTS = {"tuning": ("#7F7F7F", "o", "tasks tuned on"), "held-back": ("#0072B2", "^", "held back")}
+PARTS = {
+    "tuning": ("#7F7F7F", "o", "tasks tuned on"),
+    "earlier": ("#E69F00", "s", "held back earlier"),
+    "held-back": ("#0072B2", "^", "held back"),
+}
 
 
 def draw(store: RecordStore, out: Path) -> list[Path]:
@@ -38,7 +42,7 @@ def draw(store: RecordStore, out: Path) -> list[Path]:
         for fraction in np.unique(fractions):
             gaps = np.abs(told - truth)[fractions == fraction]
             low, middle, high = np.quantile(gaps, [0.1, 0.5, 0.9])
-            shift = fraction * (1 + 0.05 * (2 * place - 1))
+            shift = fraction * (1 + 0.07 * (place - 1))
             right.errorbar(
                 shift, middle, yerr=[[middle - low], [high - middle]], fmt=marker, color=colour,
                 markersize=4, capsize=2, elinewidth=0.9,

@@ -18,7 +18,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "advice.md"
 STORE = ROOT / "simulations" / "records" / "paper" / "advice"
 MARKS = re.compile(r"(<!-- tables:.*?-->\n).*?(<!-- end of tables -->)", re.DOTALL)
-PARTS = {"held-back": "held back", "tuning": "tuned on"}
+PARTS = {"held-back": "held back", "earlier": "held back earlier", "tuning": "tuned on"}
+MUCH = 0.3  # kept at least
+MANY = 2500  # rows
+DRAWS = 4000
+COLUMNS = ("task", "fraction", "departure", "gap", "common", "shared", "own", "covered", "inside")
 
 
 def records(store: RecordStore, part: str) -> list[dict[str, Any]]:
@@ -33,90 +37,150 @@ def records(store: RecordStore, part: str) -> list[dict[str, Any]]:
 def regrets(result: dict[str, Any]) -> np.ndarray:
     """Accuracy lost, in points, against the best policy in hindsight at each fraction below 1."""
     lost = []
-    for fraction in sorted({cell["keep_fraction"] for cell in result["cells"]} - {1.0}):
-        own = [cell for cell in result["cells"] if cell["keep_fraction"] == fraction]
-        chosen = max(own, key=lambda cell: cell["low"])
-        lost.append(max(cell["truth"] for cell in own) - chosen["truth"])
+    for fraction, label in result["recommended"].items():
+        own = {c["policy"]: c for c in result["cells"] if c["keep_fraction"] == float(fraction)}
+        lost.append(max(cell["truth"] for cell in own.values()) - own[label]["truth"])
     return np.array(lost)
 
 
-def departures(results: Sequence[dict[str, Any]], name: str = "predicted") -> dict[str, np.ndarray]:
-    """All cells: keep fraction, departure from the truth, that of the gap to random, and cover."""
+def luck(cell: dict[str, Any], n: int, test_rows: int) -> tuple[float, float]:
+    """Standard errors, in points, that no method is without.
+
+    The first is shared by a task's cells: the rows at hand, each tested once, tell an accuracy to
+    their binomial error, and so do the rows that the truth was measured on. The second is the
+    cell's own: the truth is a mean of few refits.
+
+    Args:
+        cell: of a record.
+        n: rows advised on.
+        test_rows: of the truth.
+    """
+    error = 1 - cell["truth"] / 100
+    shared = 100 * np.sqrt(error * (1 - error) * (1 / n + 1 / test_rows))
+    return float(shared), cell["scatter"] / np.sqrt(cell["refits"])
+
+
+def departures(found: Sequence[dict[str, Any]], name: str = "predicted") -> dict[str, np.ndarray]:
+    """All cells of some records of answers, side by side.
+
+    Keep fraction, departure from the truth, that of the gap to random pruning, what the task's
+    cells at 30 % kept and above depart by as a mean, luck shared and own, and whether the interval
+    holds the truth, and what share of single refits.
+    """
     rows = []
-    for result in results:
+    for task, record in enumerate(found):
+        result, n = record["result"], record["config"]["n"]
         random = {c["keep_fraction"]: c for c in result["cells"] if c["policy"] == "random"}
+        much = [c[name] - c["truth"] for c in result["cells"] if c["keep_fraction"] >= MUCH]
         for cell in result["cells"]:
             base = random[cell["keep_fraction"]]
             gap = (cell[name] - base[name]) - (cell["truth"] - base["truth"])
             covered = cell["low"] <= cell["truth"] <= cell["high"]
-            rows.append((cell["keep_fraction"], cell[name] - cell["truth"], gap, covered))
-    table = np.array(rows, float).reshape(-1, 4)
-    return dict(zip(("fraction", "departure", "gap", "covered"), table.T, strict=True))
+            row = (task, cell["keep_fraction"], cell[name] - cell["truth"], gap, np.mean(much))
+            held = (covered, cell["refits_inside"] / cell["refits"])
+            rows.append((*row, *luck(cell, n, result["test_rows"]), *held))
+    table = np.array(rows, float).reshape(-1, len(COLUMNS))
+    return dict(zip(COLUMNS, table.T, strict=True))
+
+
+def by_luck(found: dict[str, np.ndarray], mask: np.ndarray) -> np.ndarray:
+    """Median departures of the cells if there were nothing but luck, shape (draws,)."""
+    rng = np.random.default_rng(0)
+    tasks = found["task"].astype(int)
+    shared = rng.normal(size=(DRAWS, tasks.max() + 1))[:, tasks] * found["shared"]
+    gaps = shared + rng.normal(size=shared.shape) * found["own"]
+    return np.median(np.abs(gaps[:, mask]), axis=1)
+
+
+def column(found: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The numbers that acceptance asks for, and what luck alone would give."""
+    answered = [r for r in found if not r["result"]["refused"]]
+    told, plain = departures(answered), departures(answered, "by_mixture")
+    size, little = np.abs(told["departure"]), told["fraction"] < MUCH
+    lines = {"tasks, refused": f"{len(found)}, {len(found) - len(answered)}"}
+    for text, mask in (("30 % kept and above", ~little), ("10 % kept", little)):
+        lines[f"median departure, {text}"] = f"{np.median(size[mask]):.2f}"
+        low, middle, high = np.quantile(by_luck(told, mask), [0.05, 0.5, 0.95])
+        lines[f"– by luck alone, {text}"] = f"{middle:.2f} ({low:.2f} to {high:.2f})"
+        lines[f"– by the mixture alone, {text}"] = (
+            f"{np.median(np.abs(plain['departure'][mask])):.2f}"
+        )
+        lines[f"mean signed departure, {text}"] = f"{told['departure'][mask].mean():+.2f}"
+        gaps = np.abs(told["gap"][mask & (told["gap"] != 0)])
+        lines[f"median departure of the gap to random, {text}"] = f"{np.median(gaps):.2f}"
+    rest = np.abs(told["departure"] - told["common"])[~little]
+    lines["median departure less what a task's cells share, 30 % kept and above"] = (
+        f"{np.median(rest):.2f}"
+    )
+    scaled = [
+        told["common"][own][0] / np.median(told["shared"][own & ~little])
+        for own in (told["task"] == i for i in range(len(answered)))
+    ]
+    lines["what they share, in standard errors of luck, root mean square"] = (
+        f"{np.sqrt(np.mean(np.square(scaled))):.2f}"
+    )
+    lines["cells within 3 points"] = f"{100 * np.mean(size <= 3):.0f} %"
+    lines["90 % intervals that hold the mean of refits"] = f"{100 * told['covered'].mean():.0f} %"
+    lines["single refits within them"] = f"{100 * told['inside'].mean():.0f} %"
+    lost = np.array([regrets(r["result"]) for r in answered])
+    lines["mean regret, points"] = f"{lost.mean():.2f}"
+    lines["budgets with a regret of 0.5 point at most"] = f"{100 * np.mean(lost <= 0.5):.0f} %"
+    small = lost.mean(axis=1) <= 0.5
+    lines["tasks with a mean regret of 0.5 point at most"] = f"{100 * small.mean():.0f} %"
+    return lines
 
 
 def summary_table(store: RecordStore) -> str:
-    """The numbers that acceptance asks for, by part."""
-    there = [
-        part for part in PARTS if any(not r["result"]["refused"] for r in records(store, part))
-    ]
-    heads = ["", *(PARTS[part] for part in there)]
-    lines: dict[str, list[str]] = {}
-    for part in there:
-        every = records(store, part)
-        answered = [r["result"] for r in every if not r["result"]["refused"]]
-        lines.setdefault("tasks, refused", []).append(f"{len(every)}, {len(every) - len(answered)}")
-        for name, label in (("predicted", "corrected"), ("by_mixture", "by the mixture alone")):
-            found = departures(answered, name)
-            little, size = found["fraction"] < 0.3, np.abs(found["departure"])
-            for text, mask in (("30 % kept and above", ~little), ("10 % kept", little)):
-                key = f"median departure, {text}, {label}"
-                lines.setdefault(key, []).append(f"{np.median(size[mask]):.2f}")
-            key = f"cells within 3 points, {label}"
-            lines.setdefault(key, []).append(f"{100 * np.mean(size <= 3):.0f} %")
-        found = departures(answered)
-        scored = found["gap"] != 0
-        for text, mask in (
-            ("30 % kept and above", found["fraction"] >= 0.3),
-            ("10 % kept", found["fraction"] < 0.3),
-        ):
-            key = f"median departure of the gap to random, {text}"
-            value = np.median(np.abs(found["gap"][mask & scored]))
-            lines.setdefault(key, []).append(f"{value:.2f}")
-        key = "90 % intervals that hold the truth"
-        lines.setdefault(key, []).append(f"{100 * found['covered'].mean():.0f} %")
-        lost = np.array([regrets(result) for result in answered])
-        lines.setdefault("mean regret, points", []).append(f"{lost.mean():.2f}")
-        key = "budgets with a regret of 0.5 point at most"
-        lines.setdefault(key, []).append(f"{100 * np.mean(lost <= 0.5):.0f} %")
-        key = "tasks with a mean regret of 0.5 point at most"
-        lines.setdefault(key, []).append(f"{100 * np.mean(lost.mean(axis=1) <= 0.5):.0f} %")
-    rows = [f"| {name} | {' | '.join(values)} |" for name, values in lines.items()]
-    return "\n".join([f"| {' | '.join(heads)} |", "|---|" + "--:|" * len(there), *rows])
+    """Departures, intervals and regrets: by part, and of the held-back tasks by size."""
+    held = records(store, "held-back")
+    groups = {
+        "held back": held,
+        f"below {MANY} rows": [r for r in held if r["config"]["n"] < MANY],
+        f"{MANY} rows and more": [r for r in held if r["config"]["n"] >= MANY],
+    }
+    groups |= {PARTS[part]: records(store, part) for part in ("earlier", "tuning")}
+    there = {
+        name: column(found)
+        for name, found in groups.items()
+        if any(not r["result"]["refused"] for r in found)
+    }
+    names = list(next(iter(there.values()), {}))
+    rows = [f"| {name} | {' | '.join(own[name] for own in there.values())} |" for name in names]
+    heads = f"|  | {' | '.join(there)} |"
+    return "\n".join([heads, "|---|" + "--:|" * len(there), *rows])
+
+
+def task_name(config: dict[str, Any]) -> str:
+    """Features, classes, rows, and what was done to the labels."""
+    listed = config["classes"]
+    which = "10 classes" if len(listed) == 10 else f"classes {' '.join(map(str, listed))}"
+    text = f"{config['features']}, {which}, {config['n']} rows"
+    if config["noise"]:
+        text += f", {100 * config['noise']:g} % labels redrawn"
+    if config["imbalance"] > 1:
+        text += f", imbalance {config['imbalance']:g}"
+    return text
 
 
 def task_table(store: RecordStore) -> str:
-    """One row a task."""
+    """One row a task, what luck alone would give beside the departures."""
     rows = []
     for part, name in PARTS.items():
         for record in records(store, part):
-            config, result = record["config"], record["result"]
-            task = f"{config['features']}, {len(config['classes'])} classes, {config['n']} rows"
-            if config["noise"]:
-                task += f", {100 * config['noise']:g} % labels redrawn"
-            if config["imbalance"] > 1:
-                task += f", imbalance {config['imbalance']:g}"
+            task, result = task_name(record["config"]), record["result"]
             if result["refused"]:
-                rows.append(f"| {task} | {name} | refused | | | |")
+                rows.append(f"| {task} | {name} | refused | | | | | |")
                 continue
-            found = departures([result])
-            little, size = found["fraction"] < 0.3, np.abs(found["departure"])
-            rows.append(
-                f"| {task} | {name} | {np.median(size[~little]):.2f} | "
-                f"{np.median(size[little]):.2f} | {100 * found['covered'].mean():.0f} % | "
-                f"{regrets(result).mean():.2f} |"
-            )
-    head = "| task | part | departure, 30 %+ | departure, 10 % | covered | mean regret |"
-    return "\n".join([head, "|---|---|--:|--:|--:|--:|", *rows])
+            found = departures([record])
+            cells = []
+            for mask in (found["fraction"] >= MUCH, found["fraction"] < MUCH):
+                cells.append(f"{np.median(np.abs(found['departure'][mask])):.2f}")
+                cells.append(f"{np.median(by_luck(found, mask)):.2f}")
+            covered = f"{100 * found['covered'].mean():.0f} %"
+            lost = f"{regrets(result).mean():.2f}"
+            rows.append(f"| {task} | {name} | {' | '.join(cells)} | {covered} | {lost} |")
+    head = "| task | part | 30 %+ | luck | 10 % | luck | covered | mean regret |"
+    return "\n".join([head, "|---|---|--:|--:|--:|--:|--:|--:|", *rows])
 
 
 def planted_table(store: RecordStore) -> str:

@@ -6,7 +6,7 @@ import pytest
 from mixture_reference import fit_margin
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.inputs.mixture import Mixture
-from nfl_pruning.realdata.diagnostics import near_copies, repeated, tails
+from nfl_pruning.realdata.diagnostics import HeldOut, near_copies, repeated, tails
 from nfl_pruning.realdata.fitted.clusters import likely_classes
 from nfl_pruning.realdata.fitted.fitting import fit_components, fit_mixture, log_densities, widened
 from nfl_pruning.realdata.fitted.shrinkage import means_without_noise, shrunk_eigenvalues
@@ -175,7 +175,7 @@ def test_heavy_tails_show_and_normal_rows_have_none():
             x = x + rng.standard_t(3, size=x.shape) * 2
         mixture = fit_components(x[:1000], y[:1000], 3, rng=rng, wrong_labels=False, components=1)
         directions = np.linalg.qr(rng.normal(size=(20, 3)))[0]
-        found[name] = tails(mixture, x[1000:], y[1000:], directions)
+        found[name] = tails([HeldOut(mixture, x[1000:], y[1000:], directions)])
     assert found["normal"][0] < 1.3 and found["normal"][1] < 1
     assert found["heavy"][0] > 1.5 and found["heavy"][1] > 1
 

@@ -47,6 +47,15 @@ def test_the_commands_exist(capsys, line):
             assert word in text
 
 
+@pytest.mark.slow
+def test_the_advice_shown_is_the_advice_given(capsys):
+    line = next(line for line in TEXT.splitlines() if "`nfl-pruning advise digits" in line)
+    command = line.split("`")[-2]
+    shown = TEXT[TEXT.index(line) :].split("```text\n")[1].split("```")[0]
+    told = shell(capsys, *shlex.split(command)[1:]).out
+    assert len(shown.splitlines()) > 3 and told.startswith(shown)
+
+
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
         assert (ROOT / target).exists(), target

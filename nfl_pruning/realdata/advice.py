@@ -60,6 +60,14 @@ class Prediction:
         """Whether it is better than random pruning by more than its 90 % interval."""
         return self.against_random > 1.645 * self.against_random_error
 
+    def careful(self, better: int) -> float:
+        """Halfway from the value to the interval's worse end, larger where better.
+
+        Args:
+            better: +1 where larger values are better, -1 where smaller ones are.
+        """
+        return 0.5 * better * (self.value + (self.low if better > 0 else self.high))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {
@@ -140,14 +148,11 @@ class Advice:
         return next(one for one in self.at(keep_fraction) if one.policy.is_random)
 
     def recommended(self, keep_fraction: float) -> Prediction:
-        """The policy whose interval has the best worse end: good, and known to be.
+        """The policy that is best halfway from its value to its worse end: good, and known to be.
 
         ``beats_random`` says whether it is certain to be better than random pruning.
         """
-        found = self.at(keep_fraction)
-        if self.target == "loss":
-            return min(found, key=lambda one: one.high)
-        return max(found, key=lambda one: one.low)
+        return max(self.at(keep_fraction), key=lambda one: one.careful(self.better))
 
     @property
     def smallest(self) -> Prediction | None:

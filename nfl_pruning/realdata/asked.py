@@ -18,6 +18,7 @@ from nfl_pruning.validation import check_choice, check_integer, check_number, ch
 KEEP_FRACTIONS = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 SCORES_ASKED = ("el2n", "margin")
 CHECKS = ("few", "all")
+CHEAP = 0.2  # kept at most: refits cost a fifth of a training or less, and err the most
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,10 @@ class Asked:
         return [ALL, *((p, f) for f in self.keep_fractions for p in self.policies)]
 
     def first_cells(self, n_train: int) -> list[Cell]:
-        """All data, and at two fractions random pruning, both ends and a calibrated rule.
+        """What is checked by real refits from the start.
+
+        All data; every policy where little is kept, where refits are cheap and the mixture says
+        least; at two fractions random pruning, both ends and a calibrated rule.
 
         Args:
             n_train: rows of a round before pruning: cells that would keep too few are left out.
@@ -63,7 +67,8 @@ class Asked:
         calibrated = [p for p in others if p.exploit < 1]
         middle = calibrated[len(calibrated) // 2 : len(calibrated) // 2 + 1]
         found += [(p, f) for p in [*ends_of[0], *ends_of[1], *middle] for f in ends]
-        return [cell for cell in found if feasible(cell, n_train)]
+        found += [(p, f) for f in fractions if f <= CHEAP for p in self.policies]
+        return [cell for cell in dict.fromkeys(found) if feasible(cell, n_train)]
 
 
 def check_question(

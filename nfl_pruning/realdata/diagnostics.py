@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import chi2
@@ -112,17 +113,41 @@ def near_copies(
     return float((ordered[:, 0] <= np.maximum(NEAR * ordered[:, place], floor)).mean())
 
 
-def tails(
-    mixture: FittedMixture, x: np.ndarray, y: np.ndarray, directions: np.ndarray
-) -> tuple[float, float]:
-    """How heavy the tails of held-out rows are, as ``tail`` and ``kurtosis`` of diagnostics.
+class HeldOut(NamedTuple):
+    """Rows that a mixture was not fitted to.
 
-    Args:
+    Attributes:
         mixture: fitted to other rows.
         x: held-out rows, shape (n, d).
         y: their class codes.
         directions: of the logits, shape (d, K).
     """
+
+    mixture: FittedMixture
+    x: np.ndarray
+    y: np.ndarray
+    directions: np.ndarray
+
+
+def tails(parts: Sequence[HeldOut]) -> tuple[float, float]:
+    """How heavy the tails of held-out rows are, as ``tail`` and ``kurtosis`` of diagnostics.
+
+    Args:
+        parts: disjoint ones, looked at together: the outermost hundredth of few rows says little.
+    """
+    both = [_standardised(part) for part in parts]
+    distance, standard = (np.concatenate(found) for found in zip(*both, strict=True))
+    few = min(LEADING, parts[0].x.shape[1])
+    ratio = np.quantile(distance, 0.99) / max(float(np.median(distance)), 1e-300)
+    tail = float(ratio / (chi2.ppf(0.99, few) / chi2.ppf(0.5, few)))
+    spread = standard.std(axis=0)
+    standard = (standard - standard.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    return tail, float(((standard**4).mean(axis=0) - 3).max())
+
+
+def _standardised(part: HeldOut) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distances (n,) and logits (n, K) in the metric of each row's likeliest component."""
+    mixture, x, y, directions = part
     listed = mixture.components
     # Along leading directions alone: far ones have variances too small to be known.
     few = min(LEADING, x.shape[1])
@@ -136,15 +161,10 @@ def tails(
     )
     own = value.argmax(axis=0)
     distance = np.stack([one[1] for one in found])[own, np.arange(len(x))]
-    ratio = np.quantile(distance, 0.99) / max(float(np.median(distance)), 1e-300)
-    tail = float(ratio / (chi2.ppf(0.99, few) / chi2.ppf(0.5, few)))
     means = np.stack([c.mean for c in listed])[own]
     logits = (x - means) @ (directions - directions.mean(axis=1, keepdims=True))
     scale = np.stack([((directions.T @ c.root) ** 2).sum(axis=1) for c in listed])[own]
-    standard = logits / np.sqrt(np.maximum(scale, 1e-300))
-    spread = standard.std(axis=0)
-    standard = (standard - standard.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    return tail, float(((standard**4).mean(axis=0) - 3).max())
+    return distance, logits / np.sqrt(np.maximum(scale, 1e-300))
 
 
 def _leading(component: Component, few: int) -> Component:

@@ -15,7 +15,7 @@ TAIL = (3.0, 1e9)
 KURTOSIS = (4.0, 1e9)
 ROWS_OF_CLASS = 20
 ROWS_PER_CLASS = 40  # on average
-SURPRISE = 6.0
+SURPRISE = 4.0
 DEPARTURE = 6.0  # points by which a check may depart after the correction by the others
 
 

@@ -52,10 +52,15 @@ class Target:
         n = len(outcomes)
         if n < 2:
             return value, 0.0
-        without = [
-            float(self.forth(self.of([*outcomes[:i], *outcomes[i + 1 :]]))) for i in range(n)
-        ]
-        return value, float(np.sqrt((n - 1) * np.var(without)))
+        return value, float(np.sqrt((n - 1) * np.var(self.without_one(outcomes))))
+
+    def without_one(self, outcomes: Sequence[Outcome]) -> np.ndarray:
+        """Values on the additive scale with each round left out in turn, shape (rounds,)."""
+        n = len(outcomes)
+        if n < 2:
+            return self.forth(np.array([self.of(outcomes)]))
+        left = [self.of([*outcomes[:i], *outcomes[i + 1 :]]) for i in range(n)]
+        return self.forth(np.array(left))
 
 
 def _error(outcomes: Sequence[Outcome]) -> float:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from nfl_pruning.realdata.advice import Prediction
 from nfl_pruning.realdata.policies import RANDOM
 from nfl_pruning.realdata.rounds.departure import PRIOR, Departure, Prior, infer
+from nfl_pruning.realdata.rounds.levels import Level, levels
 from nfl_pruning.realdata.rounds.refits import ALL, Cell
 from nfl_pruning.realdata.rounds.study import Rounds
 from nfl_pruning.realdata.targets import Target, column
@@ -24,10 +26,10 @@ class Evidence:
 
     Attributes:
         drawn: refits to rows drawn from the mixtures, as many before pruning as the data have.
-        drawn_small: the same with as many rows as the real refits have.
+        drawn_small: the same with as many of those rows as the real refits have.
         real: refits to real rows, tested on held-out ones.
         target: what is measured.
-        n_rows: rows that the real refits were tested on, all rounds together, each counted once.
+        n_rows: rows that the real refits were tested on, all rounds together.
     """
 
     drawn: Rounds
@@ -44,14 +46,19 @@ class Evidence:
         """Those that were also refitted on real rows."""
         return [cell for cell in self.real[0] if cell in self.drawn_small[0]]
 
+    @cached_property
+    def levels(self) -> dict[Cell, Level]:
+        """What the mixtures say."""
+        return levels(self.drawn, self.drawn_small, self.target)
+
 
 def measured_departures(evidence: Evidence) -> dict[Cell, tuple[float, float]]:
     """Departure of theory from the real refits and its standard error, on the additive scale."""
     found = {}
     for cell in evidence.measured_cells():
-        ours, our_error = evidence.target.estimate(column(evidence.real, cell))
-        theirs, their_error = evidence.target.estimate(column(evidence.drawn_small, cell))
-        found[cell] = (ours - theirs, float(np.hypot(our_error, their_error)) + 0.01)
+        ours, error = evidence.target.estimate(column(evidence.real, cell))
+        theirs = evidence.levels[cell]
+        found[cell] = (ours - theirs.check, float(np.hypot(error, theirs.error)) + 0.01)
     return found
 
 
@@ -66,10 +73,7 @@ def shared_error(evidence: Evidence) -> float:
 
 def depart(evidence: Evidence, prior: Prior = PRIOR) -> Departure:
     """The departures of all cells, given the measured ones."""
-    target = evidence.target
-    predicted = {c: target.estimate(column(evidence.drawn, c))[0] for c in evidence.cells()}
-    for cell in evidence.measured_cells():
-        predicted[cell] = target.estimate(column(evidence.drawn_small, cell))[0]
+    predicted = {cell: level.check for cell, level in evidence.levels.items()}
     measured = measured_departures(evidence)
     return infer(evidence.cells(), predicted, measured, shared=shared_error(evidence), prior=prior)
 
@@ -78,7 +82,8 @@ def predictions(evidence: Evidence, departure: Departure) -> tuple[Prediction, .
     """Every cell, with its interval and its difference to random pruning."""
     target, cells = evidence.target, evidence.cells()
     place = {cell: i for i, cell in enumerate(cells)}
-    centre = np.array([target.estimate(column(evidence.drawn, c))[0] for c in cells])
+    centre = np.array([evidence.levels[c].whole for c in cells])
+    scatter = np.array([evidence.levels[c].scatter for c in cells])
     singles = np.array(
         [
             [float(target.forth(target.of([one]))) for one in column(evidence.drawn, c)]
@@ -86,7 +91,6 @@ def predictions(evidence: Evidence, departure: Departure) -> tuple[Prediction, .
         ]
     )
     draws = singles.shape[1]
-    scatter = singles.std(axis=1, ddof=1) if draws > 1 else np.zeros(len(cells))
     value = centre + departure.mean
     spread = np.sqrt(np.diag(departure.covariance) + scatter**2 * (1 + 1 / draws)) * OUTSIDE
     measured = set(evidence.measured_cells())
@@ -95,11 +99,10 @@ def predictions(evidence: Evidence, departure: Departure) -> tuple[Prediction, .
         i, base = place[cell], place[(RANDOM, cell[1])]
         ends = target.shown(target.back(value[i] + NORMAL * spread[i] * np.array([1.0, -1.0])))
         gap, gap_error = _difference(target, value, departure, singles, i, base)
-        shown = {}
-        for name, rounds in (("measured", evidence.real), ("at_check", evidence.drawn_small)):
-            shown[name] = None
-            if cell in measured:
-                shown[name] = float(target.shown(target.of(column(rounds, cell))))
+        seen = at_check = None
+        if cell in measured:
+            seen = float(target.shown(target.of(column(evidence.real, cell))))
+            at_check = float(target.shown(target.back(evidence.levels[cell].check)))
         by_class, kept = _classes(evidence.drawn, cell)
         found.append(
             Prediction(
@@ -111,9 +114,10 @@ def predictions(evidence: Evidence, departure: Departure) -> tuple[Prediction, .
                 float(target.shown(target.back(centre[i]))),
                 gap,
                 gap_error,
+                measured=seen,
+                at_check=at_check,
                 by_class=by_class,
                 kept_by_class=kept,
-                **shown,
             )
         )
     return tuple(found)
@@ -152,20 +156,19 @@ def _classes(rounds: Rounds, cell: Cell) -> tuple[np.ndarray, np.ndarray]:
 
 
 def best_cells(found: Sequence[Prediction], better: int) -> list[Cell]:
-    """At every fraction below 1, the policy with the best value, and random pruning."""
+    """At every fraction below 1, the policy that would be recommended, and random pruning."""
     cells: list[Cell] = []
     for fraction in sorted({one.keep_fraction for one in found} - {1.0}):
         own = [one for one in found if one.keep_fraction == fraction]
-        own.sort(key=lambda one: -better * one.value)
-        cells += [(one.policy, fraction) for one in own[:1]]
-        cells.append((RANDOM, fraction))
+        best = max(own, key=lambda one: one.careful(better))
+        cells += [(best.policy, fraction), (RANDOM, fraction)]
     return list(dict.fromkeys(cells))
 
 
 def left_over(evidence: Evidence) -> float:
     """Largest departure of a check, in points, from what the other checks led to expect."""
     target, seen = evidence.target, measured_departures(evidence)
-    predicted = {c: target.estimate(column(evidence.drawn_small, c))[0] for c in seen}
+    predicted = {c: evidence.levels[c].check for c in seen}
     for cell in list(seen):
         predicted.setdefault((RANDOM, cell[1]), predicted[ALL])
     worst = 0.0

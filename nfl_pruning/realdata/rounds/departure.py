@@ -33,8 +33,8 @@ class Prior:
 
     common: float = 0.15
     little: float = 0.10
-    base: float = 0.10
-    gap: float = 0.25
+    base: float = 0.20
+    gap: float = 0.40
     alike: float = 0.6
     alone: float = 0.03
 

@@ -10,7 +10,14 @@ import numpy as np
 from nfl_pruning.data.dataset import Dataset
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.realdata.apply import Source
-from nfl_pruning.realdata.diagnostics import Diagnostics, near_copies, repeated, row_codes, tails
+from nfl_pruning.realdata.diagnostics import (
+    Diagnostics,
+    HeldOut,
+    near_copies,
+    repeated,
+    row_codes,
+    tails,
+)
 from nfl_pruning.realdata.rounds.refits import Rows
 from nfl_pruning.realdata.rounds.softmax import fit_softmax
 from nfl_pruning.realdata.rounds.study import Study, joint
@@ -70,16 +77,9 @@ def _leaked(
 
 
 def with_mixture(seen: Diagnostics, study: Study) -> Diagnostics:
-    """Numbers of the first mixture on the rows that it was not fitted to, beside what was seen."""
-    first, split = study.mixtures[0], study.splits[0]
-    rest = study.rows.take(split.test)
-    own = study.rows.take(split.train)
-    fit = fit_softmax(
-        own.x, own.y, study.setting.n_classes, ridge=study.setting.ridge, tolerance=1e-4
-    )
-    extra = first.components[0].mean.shape[0] - own.x.shape[1]
-    weights = np.concatenate([fit.weights, np.zeros((extra, fit.weights.shape[1]))])
-    tail, kurtosis = tails(first, joint(rest), rest.y, weights)
+    """Numbers of the mixtures on the rows that they were not fitted to, beside what was seen."""
+    first = study.mixtures[0]
+    tail, kurtosis = tails([_held_out(study, number) for number in range(len(study.mixtures))])
     return replace(
         seen,
         n_components=len(first.components),
@@ -88,3 +88,15 @@ def with_mixture(seen: Diagnostics, study: Study) -> Diagnostics:
         kurtosis=kurtosis,
         wrong_labels=first.wrong_labels,
     )
+
+
+def _held_out(study: Study, number: int) -> HeldOut:
+    """What one mixture has not seen, with the directions of logits that were fitted as it was."""
+    mixture, split = study.mixtures[number], study.splits[number]
+    rest, own = study.rows.take(split.test), study.rows.take(split.train)
+    fit = fit_softmax(
+        own.x, own.y, study.setting.n_classes, ridge=study.setting.ridge, tolerance=1e-4
+    )
+    extra = mixture.components[0].mean.shape[0] - own.x.shape[1]
+    weights = np.concatenate([fit.weights, np.zeros((extra, fit.weights.shape[1]))])
+    return HeldOut(mixture, joint(rest), rest.y, weights)

@@ -15,7 +15,6 @@ from nfl_pruning.realdata.fitted.fitting import FittedMixture, fit_components, w
 from nfl_pruning.realdata.rounds.probing import folds
 from nfl_pruning.realdata.rounds.refits import ALL, Cell, Outcome, Rows, Setting, run_cells
 
-FOLDS = 4  # a quarter of the rows is held out in a round
 MIXTURES = 3  # of different rounds' rows, for the spread of what is fitted
 TEST_ROWS = 6000  # drawn to test a refit to drawn rows
 CALIBRATION_ROWS = 4000
@@ -41,7 +40,7 @@ class Study:
         rows: in the space's axes.
         setting: what refits share.
         seed: of everything.
-        n_rounds: splits into rows to refit on and rows to test on.
+        n_rounds: parts of the rows, each of which is tested on in one round.
         workers: threads.
         tick: called after every round that is finished.
         splits: of the rounds.
@@ -60,13 +59,10 @@ class Study:
     factors: list[float] = field(init=False, default_factory=lambda: [1.0])
 
     def __post_init__(self) -> None:
-        self.splits = []
         everything = np.arange(len(self.rows.y))
-        for repeat in range(-(-self.n_rounds // FOLDS)):
-            rng = np.random.default_rng([self.seed, SPLIT, repeat])
-            parts = folds(rng, self.rows.y, FOLDS)
-            self.splits += [Split(np.setdiff1d(everything, part), part) for part in parts]
-        self.splits = self.splits[: self.n_rounds]
+        rng = np.random.default_rng([self.seed, SPLIT])
+        parts = folds(rng, self.rows.y, self.n_rounds)
+        self.splits = [Split(np.setdiff1d(everything, part), part) for part in parts]
 
     @property
     def n_train(self) -> int:
@@ -116,11 +112,15 @@ class Study:
         self.mixtures = [first, *rest]
 
     def draw(self, number: int, n: int, cells: Sequence[Cell]) -> dict[Cell, Outcome]:
-        """Refits to rows drawn from one of the mixtures, tested on rows drawn from it."""
+        """Refits to ``n`` of as many rows as the data have, drawn from one of the mixtures.
+
+        The rows, and those drawn to test on, are the same whatever ``n`` is: what more rows gain is
+        seen without the noise of another draw.
+        """
         rng = np.random.default_rng([self.seed, DRAWN, number])
         mixture = self.mixtures[number % len(self.mixtures)]
-        train, test = (self._rows(mixture, rng, size) for size in (n, TEST_ROWS))
-        return run_cells(rng, train, test, cells, self.setting)
+        train, test = (self._rows(mixture, rng, size) for size in (len(self.rows.y), TEST_ROWS))
+        return run_cells(rng, train.take(np.arange(n)), test, cells, self.setting)
 
     def draws(self, count: int, n: int, cells: Sequence[Cell]) -> Rounds:
         """Independent draws of ``n`` rows before pruning, mixtures in turn."""
