@@ -108,8 +108,8 @@ def trials(problem: Problem, sizes: dict[str, Any]) -> dict[str, Any]:
     The worst class is the one of the largest mean error: the mean of every trial's own worst class
     would be far above the limit, as a maximum of ten numbers that fluctuate is.
     """
-    found, classes = simulate(problem, **sizes), problem.inputs.n_classes
-    rows = {f"class_error_{k}": found.mean(f"class_error_{k}") for k in range(classes)}
+    found = simulate(problem, **sizes)
+    rows = {name: found.mean(name) for name in found.trials if name.startswith("class_error_")}
     names = {"test_error": "test_error", "worst_class_error": max(rows, key=lambda k: rows[k])}
     return {
         name: {"mean": found.mean(own), "standard_error": found.standard_error(own)}
