@@ -13,7 +13,6 @@ from matplotlib.ticker import NullFormatter
 import style
 from nfl_pruning.experiments.scripts import draw_alone
 from nfl_pruning.networks.comparison.verdicts import AccuracyVerdict, holm, paired
-from nfl_pruning.networks.models import MODELS
 from nfl_pruning.records import RecordStore
 from nfl_pruning.validation import format_number
 
@@ -21,6 +20,7 @@ NAME = "networks_search"
 
 KINDS = {"any": "best of all", "calibrated": "best that exploits", "unbiased": "best unbiased"}
 LOOKS = {"any": "optimal", "calibrated": "soft", "unbiased": "exact"}
+MODELS = ("logistic", "mlp", "cnn", "resnet")  # in the order in which they are told of
 FEWEST = 3  # fresh repeats of which a verdict is told
 FLOOR = -6.0  # points at which the left panel ends
 
@@ -80,7 +80,7 @@ def results(store: RecordStore) -> list[Setting]:
         config = record["config"]
         if "model" not in config:  # limits of the theory
             continue
-        first = list(MODELS).index(config["model"]), -(config["n_train"] or 10**9)
+        first = MODELS.index(config["model"]), -(config["n_train"] or 10**9)
         rest = config["budget"], config["label_noise"], config.get("wider", False)
         groups.setdefault((*first, *rest), []).append(record)
     found = [_setting(records) for _, records in sorted(groups.items())]

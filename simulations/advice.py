@@ -37,6 +37,7 @@ NAME = "advice"
 FRACTIONS = [0.1, 0.3, 0.5, 0.7]
 SCORES = ["el2n", "margin"]
 TEST_ROWS, REPEATS = 20_000, 3
+FEW, REPEATS_OF_FEW = 2500, 24  # rows below which refits scatter more, and cost less
 LITTLE, MORE = 0.2, 9  # fractions up to which refits scatter so much that more are needed
 EVERY = list(range(10))
 
@@ -185,18 +186,22 @@ def make_task(task: dict[str, Any]) -> tuple[Dataset, np.ndarray, np.ndarray]:
     return data, x[rows[rest]], codes[rest]
 
 
-def truth(advice: Advice, x: np.ndarray, y: np.ndarray) -> list[dict[Cell, Outcome]]:
-    """Refits of every predicted cell to the rows advised on, tested on others.
+def repeats(n: int) -> list[int]:
+    """Refits of every cell to n rows, and how many more of those that keep little."""
+    return [REPEATS_OF_FEW, 0] if n < FEW else [REPEATS, MORE]
 
-    Cells that keep little are in all rounds, the others in the first ``REPEATS``.
-    """
+
+def truth(
+    advice: Advice, x: np.ndarray, y: np.ndarray, counts: list[int]
+) -> list[dict[Cell, Outcome]]:
+    """Refits of every predicted cell to the rows advised on, tested on others; see ``repeats``."""
     source = advice.source
     setting = Setting(len(source.dataset.classes), source.probe.ridge, source.probe)
     cells = [(one.policy, one.keep_fraction) for one in advice.predictions]
     own = Rows(source.space(source.dataset.x), source.dataset.y)
     test = Rows(source.space(x), y)
     little = [cell for cell in cells if cell[1] <= LITTLE]
-    rounds = [cells] * REPEATS + [little] * (MORE if little else 0)
+    rounds = [cells] * counts[0] + [little] * (counts[1] if little else 0)
     return [
         run_cells(np.random.default_rng([99, i]), own, test, some, setting)
         for i, some in enumerate(rounds)
@@ -215,7 +220,7 @@ def compute(config: dict[str, Any]) -> dict[str, Any]:
     result["recommended"] = {f: one["policy"] for f, one in said["recommended"].items()}
     if found.refused:
         return result
-    rounds = truth(found, x, y)
+    rounds = truth(found, x, y, config["repeats"])
     cells = []
     for one in found.predictions:
         cell = (one.policy, one.keep_fraction)
@@ -273,7 +278,7 @@ def jobs(preset: str) -> list[Job]:
             except InvalidArgumentError:
                 continue
             config = {"kind": NAME, "part": part, **task, "data_hash": data_hash}
-            config |= {"fractions": FRACTIONS, "scores": SCORES, "repeats": [REPEATS, MORE]}
+            config |= {"fractions": FRACTIONS, "scores": SCORES, "repeats": repeats(task["n"])}
             config["test_rows"] = TEST_ROWS
             listed.append(Job(config, partial(compute, config)))
     return listed

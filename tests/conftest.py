@@ -46,10 +46,13 @@ def _share_programs(config):
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
-@pytest.fixture(autouse=True)
-def optimised(request):
-    """Tests marked optimised compute for longer than their programs take to compile well."""
-    if request.node.get_closest_marker("optimised") is None:
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    """Tests marked optimised compute for longer than their programs take to compile well.
+
+    A hook, not a fixture: fixtures of a module are set up before those of a test.
+    """
+    if item.get_closest_marker("optimised") is None:
         yield
         return
     import jax

@@ -12,6 +12,8 @@ from nfl_pruning.theory.optimal.bins import Grid
 from nfl_pruning.theory.optimal.rule_search import LEVELS, promised
 from nfl_pruning.theory.optimal.usual import on_bins, usual_problems
 
+pytestmark = pytest.mark.optimised  # a search of many steps
+
 PROBLEM = Problem(samples_per_feature=6, keep_fraction=0.3).replace(
     probe="fixed:0.8", signal=2, ridge=0.05 / 6
 )
