@@ -38,9 +38,14 @@ def regrets(result: dict[str, Any]) -> np.ndarray:
     """Accuracy lost, in points, against the best policy in hindsight at each fraction below 1."""
     lost = []
     for fraction, label in result["recommended"].items():
-        own = {c["policy"]: c for c in result["cells"] if c["keep_fraction"] == float(fraction)}
-        lost.append(max(cell["truth"] for cell in own.values()) - own[label]["truth"])
+        truths = {cell["policy"]: cell["truth"] for cell in cells_at(result, fraction)}
+        lost.append(max(truths.values()) - truths[label])
     return np.array(lost)
+
+
+def cells_at(result: dict[str, Any], fraction: str) -> list[dict[str, Any]]:
+    """What a record says of every policy at one keep fraction."""
+    return [cell for cell in result["cells"] if cell["keep_fraction"] == float(fraction)]
 
 
 def flattery(result: dict[str, Any], draws: int = 2000) -> np.ndarray:
@@ -53,7 +58,7 @@ def flattery(result: dict[str, Any], draws: int = 2000) -> np.ndarray:
     """
     rng, found = np.random.default_rng(0), []
     for fraction in result["recommended"]:
-        own = [c for c in result["cells"] if c["keep_fraction"] == float(fraction)]
+        own = cells_at(result, fraction)
         truth, count = (np.array([c[name] for c in own]) for name in ("truth", "refits"))
         scatter = np.sqrt(np.mean([c["scatter"] ** 2 for c in own]) / count)
         again = truth + scatter * rng.normal(size=(draws, len(own)))

@@ -3,11 +3,11 @@
 A task is a data set's rows seen through some features. ``advise`` is given n of them; the truth are
 refits of all its cells to those very rows, over several probes and draws, tested on rows that it
 never saw. Numbers of the prior, the rule and limits of refusals were set on the tasks marked
-``tuning``. Those marked ``held-back`` were written down before
-any of them was computed, when all that was fixed, with the order in which they are computed: where
-a run ends early, those that it did not reach are missing by lot. Those marked ``earlier`` were held
-back from the method before it was changed; their regrets were seen when its rule was. Planted cases
-break an assumption each and must be refused or flagged.
+``tuning``. Those marked ``held-back`` were written down before any of them was computed, when all
+that was fixed, with the order in which they are computed: where a run ends early, those that it did
+not reach are missing by lot. Those marked ``earlier`` were held back from the method before it was
+changed; their regrets were seen when its rule was. Planted cases break an assumption each and must
+be refused or flagged.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from _advice import MANY
 from _cells import Job, Progress, run_jobs
 from nfl_pruning.data import Dataset, load_dataset
 from nfl_pruning.data.dataset import make_dataset
@@ -37,7 +38,7 @@ NAME = "advice"
 FRACTIONS = [0.1, 0.3, 0.5, 0.7]
 SCORES = ["el2n", "margin"]
 TEST_ROWS, REPEATS = 20_000, 3
-FEW, REPEATS_OF_FEW = 2500, 24  # rows below which refits scatter more, and cost less
+REPEATS_OF_FEW = 24  # below ``MANY`` rows, where refits scatter more and cost less
 LITTLE, MORE = 0.2, 9  # fractions up to which refits scatter so much that more are needed
 EVERY = list(range(10))
 
@@ -188,7 +189,7 @@ def make_task(task: dict[str, Any]) -> tuple[Dataset, np.ndarray, np.ndarray]:
 
 def repeats(n: int) -> list[int]:
     """Refits of every cell to n rows, and how many more of those that keep little."""
-    return [REPEATS_OF_FEW, 0] if n < FEW else [REPEATS, MORE]
+    return [REPEATS_OF_FEW, 0] if n < MANY else [REPEATS, MORE]
 
 
 def truth(

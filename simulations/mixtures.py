@@ -110,10 +110,10 @@ def trials(problem: Problem, sizes: dict[str, Any]) -> dict[str, Any]:
     """
     found = simulate(problem, **sizes)
     rows = {name: found.mean(name) for name in found.trials if name.startswith("class_error_")}
-    names = {"test_error": "test_error", "worst_class_error": max(rows, key=lambda k: rows[k])}
+    own = ("test_error", max(rows, key=lambda name: rows[name]))
     return {
-        name: {"mean": found.mean(own), "standard_error": found.standard_error(own)}
-        for name, own in names.items()
+        name: {"mean": found.mean(one), "standard_error": found.standard_error(one)}
+        for name, one in zip(OBSERVABLES, own, strict=True)
     } | {"failed": found.failed}
 
 

@@ -54,6 +54,10 @@ class Target:
             return value, 0.0
         return value, float(np.sqrt((n - 1) * np.var(self.without_one(outcomes))))
 
+    def singles(self, outcomes: Sequence[Outcome]) -> np.ndarray:
+        """Values on the additive scale of each round by itself, shape (rounds,)."""
+        return np.array([float(self.forth(self.of([one]))) for one in outcomes])
+
     def without_one(self, outcomes: Sequence[Outcome]) -> np.ndarray:
         """Values on the additive scale with each round left out in turn, shape (rounds,)."""
         n = len(outcomes)

@@ -84,12 +84,7 @@ def predictions(evidence: Evidence, departure: Departure) -> tuple[Prediction, .
     place = {cell: i for i, cell in enumerate(cells)}
     centre = np.array([evidence.levels[c].whole for c in cells])
     scatter = np.array([evidence.levels[c].scatter for c in cells])
-    singles = np.array(
-        [
-            [float(target.forth(target.of([one]))) for one in column(evidence.drawn, c)]
-            for c in cells
-        ]
-    )
+    singles = np.array([target.singles(column(evidence.drawn, c)) for c in cells])
     draws = singles.shape[1]
     value = centre + departure.mean
     spread = np.sqrt(np.diag(departure.covariance) + scatter**2 * (1 + 1 / draws)) * OUTSIDE

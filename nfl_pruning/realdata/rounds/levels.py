@@ -95,5 +95,5 @@ def losses(
 
 def _variance(rounds: Rounds, cell: Cell, target: Target) -> float:
     """Of one refit on the additive scale."""
-    singles = [float(target.forth(target.of([one]))) for one in column(rounds, cell)]
+    singles = target.singles(column(rounds, cell))
     return float(np.var(singles, ddof=1)) if len(singles) > 1 else 0.0

@@ -28,15 +28,15 @@ def kept_waves(folds: Any, k: Array, slope: Array, coupling: Array) -> Array:
 
     Args:
         folds: kept samples of one population as nodes.
-        k: frequencies, shape (M,).
+        k: frequencies, shape (M,), M a multiple of ``AT_ONCE``.
         slope: of the refit's logit in zbar, in its own scale.
         coupling: to fbar, likewise. First derivatives in both are exact; the rest of what is given
             counts as constant in them.
     """
     rest = jax.lax.stop_gradient((slope, coupling))
     per_probe = rest[0] / folds.folds, rest[1] / (folds.folds - 1)
-    chunks = k.reshape(-1, min(AT_ONCE, k.size))
-    found = jax.lax.map(lambda some: _with_slopes(folds, some, *per_probe), chunks)
+    few = k.reshape(-1, AT_ONCE)
+    found = jax.lax.map(lambda some: _with_slopes(folds, some, *per_probe), few)
     value, along, across = (
         jnp.moveaxis(part, 0, 2).reshape(*part.shape[1:3], k.size) for part in found
     )
