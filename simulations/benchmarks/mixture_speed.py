@@ -1,10 +1,11 @@
 """Speed of the limits of mixtures: cells of a sweep, single cells, and plain numpy beside them.
 
 Two classes with scalar and with full covariances (d = 100, four components), certified to 1e-8;
-three classes with 15 components and ten with ten, full covariances, to a standard error of the test
-error of at most 1e-3 (four fifths of the tolerance). The reference solves one two-class cell by a
-tensor rule in both logits with scipy's root finder, from a start 1 % beside the root; it stands in
-tests/mixture_reference.py. Compilation is reported apart. Run it alone::
+three classes with 15 components and ten with ten, full covariances, and ten that share one at 768
+features, to a standard error of the test error of at most 1e-3 (four fifths of the tolerance). The
+reference solves one two-class cell by a tensor rule in both logits with scipy's root finder, from a
+start 1 % beside the root; it stands in tests/mixture_reference.py. Compilation is reported apart.
+Run it alone::
 
     python simulations/benchmarks/mixture_speed.py
 """
@@ -60,7 +61,7 @@ def two_classes(form: str, d: int = 100) -> Problem:
     )
 
 
-def many_classes(n_classes: int, each: int, d: int) -> Problem:
+def many_classes(n_classes: int, each: int, d: int, *, shared: bool = False) -> Problem:
     """Means of length 3, the probe at a cosine of 0.8 to the classes' directions."""
     rng = np.random.default_rng(2)
     corners = rng.normal(size=(n_classes, d))
@@ -69,11 +70,13 @@ def many_classes(n_classes: int, each: int, d: int) -> Problem:
     labels = np.arange(count) % n_classes
     means = 3 * corners[labels] + (1.8 * rng.normal(size=(count, d)) / np.sqrt(d)) * (each > 1)
     rows = 1.2 * (0.8 * corners + 0.6 * rng.normal(size=(n_classes, d)) / np.sqrt(d))
+    covariances = full_covariances(rng, 1 if shared else count, d)
+    covariances = np.broadcast_to(covariances, (count, d, d))
     return Problem(
         samples_per_feature=40,
         keep_fraction=KEPT,
         score="el2n",
-        inputs=Mixture(np.full(count, 1 / count), means, full_covariances(rng, count, d), labels),
+        inputs=Mixture(np.full(count, 1 / count), means, covariances, labels),
         probe=WeightsProbe(rows - rows.mean(axis=0)),
         ridge=0.01,
         intercept=True,
@@ -150,6 +153,9 @@ def main(side: int, repeats: int) -> None:
         "three classes, 15 components, d = 100": of_cell(many_classes(3, 5, 100), repeats),
         "ten classes, 10 components, d = 128": of_cell(ten, repeats),
         "ten classes in a sweep": of_sweep(ten, 3, tolerance=TOLERANCE),
+        "ten classes, a shared covariance, d = 768": of_cell(
+            many_classes(10, 1, 768, shared=True), repeats
+        ),
         "provenance": provenance(),
     }
     click.echo(to_json(found, indent=2))
