@@ -39,7 +39,7 @@ def geometry(unit: Array, rho: Array) -> Geometry:
     perp = across_share(rho)
     c_z = rho * along + perp * across
     beside = perp * along - rho * across
-    s_z = jnp.hypot(noise, beside)
+    s_z = jnp.sqrt(noise**2 + beside**2)  # the noise is never 0
     return Geometry(along, c_z, s_z, (rho * s_z**2 - perp * c_z * beside) / s_z, perp * noise / s_z)
 
 

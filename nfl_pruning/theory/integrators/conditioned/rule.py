@@ -24,7 +24,7 @@ from nfl_pruning.theory.integrators.conditioned.mesh import Mesh
 from nfl_pruning.theory.integrators.conditioned.table import table
 from nfl_pruning.theory.probe_fit import ProbeFit
 
-BISECTIONS = 48
+BISECTIONS = 36  # to 3e-10 of a range of 16; one Newton step from there leaves rounding alone
 
 
 class Setting(NamedTuple):
