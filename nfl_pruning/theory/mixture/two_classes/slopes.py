@@ -42,11 +42,12 @@ def mixture_values(problem: Problem, numbers: Mapping[str, Any]) -> dict[str, Ar
     """
     names = tuple(numbers)
     values = tuple(jnp.asarray(numbers[name], float) for name in names)
+    warm = Warm()  # the numbers are often those of the problem, or close to them
     with jax.enable_x64(True), jax.ensure_compile_time_eval():
-        keys = tuple(_Solved(prepared(problem)).numbers)
+        keys = tuple(_Solved(prepared(problem), warm).numbers)
 
     def solve(given: list[float]) -> tuple[np.ndarray, Callable[[], np.ndarray]]:
-        found = _Solved(prepared(with_numbers(problem, names, given)))
+        found = _Solved(prepared(with_numbers(problem, names, given)), warm)
         row = np.array([found.numbers[key] for key in keys])
         return row, lambda: found.slopes(names, given, keys)
 
@@ -56,8 +57,8 @@ def mixture_values(problem: Problem, numbers: Mapping[str, Any]) -> dict[str, Ar
 class _Solved:
     """A certified limit at one fineness, at which it is differentiated."""
 
-    def __init__(self, problem: Problem) -> None:
-        self._problem, self._warm = problem, Warm()
+    def __init__(self, problem: Problem, warm: Warm) -> None:
+        self._problem, self._warm = problem, warm
         with jax.enable_x64(True):
             answer = solve_two_classes(problem, self._warm)
             setting = setting_of(problem)
