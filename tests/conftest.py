@@ -10,6 +10,16 @@ import pytest
 from nfl_pruning.experiments.compilation import cache_folder, quick_compilation
 
 MOST_BYTES = 2**30  # of programs that are kept between runs
+LONGEST = (  # files, of half a minute and more each: begun last, one would keep a worker alone
+    "test_mixture_solver",
+    "test_sweep",
+    "test_spectrum",
+    "test_optimal",
+    "test_second_derivatives",
+    "test_foreign_parts",
+    "test_margin_fits",
+    "test_best_numbers",
+)
 
 
 def pytest_configure(config):
@@ -21,10 +31,16 @@ def pytest_configure(config):
     if hasattr(config, "workerinput"):  # inherits variables from the process that starts it
         return
     _share_programs(config)
+    config.option.loadscopereorder = False  # files in the order below, not by number of tests
     if config.option.markexpr == "not slow" and "XLA_FLAGS" not in os.environ:
         quick_compilation()
         if "XLA_FLAGS" in os.environ:  # not on an accelerator
             os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first: with few tests each, they would otherwise come last."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 def _share_programs(config):

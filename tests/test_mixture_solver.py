@@ -63,21 +63,33 @@ def test_a_sweep_is_what_single_solutions_are():
     assert np.ptp(found["test_error"].values) > 0.01  # the control: cells differ
 
 
-@pytest.mark.parametrize("probe", [FIXED, InSampleProbe(0.02)])
-def test_derivatives_are_those_of_the_solver(probe):
-    problem = pair_problem(exploit=0.5, fraction=0.4, probe=probe)
-    given = {"keep_fraction": 0.4, "exploit": 0.5, "ridge": 0.02, "samples_per_feature": 5.0}
+NUMBERS = {"keep_fraction": 0.4, "exploit": 0.5, "ridge": 0.02, "samples_per_feature": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("probe", "names"),
+    [
+        (FIXED, tuple(NUMBERS)),
+        # the first moves the selection, the second the probe's own fit
+        (InSampleProbe(0.02), ("keep_fraction", "samples_per_feature")),
+        pytest.param(InSampleProbe(0.02), ("exploit", "ridge"), marks=pytest.mark.slow),
+    ],
+)
+def test_derivatives_are_those_of_the_solver(probe, names):
+    problem, warm = pair_problem(exploit=0.5, fraction=0.4, probe=probe), Warm()
+    given = {name: NUMBERS[name] for name in names}
     with jax.enable_x64(True):
         slopes = jax.jacrev(lambda numbers: limit_values(problem, numbers)["test_error"])(given)
     for name, value in given.items():
         h = 1e-3 * value
-        beside = [
-            solve(with_numbers(problem, (name,), [value + k * h])).test_error
-            for k in (1, -1, 2, -2)
-        ]
+        beside = []
+        for k in (1, -1, 2, -2):
+            answer = solve_two_classes(with_numbers(problem, (name,), [value + k * h]), warm)
+            assert answer.found and not answer.flaw and answer.error < 1e-9
+            beside.append(answer.values["test_error"])
         difference = (8 * (beside[0] - beside[1]) - (beside[2] - beside[3])) / (12 * h)
         assert float(slopes[name]) == pytest.approx(difference, abs=1e-7)
-    assert abs(float(slopes["ridge"]) / 2) > 0.1  # the control: a factor two would be seen
+        assert abs(float(slopes[name]) / 2) > 1e-5  # the control: a factor two would be seen
 
 
 def pair_at_random(seed):
