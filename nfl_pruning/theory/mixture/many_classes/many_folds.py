@@ -10,7 +10,7 @@ from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.theory.mixture.closing import Fit
 from nfl_pruning.theory.mixture.geometry import Operator
 from nfl_pruning.theory.mixture.many_classes.many_setting import ManySetting
-from nfl_pruning.theory.mixture.many_classes.points import normal_points, root
+from nfl_pruning.theory.mixture.many_classes.points import labelled_points, root
 from nfl_pruning.theory.mixture.many_classes.prox import fitted
 
 MOST_ROUNDS = 500
@@ -87,7 +87,7 @@ def fold_law(
         fit: of one probe.
         law: of one probe's outputs; its ``common`` is not read.
         samples: per feature, in one probe's fit.
-        n_points: points a component and label.
+        n_points: points of a component with one label.
         seed: of them.
 
     Raises:
@@ -123,13 +123,11 @@ def _pairs(
     setting: ManySetting, law: FoldLaw, n_points: int, seed: np.random.SeedSequence
 ) -> tuple[np.ndarray, ...]:
     """Component, label, mass within the component and zeta (n, 2, P) of samples in two probes."""
-    labels, size = setting.mixture.label_law, law.mean.shape[1]
-    rows = []
-    for c, child in enumerate(seed.spawn(len(labels))):
-        points = normal_points(n_points, 2 * size, child).reshape(n_points, 2, size)
-        rows += [(c, y, labels[c, y] / n_points, points) for y in np.flatnonzero(labels[c])]
-    component, label, mass = (np.repeat([row[i] for row in rows], n_points) for i in range(3))
-    return component, label, mass, np.concatenate([row[3] for row in rows])
+    size = law.mean.shape[1]
+    component, label, mass, points = labelled_points(
+        setting.mixture.label_law, n_points, 2 * size, seed
+    )
+    return component, label, mass, points.reshape(len(points), 2, size)
 
 
 def _shared(
