@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 
 from nfl_pruning.errors import UnsupportedProblemError
-from nfl_pruning.theory.mixture.closing import Fit
-from nfl_pruning.theory.mixture.geometry import Operator
+from nfl_pruning.theory.mixture.closing import Fit, noise_of
 from nfl_pruning.theory.mixture.many_classes.many_setting import ManySetting
 from nfl_pruning.theory.mixture.many_classes.points import labelled_points, root
 from nfl_pruning.theory.mixture.many_classes.prox import fitted
@@ -76,8 +76,8 @@ def fold_law(
     samples: float,
     n_points: int,
     seed: np.random.SeedSequence,
-) -> tuple[FoldLaw, Operator]:
-    """The law with what two probes share, and the noise of the probes' mean: eq. (M10), (M12).
+) -> tuple[FoldLaw, np.ndarray]:
+    """The law with what two probes share, and what makes the noise of their mean: (M10), (M12).
 
     Two probes are fitted to the same samples but for two folds; how alike the forces of a sample
     in both are depends on how alike their outputs are.
@@ -90,21 +90,22 @@ def fold_law(
         n_points: points of a component with one label.
         seed: of them.
 
+    Returns:
+        The law, and what :func:`noise_of` makes the noise of the probes' mean of, (C, P, P).
+
     Raises:
         UnsupportedProblemError: the fixed point was not found.
     """
     geometry = setting.space.geometry
-    inverse = np.asarray(fit.inverse)
-    noise_of_one = np.asarray(fit.noise)
+    inverse, own = jax.tree.map(np.asarray, (fit.inverse, fit.square))
     overlap = np.asarray(geometry.overlap(np.asarray(fit.rows), np.asarray(fit.rows)))
     share = (law.folds - 2) / (law.folds - 1)
-    common, noise, moved = overlap, 0 * noise_of_one, 0.0
+    common, square, moved = overlap, 0 * own, 0.0
     points = _pairs(setting, law, n_points, seed)
     for _ in range(MOST_ROUNDS if share else 0):
         law = FoldLaw(law.folds, law.mean, law.covariance, common, law.step)
-        middle = np.asarray(geometry.combine(share * _shared(law, *points))) / samples
-        noise = np.asarray(geometry.compose(geometry.compose(inverse, middle), inverse))
-        new = overlap + np.asarray(geometry.trace(noise))
+        square = share * _shared(law, *points) / samples
+        new = overlap + np.asarray(geometry.trace(noise_of(geometry, inverse, square)))
         moved = float(np.abs(new - common).max() / np.abs(law.covariance).max())
         common = new
         if moved < SAME:
@@ -116,7 +117,7 @@ def fold_law(
                 f"by {moved:.1e}."
             )
     law = FoldLaw(law.folds, law.mean, law.covariance, common, law.step)
-    return law, (noise_of_one + (law.folds - 1) * noise) / law.folds
+    return law, (own + (law.folds - 1) * square) / law.folds
 
 
 def _pairs(
