@@ -15,6 +15,7 @@ from nfl_pruning.inputs.covariances import LowRank
 from nfl_pruning.probes import InSampleProbe, PilotProbe, Probe, WeightsProbe
 from nfl_pruning.problem import Student
 from nfl_pruning.selections import RankSelection
+from nfl_pruning.theory.mixture.many_classes import many
 from nfl_pruning.theory.mixture.many_classes.anderson import fixed_point
 from nfl_pruning.theory.mixture.many_classes.points import (
     band_shares,
@@ -228,7 +229,7 @@ def test_agrees_with_simulation_for_any_covariances(n_classes, probe):
     )  # fmt: skip
     limit = solve(problem)
     assert limit.status == "certified", limit.message
-    trials = simulate(problem, n_trials=24, n_features=120, seed=1)
+    trials = simulate(problem, n_trials=24 if n_classes == 2 else 40, n_features=120, seed=1)
     error = np.hypot(trials.standard_error("test_error"), limit.error_estimate)
     assert error < 0.003
     finite = 0.004  # of order 1 / d at d = 120
@@ -256,7 +257,7 @@ def test_a_verifier_and_quotas_keep_what_they_say():
 
 
 @pytest.mark.slow
-def test_six_classes_with_nearly_singular_covariances_and_heavy_weights():
+def test_six_classes_with_nearly_singular_covariances_and_heavy_weights(monkeypatch):
     """Problems on which plain iteration diverges are solved, by rounds that agree."""
     rng = np.random.default_rng(0)
     d, n_components = 36, 18
@@ -273,7 +274,11 @@ def test_six_classes_with_nearly_singular_covariances_and_heavy_weights():
     )  # fmt: skip
     found = solve(problem, tolerance=2e-3)
     assert found.status == "certified", found.message
-    assert found.residual < 1e-5
+    monkeypatch.setattr(many, "FINER", 0.0025)  # rounds that go on until nothing moves
+    settled = solve(problem, tolerance=2e-3)
+    assert settled.status == "certified", settled.message
+    assert settled.residual < 1e-5 < found.residual
+    assert abs(settled.test_error - found.test_error) < 5e-4
 
 
 def test_refusals_name_what_is_missing():

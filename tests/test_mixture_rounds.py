@@ -9,6 +9,8 @@ from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.inputs import LowRank, Mixture
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.problem import Problem, Student
+from nfl_pruning.theory.mixture.factored import Factored
+from nfl_pruning.theory.mixture.geometry import Dense, Diagonal
 from nfl_pruning.theory.mixture.many_classes import search
 from nfl_pruning.theory.mixture.many_classes.kept_points import kept
 from nfl_pruning.theory.mixture.many_classes.many_probe import probe_reads
@@ -44,11 +46,23 @@ def _stage(setting, terms, tolerance=1e-6):
     return solve_stage(setting, terms, None, tolerance)
 
 
-@pytest.mark.parametrize("probe", [None, "in-sample:0.05"])
-def test_corrected_rounds_end_where_exact_ones_do(probe, monkeypatch):
+def _of_few_factors():
+    """The same means with a diagonal and four directions of its own in each component."""
+    rng, whole = np.random.default_rng(4), _problem().inputs
+    assert isinstance(whole, Mixture)
+    factors = 4 * rng.normal(size=(3, FEATURES, 4)) / np.sqrt(FEATURES)
+    law = LowRank(rng.uniform(0.1, 1.5, (3, FEATURES)), factors)
+    return Mixture(whole.weights, whole.means, law, np.arange(3))
+
+
+@pytest.mark.parametrize("factored", [False, True])
+def test_corrected_rounds_end_where_exact_ones_do(factored, monkeypatch):
     monkeypatch.setattr(search, "DEAR", 0.0)
-    problem = _problem() if probe is None else _problem(probe=probe)
+    problem = _problem()
+    if factored:
+        problem = _problem(probe="in-sample:0.05", inputs=_of_few_factors())
     setting = setting_of(problem)
+    assert isinstance(setting.space.geometry, Factored if factored else Dense)
     seeds = np.random.SeedSequence(1).spawn(2)
     reads, _ = probe_reads(setting, 2**9, seeds[0], None, 1e-7)
     assert reads is not None
@@ -89,18 +103,36 @@ def test_a_class_that_keeps_nothing_is_named():
     assert str(bounded.status) != "no-solution"
 
 
-def test_too_many_rows_are_refused_before_hours_are_spent():
+def _wide(covariances):
+    """The parts of a problem of ten classes at 768 features, as far as they are built unsolved."""
     k, d = 10, 768
-    means, factors = np.eye(k, d), np.zeros((k, d, 1))
+    means = np.eye(k, d)
+    mixture = Mixture(np.full(k, 0.1), means, covariances, np.arange(k))
     probe = WeightsProbe(means - means.mean(axis=0), np.zeros(k))
+    return setting_of(_problem().replace(inputs=mixture, probe=probe))
 
-    def of(mixture):
-        return _problem().replace(inputs=mixture, probe=probe)
 
-    factors[np.arange(k), np.arange(k), 0] = 1.0
-    factors[:, -1] = 0.5  # no two share this direction: the columns differ elsewhere
-    unlike = Mixture(np.full(k, 0.1), means, LowRank(np.ones((k, d)), factors), np.arange(k))
-    with pytest.raises(UnsupportedProblemError, match="9 x 768 = 6912 rows"):
-        setting_of(of(unlike))
-    shared = Mixture(np.full(k, 0.1), means, np.ones((k, d)), np.arange(k))
-    assert len(setting_of(of(shared)).outputs.basis) == 9
+def _unlike(rank):
+    """A diagonal plus a rank, with directions of its own for each of ten components."""
+    factors = np.random.default_rng(rank).normal(size=(10, 768, rank)) / np.sqrt(768)
+    return LowRank(np.ones((10, 768)), factors)
+
+
+def test_too_many_rows_are_refused_before_hours_are_spent():
+    with pytest.raises(UnsupportedProblemError, match=r"9 x 768 = 6912 rows.*LowRank.*simulate"):
+        _wide(_unlike(40))  # more than half of the features
+    with pytest.raises(UnsupportedProblemError, match=r"9 x 300 = 2700 rows.*Fewer factors"):
+        _wide(_unlike(30))
+    few, shared = _wide(_unlike(2)), _wide(np.ones((10, 768)))
+    assert isinstance(few.space.geometry, Factored)
+    assert isinstance(shared.space.geometry, Diagonal)
+    assert few.space.geometry.factors.shape == (768, 20)
+
+
+def test_factors_that_components_share_count_once():
+    law = _unlike(4)
+    scale = np.linspace(0.5, 1.5, 10)[:, None, None]
+    variances = 1 + np.random.default_rng(1).random((10, 768))
+    space = _wide(LowRank(variances, scale * law.factors[:1])).space
+    assert isinstance(space.geometry, Factored)
+    assert space.geometry.factors.shape == (768, 4)

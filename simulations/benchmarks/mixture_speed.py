@@ -1,10 +1,11 @@
 """Speed of the limits of mixtures: cells of a sweep, single cells, and plain numpy beside them.
 
 Two classes with scalar and with full covariances (d = 100, four components), certified to 1e-8;
-three classes with 15 components and ten with ten, full covariances, and ten that share one at 768
-features, to a standard error of the test error of at most 1e-3 (four fifths of the tolerance). The
-reference solves one two-class cell by a tensor rule in both logits with scipy's root finder, from a
-start 1 % beside the root; it stands in tests/mixture_reference.py. Compilation is reported apart.
+three classes with 15 components and ten with ten, full covariances, and ten at 768 features, one
+covariance for all or a diagonal and ten factors for each, to a standard error of the test error of
+at most 1e-3 (four fifths of the tolerance). The reference solves one two-class cell by a tensor
+rule in both logits with scipy's root finder, from a start 1 % beside the root; it stands in
+tests/mixture_reference.py. Compilation is reported apart.
 Run it alone::
 
     python simulations/benchmarks/mixture_speed.py
@@ -23,7 +24,7 @@ import numpy as np
 
 from nfl_pruning import Problem, solve, sweep
 from nfl_pruning.experiments.scripts import load
-from nfl_pruning.inputs import Mixture
+from nfl_pruning.inputs import LowRank, Mixture
 from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.records import provenance, to_json
 from nfl_pruning.theory.mixture.two_classes.pair import Warm, solve_two_classes
@@ -61,7 +62,16 @@ def two_classes(form: str, d: int = 100) -> Problem:
     )
 
 
-def many_classes(n_classes: int, each: int, d: int, *, shared: bool = False) -> Problem:
+def few_factors(rng: np.random.Generator, count: int, d: int, rank: int) -> LowRank:
+    """A diagonal and factors for each, whose variances, 36 to 2, stand out of it."""
+    diagonal = 0.5 * np.exp(0.5 * rng.normal(size=(count, d)))
+    sizes = np.geomspace(6, 1.5, rank)
+    return LowRank(diagonal, sizes * rng.normal(size=(count, d, rank)) / np.sqrt(d))
+
+
+def many_classes(
+    n_classes: int, each: int, d: int, *, shared: bool = False, rank: int = 0
+) -> Problem:
     """Means of length 3, the probe at a cosine of 0.8 to the classes' directions."""
     rng = np.random.default_rng(2)
     corners = rng.normal(size=(n_classes, d))
@@ -70,8 +80,11 @@ def many_classes(n_classes: int, each: int, d: int, *, shared: bool = False) -> 
     labels = np.arange(count) % n_classes
     means = 3 * corners[labels] + (1.8 * rng.normal(size=(count, d)) / np.sqrt(d)) * (each > 1)
     rows = 1.2 * (0.8 * corners + 0.6 * rng.normal(size=(n_classes, d)) / np.sqrt(d))
-    covariances = full_covariances(rng, 1 if shared else count, d)
-    covariances = np.broadcast_to(covariances, (count, d, d))
+    if rank:
+        covariances: Any = few_factors(rng, count, d, rank)
+    else:
+        covariances = full_covariances(rng, 1 if shared else count, d)
+        covariances = np.broadcast_to(covariances, (count, d, d))
     return Problem(
         samples_per_feature=40,
         keep_fraction=KEPT,
@@ -156,6 +169,7 @@ def main(side: int, repeats: int) -> None:
         "ten classes, a shared covariance, d = 768": of_cell(
             many_classes(10, 1, 768, shared=True), repeats
         ),
+        "ten classes, ten factors each, d = 768": of_cell(many_classes(10, 1, 768, rank=10), 1),
         "provenance": provenance(),
     }
     click.echo(to_json(found, indent=2))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from nfl_pruning.theory.mixture.geometry import Geometry, Operator
+from nfl_pruning.theory.mixture.geometry import Geometry, Matrix, Operator
 
 
 class Moments(NamedTuple):
@@ -73,14 +73,27 @@ class Fit(NamedTuple):
     """A fit's parameter in the geometry's coordinates.
 
     Attributes:
-        rows: mean, shape (R, D). noise: its covariance, operator. inverse: G = H^-1, operator.
-        intercept: b, shape (R,).
+        rows: mean, shape (R, D). inverse: G = H^-1, operator. intercept: b, shape (R,).
+        square: Q over the samples per feature, shape (C, R, R), of which :func:`noise_of` makes
+            the noise that samples bring; rows that are read pass on more, which only the law has.
     """
 
     rows: Any
-    noise: Any
     inverse: Any
     intercept: Any
+    square: Any
+
+
+def noise_of(geometry: Geometry, inverse: Operator, square: Matrix) -> Operator:
+    """Covariance of the noise that the samples of a fit bring: G M G of eq. (M9).
+
+    Args:
+        geometry: of the inputs.
+        inverse: G.
+        square: of the forces, over the samples per feature, shape (C, R, R).
+    """
+    middle = geometry.combine(square)
+    return geometry.compose(geometry.compose(inverse, middle), geometry.transpose(inverse))
 
 
 def close(
@@ -107,27 +120,27 @@ def close(
     inverse = geometry.inverse(geometry.combine(moments.response), ridge)  # G, eq. (M3)
     reads = geometry.combine(moments.given)  # D, eq. (M3)
     rows, intercept, new_mean = _mean(geometry, moments, mean, given, inverse, reads, free)
-    noise = geometry.combine(moments.square) / samples_per_feature
-    noise = geometry.compose(geometry.compose(inverse, noise), geometry.transpose(inverse))
+    square = moments.square / samples_per_feature
+    noise = geometry.trace(noise_of(geometry, inverse, square))
     cross = geometry.overlap(rows, given.rows)  # eq. (M8)
     coupling = jnp.zeros_like(moments.shared)
     if given.noise is not None:
         passed = -geometry.compose(inverse, reads)  # -G D: how the given rows' noise is passed on
-        more, shared = _noise(geometry, moments, given, inverse, passed, samples_per_feature)
-        noise, cross = noise + more, cross + geometry.trace(shared)
+        more, shared = _passed_on(geometry, moments, given, inverse, passed, samples_per_feature)
+        noise, cross = noise + more, cross + shared
         if given.inverse is not None:
             through = geometry.compose(passed, geometry.transpose(given.inverse))
             coupling = geometry.trace(through) / samples_per_feature  # eq. (M6)
     step = geometry.trace(inverse) / samples_per_feature  # eq. (M6)
     state = State(
         new_mean,
-        geometry.overlap(rows, rows) + geometry.trace(noise),  # eq. (M7)
+        geometry.overlap(rows, rows) + noise,  # eq. (M7)
         cross,
         step,
         coupling,
         intercept,
     )
-    return state, Fit(rows, noise, inverse, intercept)
+    return state, Fit(rows, inverse, intercept, square)
 
 
 def _mean(
@@ -168,25 +181,27 @@ def _mean(
     return without - geometry.rows(inverse, push), intercept, new_mean
 
 
-def _noise(
+def _passed_on(
     geometry: Geometry,
     moments: Moments,
     given: Given,
     inverse: Operator,
     passed: Operator,
     samples_per_feature: Array,
-) -> tuple[Operator, Operator]:
-    """Noise that the fit takes from the given rows, and its covariance with theirs: eq. (M9).
+) -> tuple[Array, Array]:
+    """What the given rows' noise adds to the law, V and X, each as traced: eq. (M9).
 
-    Both fits to the same samples also share the samples' own noise, E[f f_1^T].
+    Both fits to the same samples also share the samples' own noise, E[f f_1^T]. Traces are added,
+    and not operators, of which sums can be larger than each.
     """
-    compose, transpose = geometry.compose, geometry.transpose
-    cross = compose(passed, given.noise)
-    covariance = compose(cross, transpose(passed))
+    compose, transpose, trace = geometry.compose, geometry.transpose, geometry.trace
+    passed_back = transpose(passed)
+    handed = compose(passed, given.noise)
+    covariance, cross = trace(compose(handed, passed_back)), trace(handed)
     if given.inverse is not None:
-        own = geometry.combine(moments.shared) / samples_per_feature
+        own = geometry.combine(moments.shared / samples_per_feature)
         own = compose(compose(inverse, own), given.inverse)
-        both = compose(own, transpose(passed))
-        covariance = covariance + both + transpose(both)
-        cross = cross + own
+        both = trace(compose(own, passed_back))
+        covariance = covariance + both + jnp.swapaxes(both, 1, 2)
+        cross = cross + trace(own)
     return covariance, cross

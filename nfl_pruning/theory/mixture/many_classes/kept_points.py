@@ -16,7 +16,7 @@ from nfl_pruning.theory.mixture.many_classes.many_setting import LogitReads, Man
 from nfl_pruning.theory.mixture.many_classes.points import (
     Points,
     band_shares,
-    normal_points,
+    labelled_points,
     pack,
     propensity_shares,
     root,
@@ -34,16 +34,8 @@ def _samples(
         component, label and mass within the component, each (n,); zeta (n, P); eta (n, R).
     """
     law, n_outputs = setting.mixture.label_law, len(setting.outputs.basis)
-    rows = []
-    for c, child in enumerate(seed.spawn(len(law))):
-        points = normal_points(n_points, n_given + n_outputs, child)
-        for label in np.flatnonzero(law[c]):
-            rows.append((c, label, law[c, label] / n_points, points))
-    component, label, mass = (
-        np.concatenate([np.full(n_points, row[i]) for row in rows]) for i in range(3)
-    )
-    points = np.concatenate([row[3] for row in rows])
-    return component, label.astype(int), mass, points[:, :n_given], points[:, n_given:]
+    component, label, mass, points = labelled_points(law, n_points, n_given + n_outputs, seed)
+    return component, label, mass, points[:, :n_given], points[:, n_given:]
 
 
 def everyone(setting: ManySetting, n_points: int, seed: np.random.SeedSequence) -> Points:

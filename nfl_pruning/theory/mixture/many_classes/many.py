@@ -21,7 +21,7 @@ from nfl_pruning.theory.mixture.worth import POINTS, Outputs
 
 ENTROPY = 20230213  # of all points: equal problems have equal answers
 SCRAMBLES = 6
-FEWEST, MOST = 2**9, 2**14  # points a component and label
+FEWEST, MOST = 2**9, 2**14  # points of a component with one label
 FEWEST_DENSE = 2**10  # where covariances share no eigenvectors points cost less than rounds
 MORE = 8  # times as many points after a failure
 FINER = 2.0  # largest change of any unknown, scaled, over the tolerance of the test error

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 
 from nfl_pruning.errors import UnsupportedProblemError
-from nfl_pruning.theory.mixture.closing import Fit
-from nfl_pruning.theory.mixture.geometry import Operator
+from nfl_pruning.theory.mixture.closing import Fit, noise_of
 from nfl_pruning.theory.mixture.many_classes.many_setting import ManySetting
-from nfl_pruning.theory.mixture.many_classes.points import normal_points, root
+from nfl_pruning.theory.mixture.many_classes.points import labelled_points, root
 from nfl_pruning.theory.mixture.many_classes.prox import fitted
 
 MOST_ROUNDS = 500
@@ -76,8 +76,8 @@ def fold_law(
     samples: float,
     n_points: int,
     seed: np.random.SeedSequence,
-) -> tuple[FoldLaw, Operator]:
-    """The law with what two probes share, and the noise of the probes' mean: eq. (M10), (M12).
+) -> tuple[FoldLaw, np.ndarray]:
+    """The law with what two probes share, and what makes the noise of their mean: (M10), (M12).
 
     Two probes are fitted to the same samples but for two folds; how alike the forces of a sample
     in both are depends on how alike their outputs are.
@@ -87,24 +87,25 @@ def fold_law(
         fit: of one probe.
         law: of one probe's outputs; its ``common`` is not read.
         samples: per feature, in one probe's fit.
-        n_points: points a component and label.
+        n_points: points of a component with one label.
         seed: of them.
+
+    Returns:
+        The law, and what :func:`noise_of` makes the noise of the probes' mean of, (C, P, P).
 
     Raises:
         UnsupportedProblemError: the fixed point was not found.
     """
     geometry = setting.space.geometry
-    inverse = np.asarray(fit.inverse)
-    noise_of_one = np.asarray(fit.noise)
+    inverse, own = jax.tree.map(np.asarray, (fit.inverse, fit.square))
     overlap = np.asarray(geometry.overlap(np.asarray(fit.rows), np.asarray(fit.rows)))
     share = (law.folds - 2) / (law.folds - 1)
-    common, noise, moved = overlap, 0 * noise_of_one, 0.0
+    common, square, moved = overlap, 0 * own, 0.0
     points = _pairs(setting, law, n_points, seed)
     for _ in range(MOST_ROUNDS if share else 0):
         law = FoldLaw(law.folds, law.mean, law.covariance, common, law.step)
-        middle = np.asarray(geometry.combine(share * _shared(law, *points))) / samples
-        noise = np.asarray(geometry.compose(geometry.compose(inverse, middle), inverse))
-        new = overlap + np.asarray(geometry.trace(noise))
+        square = share * _shared(law, *points) / samples
+        new = overlap + np.asarray(geometry.trace(noise_of(geometry, inverse, square)))
         moved = float(np.abs(new - common).max() / np.abs(law.covariance).max())
         common = new
         if moved < SAME:
@@ -116,20 +117,18 @@ def fold_law(
                 f"by {moved:.1e}."
             )
     law = FoldLaw(law.folds, law.mean, law.covariance, common, law.step)
-    return law, (noise_of_one + (law.folds - 1) * noise) / law.folds
+    return law, (own + (law.folds - 1) * square) / law.folds
 
 
 def _pairs(
     setting: ManySetting, law: FoldLaw, n_points: int, seed: np.random.SeedSequence
 ) -> tuple[np.ndarray, ...]:
     """Component, label, mass within the component and zeta (n, 2, P) of samples in two probes."""
-    labels, size = setting.mixture.label_law, law.mean.shape[1]
-    rows = []
-    for c, child in enumerate(seed.spawn(len(labels))):
-        points = normal_points(n_points, 2 * size, child).reshape(n_points, 2, size)
-        rows += [(c, y, labels[c, y] / n_points, points) for y in np.flatnonzero(labels[c])]
-    component, label, mass = (np.repeat([row[i] for row in rows], n_points) for i in range(3))
-    return component, label, mass, np.concatenate([row[3] for row in rows])
+    size = law.mean.shape[1]
+    component, label, mass, points = labelled_points(
+        setting.mixture.label_law, n_points, 2 * size, seed
+    )
+    return component, label, mass, points.reshape(len(points), 2, size)
 
 
 def _shared(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import jax
 import numpy as np
 
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.probes import CrossFitProbe, InSampleProbe, PilotProbe, WeightsProbe
-from nfl_pruning.theory.mixture.closing import Given
+from nfl_pruning.theory.mixture.closing import Given, noise_of
 from nfl_pruning.theory.mixture.many_classes.kept_points import everyone
 from nfl_pruning.theory.mixture.many_classes.many_folds import FoldLaw, fold_law
 from nfl_pruning.theory.mixture.many_classes.many_setting import (
@@ -49,13 +50,18 @@ def probe_reads(
     if not stage.converged:
         return None, stage
     fit, basis = stage.fit, softmax.outputs.matrix
-    rows, noise, inverse = np.asarray(fit.rows), np.asarray(fit.noise), np.asarray(fit.inverse)
-    mean = setting.space.geometry.means @ rows.T + np.asarray(fit.intercept)
+    geometry, rows = setting.space.geometry, np.asarray(fit.rows)
+    inverse, square = jax.tree.map(np.asarray, (fit.inverse, fit.square))
+    mean = geometry.means @ rows.T + np.asarray(fit.intercept)
     covariance, step = np.array(stage.state.covariance), np.asarray(stage.state.step)
+    law = None
+    if isinstance(probe, CrossFitProbe):
+        one = FoldLaw(probe.folds, mean, covariance, 0 * covariance, step)
+        law, square = fold_law(setting, fit, one, spf, n_points, seed.spawn(1)[0])
+    noise = jax.tree.map(np.asarray, noise_of(geometry, inverse, square))
     if isinstance(probe, PilotProbe):
         return LogitReads(Given(rows, noise), mean, covariance, basis), stage
-    if isinstance(probe, InSampleProbe):
-        return LogitReads(Given(rows, noise, inverse), mean, covariance, basis, step), stage
-    one = FoldLaw(probe.folds, mean, covariance, 0 * covariance, step)
-    law, averaged = fold_law(setting, fit, one, spf, n_points, seed.spawn(1)[0])
-    return LogitReads(Given(rows, averaged, inverse), mean, law.of_mean, basis, folds=law), stage
+    given = Given(rows, noise, inverse)
+    if law is None:
+        return LogitReads(given, mean, covariance, basis, step), stage
+    return LogitReads(given, mean, law.of_mean, basis, folds=law), stage

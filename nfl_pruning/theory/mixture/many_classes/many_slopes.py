@@ -20,7 +20,7 @@ from nfl_pruning.theory.mixture.limit import prepared
 from nfl_pruning.theory.mixture.many_classes.many import SCRAMBLES, Warm, runs_at
 from nfl_pruning.theory.numbers import numbers_of, with_numbers
 
-N_POINTS = 2**11  # a component and label
+N_POINTS = 2**11  # of a component with one label
 ROUNDS = 1e-5  # tolerance of the test error that rounds end at
 WIDER = 4.0  # times the step of smooth equations: many points lie between two thresholds
 

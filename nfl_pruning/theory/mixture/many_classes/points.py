@@ -51,6 +51,43 @@ def normal_points(n_points: int, n_dimensions: int, seed: np.random.SeedSequence
     return np.concatenate([half, -half])
 
 
+def labelled_points(
+    law: np.ndarray, n_points: int, n_dimensions: int, seed: np.random.SeedSequence
+) -> tuple[np.ndarray, ...]:
+    """Standard points with each label that their component has; rare labels have fewer.
+
+    Args:
+        law: P(y | c), shape (C, K).
+        n_points: of a label that its component has for certain, a power of two.
+        n_dimensions: D.
+        seed: of them.
+
+    Returns:
+        Component, label and mass within the component, each (n,), and the points, (n, D).
+    """
+    rows = []
+    for c, child in enumerate(seed.spawn(len(law))):
+        labels = np.flatnonzero(law[c])
+        own = [child, *child.spawn(len(labels) - 1)]
+        for label, each in zip(labels, own, strict=True):
+            count = _count(n_points, float(law[c, label]), n_dimensions)
+            points = normal_points(count, n_dimensions, each)
+            rows.append((c, label, law[c, label] / count, points))
+    counts = [len(row[3]) for row in rows]
+    component, label, mass = (np.repeat([row[i] for row in rows], counts) for i in range(3))
+    return component, label, mass, np.concatenate([row[3] for row in rows])
+
+
+def _count(n_points: int, share: float, n_dimensions: int) -> int:
+    """Points of a label: by the root of its share, a power of two, enough to be whitened.
+
+    By the share itself wrong labels, whose forces are the largest, would be too few; with as many
+    for all, ten classes with noisy labels would cost ten times what clean ones do.
+    """
+    wanted = max(n_points * np.sqrt(share), 4 * n_dimensions)
+    return min(n_points, 2 ** int(np.ceil(np.log2(wanted) - 1e-9)))
+
+
 def root(matrix: np.ndarray) -> np.ndarray:
     """Symmetric roots of matrices that should not be negative, shape (..., P, P)."""
     values, vectors = np.linalg.eigh(matrix)

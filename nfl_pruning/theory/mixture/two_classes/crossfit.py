@@ -9,7 +9,12 @@ import numpy as np
 from nfl_pruning.errors import UnsupportedProblemError
 from nfl_pruning.theory.mixture.geometry import Operator
 from nfl_pruning.theory.mixture.two_classes.fold_moments import FoldLaw, shared_force
-from nfl_pruning.theory.mixture.two_classes.pair_setting import MarginReads, PairSetting, rows_read
+from nfl_pruning.theory.mixture.two_classes.pair_setting import (
+    MarginReads,
+    PairSetting,
+    own_noise,
+    rows_read,
+)
 from nfl_pruning.theory.mixture.two_classes.panels import Fineness
 from nfl_pruning.theory.mixture.two_classes.stages import PairStage
 
@@ -30,7 +35,7 @@ def fold_reads(
         fineness: of the quadrature behind what two probes share.
     """
     fit, state = stage.fit, stage.state
-    row, intercept, noise = np.asarray(fit.rows), float(fit.intercept[0]), np.asarray(fit.noise)
+    row, intercept, noise = np.asarray(fit.rows), float(fit.intercept[0]), own_noise(setting, fit)
     mean = setting.space.geometry.means @ row[0] + intercept
     variance = np.asarray(state.covariance)[:, 0, 0]
     law = FoldLaw(folds, mean, variance, 0 * variance, np.asarray(state.step)[:, 0, 0])

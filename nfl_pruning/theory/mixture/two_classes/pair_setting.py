@@ -10,7 +10,7 @@ import numpy as np
 
 from nfl_pruning.inputs.mixture import Mixture
 from nfl_pruning.problem import Problem
-from nfl_pruning.theory.mixture.closing import Given
+from nfl_pruning.theory.mixture.closing import Fit, Given, noise_of
 from nfl_pruning.theory.mixture.space import space_of
 from nfl_pruning.theory.mixture.stage import Reads, Setting
 from nfl_pruning.theory.mixture.two_classes.fold_moments import FoldLaw
@@ -91,6 +91,11 @@ def rows_read(
     mean = geometry.means @ both.T
     mean[:, 0] += intercept
     return Given(both, whole, inverse), mean, covariance
+
+
+def own_noise(setting: PairSetting, fit: Fit) -> np.ndarray:
+    """Covariance of a fit's noise, operator from one row to one."""
+    return np.asarray(noise_of(setting.space.geometry, fit.inverse, fit.square))
 
 
 def operator_shape(geometry: Any, a: int, b: int) -> tuple[int, ...]:

@@ -15,7 +15,12 @@ from nfl_pruning.numerics.programs import elementwise
 from nfl_pruning.probes import CrossFitProbe, InSampleProbe, PilotProbe, WeightsProbe
 from nfl_pruning.theory.mixture.selecting import only_stratum, samples_of
 from nfl_pruning.theory.mixture.two_classes.crossfit import fold_reads
-from nfl_pruning.theory.mixture.two_classes.pair_setting import MarginReads, PairSetting, rows_read
+from nfl_pruning.theory.mixture.two_classes.pair_setting import (
+    MarginReads,
+    PairSetting,
+    own_noise,
+    rows_read,
+)
 from nfl_pruning.theory.mixture.two_classes.panels import Fineness
 from nfl_pruning.theory.mixture.two_classes.refit import unpruned_builder
 from nfl_pruning.theory.mixture.two_classes.stages import PairStage, solve_stage
@@ -58,12 +63,11 @@ def probe_reads(
         return None, stage
     fit = stage.fit
     row, b = np.asarray(fit.rows), float(fit.intercept[0])
-    noise = np.asarray(fit.noise)
     if isinstance(probe, CrossFitProbe):
         return fold_reads(setting, stage, probe.folds, spf, fineness), stage
     if isinstance(probe, InSampleProbe):
         return in_sample_reads(setting, stage), stage
-    return reading_of(setting, row, b, noise), stage
+    return reading_of(setting, row, b, own_noise(setting, fit)), stage
 
 
 def margin_row(probe: Any, setting: PairSetting) -> tuple[np.ndarray, float]:
@@ -103,8 +107,8 @@ def in_sample_reads(setting: PairSetting, stage: PairStage) -> MarginReads:
     fit, operator = stage.fit, np.asarray(stage.fit.inverse)
     if setting.taught:  # zero on the teacher's row
         operator = np.concatenate([operator, np.zeros_like(operator)], axis=2)
-    row, intercept, noise = np.asarray(fit.rows), float(fit.intercept[0]), np.asarray(fit.noise)
-    given, means, covariance = rows_read(setting, row, intercept, noise, operator)
+    row, intercept = np.asarray(fit.rows), float(fit.intercept[0])
+    given, means, covariance = rows_read(setting, row, intercept, own_noise(setting, fit), operator)
     mean, deviation = means[:, 0], np.sqrt(covariance[:, 0, 0])
     step = np.asarray(stage.state.step)[:, 0, 0]
     loss = LOSSES["logistic"]
