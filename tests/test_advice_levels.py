@@ -11,7 +11,7 @@ from nfl_pruning.realdata.policies import RANDOM, Policy, make_policies
 from nfl_pruning.realdata.rounds.combine import best_cells
 from nfl_pruning.realdata.rounds.levels import GAINED, levels, losses
 from nfl_pruning.realdata.rounds.probing import RowsProbe
-from nfl_pruning.realdata.rounds.refits import ALL, Outcome, Rows, Setting
+from nfl_pruning.realdata.rounds.refits import ALL, Outcome, Rows, Setting, smoothed
 from nfl_pruning.realdata.rounds.study import Study
 from nfl_pruning.realdata.targets import TARGETS
 
@@ -108,6 +108,53 @@ def test_all_policies_are_checked_where_little_is_kept():
     dear = [cell for cell in asked.first_cells(1000) if CHEAP < cell[1] < 1]
     assert len(dear) < len(POLICIES)  # a control: not everywhere
     assert (Policy("el2n"), 0.1) not in asked.first_cells(10)  # nothing that cannot be refitted
+
+
+def test_every_cell_is_checked_where_rows_are_few():
+    asked = check_question([0.1, 0.5], ["el2n"], (0.5,), "accuracy", 1.0, "few", None, 0)
+    assert asked.first_cells(1000, everything=True) == asked.cells()
+    few = asked.first_cells(5, everything=True)
+    assert ALL in few and len(few) < len(asked.cells())
+
+
+def _outcomes(rights):
+    cells = [(Policy("el2n", exploit=share), 0.1) for share in np.linspace(0.2, 0.8, len(rights))]
+    nothing = np.zeros(2)
+    return {
+        cell: Outcome(right, 0.5, nothing, nothing)
+        for cell, right in zip(cells, rights, strict=False)
+    }
+
+
+def test_probabilities_tell_half_of_a_difference_and_labels_the_level():
+    found = _outcomes([0.8, 0.7, 0.9]) | {ALL: Outcome(0.95, 0.2, np.zeros(2), np.zeros(2))}
+    told = dict(zip(found, [0.86, 0.82, 0.90, 0.5], strict=True))
+    now = [one.accuracy for one in smoothed(found, told).values()]
+    assert now[3] == 0.95
+    assert np.allclose(np.subtract(now[:3], [0.83, 0.76, 0.90]), now[0] - 0.83)
+    assert np.median(np.subtract(now[:3], [0.8, 0.7, 0.9])) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.3])
+def test_differences_told_by_right_probabilities_have_less_noise_and_no_bias(factor):
+    rng, angles, gaps = np.random.default_rng(0), [0.0, 0.5, -0.5], []
+    for _ in range(300):
+        x = rng.normal(size=(200, 2)) * 1.5
+        chance = 1 / (1 + np.exp(-2 * x[:, 0]))
+        y = rng.random(200) < chance
+        known = 1 / (1 + np.exp(-factor * 2 * x[:, 0]))  # a control: chances too near to a half
+        chosen = [x @ [np.cos(a), np.sin(a)] > 0 for a in angles]
+        found = _outcomes([(one == y).mean() for one in chosen])
+        told = [np.where(one, known, 1 - known).mean() for one in chosen]
+        after = [
+            one.accuracy for one in smoothed(found, dict(zip(found, told, strict=True))).values()
+        ]
+        truth = [np.where(one, chance, 1 - chance).mean() for one in chosen]
+        before = [one.accuracy for one in found.values()]
+        gaps.append([v[0] - v[1] - truth[0] + truth[1] for v in (before, after)])
+    noise, error = np.std(gaps, axis=0), np.mean(gaps, axis=0) / np.std(gaps, axis=0) * 300**0.5
+    assert noise[1] < 0.6 * noise[0] and abs(error[0]) < 4
+    assert (abs(error[1]) < 4) == (factor == 1.0)
 
 
 def prediction(policy, value, low, high=99.0, fraction=0.3):

@@ -28,6 +28,7 @@ from nfl_pruning.realdata.rounds.study import Rounds, Study
 from nfl_pruning.realdata.targets import TARGETS, column
 
 WORK_ROWS = 20_000  # rows that real refits and simulations use at most
+FEW_ROWS = 2500  # below which refits cost little and their noise is large: every cell is checked
 WORK = 12  # stream of random numbers
 
 
@@ -54,7 +55,7 @@ class Advising:
             return self._advice((), reasons, flags, seen, len(work.y))
         study = self._study(work)
         self.total = self._rounds(study)
-        first_cells = self.asked.first_cells(study.n_train)
+        first_cells = self.asked.first_cells(study.n_train, everything=len(work.y) < FEW_ROWS)
         real = study.measure(first_cells)
         seen = replace(seen, **_accuracies(real))
         reasons += near_chance(seen, len(data.classes))
@@ -105,15 +106,15 @@ class Advising:
         setting = Setting(
             len(self.source.dataset.classes), self.source.probe.ridge, self.source.probe
         )
-        n = len(work.y)
-        rounds = 8 if n < 2500 else 4
-        return Study(work, setting, self.asked.seed, rounds, tick=self._tick)
+        few = len(work.y) < FEW_ROWS
+        rounds, refits = (8, 2) if few else (4, 1)
+        return Study(work, setting, self.asked.seed, rounds, refits, tick=self._tick)
 
     def _draws(self, n: int) -> int:
-        return 8 if n < 1500 else 4 if n < 2500 else 3
+        return 8 if n < 1500 else 4 if n < FEW_ROWS else 3
 
     def _rounds(self, study: Study) -> int:
-        return 2 * study.n_rounds + 3 + 18 + 3 * self._draws(len(study.rows.y))
+        return 3 * study.n_rounds + 3 + 18 + 3 * self._draws(len(study.rows.y))
 
     def _tick(self) -> None:
         self.done = min(self.done + 1, self.total)

@@ -47,15 +47,18 @@ class Asked:
         """All data, and every policy at every fraction."""
         return [ALL, *((p, f) for f in self.keep_fractions for p in self.policies)]
 
-    def first_cells(self, n_train: int) -> list[Cell]:
+    def first_cells(self, n_train: int, *, everything: bool = False) -> list[Cell]:
         """What is checked by real refits from the start.
 
-        All data; every policy where little is kept, where refits are cheap and the mixture says
-        least; at two fractions random pruning, both ends and a calibrated rule.
+        Every cell, or these: all data; every policy where little is kept, where refits are cheap
+        and the mixture says least; at two fractions random pruning, both ends, a calibrated rule.
 
         Args:
             n_train: rows of a round before pruning: cells that would keep too few are left out.
+            everything: whether every cell is checked.
         """
+        if everything:
+            return [cell for cell in self.cells() if feasible(cell, n_train)]
         fractions = self.keep_fractions
         ends = sorted({fractions[0], fractions[len(fractions) // 2]})
         found: list[Cell] = [ALL, *((RANDOM, f) for f in ends)]

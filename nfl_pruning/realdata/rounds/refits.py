@@ -6,7 +6,7 @@ Real rows and rows drawn from a fitted mixture go through this same code.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from nfl_pruning.selections.finite import realised_counts
 Cell = tuple[Policy, float]  # a policy and a keep fraction; all data are (RANDOM, 1.0)
 ALL: Cell = (RANDOM, 1.0)
 TOLERANCE = 1e-5
+SMOOTHED = 0.5  # share of a difference that a reference's probabilities tell
 BLOCK = 2048  # rows scored at a time: one compiled program for all sizes
 
 
@@ -46,11 +47,23 @@ class Rows(NamedTuple):
         return Rows(self.x[rows], self.y[rows], own)
 
 
+class Reference(NamedTuple):
+    """A fit to all rows of a training set, and its probabilities of the test rows' classes.
+
+    Attributes:
+        fit: the fit.
+        probabilities: shape (n, K).
+    """
+
+    fit: Fit
+    probabilities: np.ndarray
+
+
 class Outcome(NamedTuple):
     """What a refit gives on test rows.
 
     Attributes:
-        accuracy: share right.
+        accuracy: share right; its differences at one fraction are smoothed by a reference.
         loss: mean cross-entropy.
         by_class: accuracy of each class, shape (K,).
         kept_by_class: kept rows of each class, shape (K,).
@@ -85,6 +98,7 @@ def run_cells(
     setting: Setting,
     *,
     scored: bool = True,
+    reference: Reference | None = None,
 ) -> dict[Cell, Outcome]:
     """Prune ``train`` by every cell, refit, and test.
 
@@ -95,6 +109,7 @@ def run_cells(
         cells: policies with fractions.
         setting: what they share.
         scored: whether any cell needs a probe.
+        reference: a fit to ``train``, known on ``test``.
     """
     logits = train.logits
     if logits is None and scored:
@@ -102,25 +117,73 @@ def run_cells(
     seed = int(rng.integers(2**31))
     ranks: dict[str, np.ndarray] = {}
     found: dict[Cell, Outcome] = {}
-    start: Fit | None = None
+    expected: dict[Cell, float] = {}
+    start: Fit | None = None if reference is None else reference.fit
     for policy, fraction in sorted(cells, key=lambda cell: -cell[1]):
         if policy.score not in ranks:
             ranks[policy.score] = rank_key(policy, train.x, train.y, logits)
         kept, weights = keep_rows(seed, ranks[policy.score], (policy, fraction))
-        fit = fit_softmax(
-            train.x[kept],
-            train.y[kept],
-            setting.n_classes,
-            ridge=setting.ridge,
-            weights=weights,
-            n=len(train.y),
-            start=start,
-            tolerance=TOLERANCE,
-        )
+        if reference is not None and (policy, fraction) == ALL:
+            fit = reference.fit
+        else:
+            fit = fit_softmax(
+                train.x[kept],
+                train.y[kept],
+                setting.n_classes,
+                ridge=setting.ridge,
+                weights=weights,
+                n=len(train.y),
+                start=start,
+                tolerance=TOLERANCE,
+            )
         start = start or fit
         counts = np.bincount(train.y[kept], minlength=setting.n_classes)
         found[policy, fraction] = evaluate_fit(fit, test, counts)
-    return found
+        if reference is not None:
+            chosen = fit.logits(test.x).argmax(axis=1)
+            told = reference.probabilities[np.arange(len(chosen)), chosen]
+            expected[policy, fraction] = float(told.mean())
+    return smoothed(found, expected) if expected else found
+
+
+def smoothed(found: dict[Cell, Outcome], expected: dict[Cell, float]) -> dict[Cell, Outcome]:
+    """Outcomes whose differences in accuracy at one fraction are half told by probabilities.
+
+    Two refits differ on few test rows, and there the labels are much like lots. Probabilities of a
+    fit to all rows say what labels would on average, if they are right; they flatter what resembles
+    that fit. Their level is not used: at each fraction the median over policies stays.
+
+    Args:
+        found: of the refits of one training set.
+        expected: accuracy by the probabilities.
+    """
+    better = {c: SMOOTHED * (expected[c] - one.accuracy) for c, one in found.items()}
+    level = {
+        fraction: float(np.median([better[c] for c in found if c[1] == fraction]))
+        for fraction in {cell[1] for cell in found}
+    }
+    return {
+        cell: one._replace(accuracy=one.accuracy + better[cell] - level[cell[1]])
+        for cell, one in found.items()
+    }
+
+
+def refer(train: Rows, test: Rows, setting: Setting) -> Reference:
+    """The reference of a training set and its test rows."""
+    fit = fit_softmax(train.x, train.y, setting.n_classes, ridge=setting.ridge, tolerance=TOLERANCE)
+    logits = fit.logits(test.x)
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return Reference(fit, odds / odds.sum(axis=1, keepdims=True))
+
+
+def mean_outcome(outcomes: Sequence[Outcome]) -> Outcome:
+    """Of several refits that were tested on the same rows."""
+    return Outcome(
+        float(np.mean([one.accuracy for one in outcomes])),
+        float(np.mean([one.loss for one in outcomes])),
+        np.mean([one.by_class for one in outcomes], axis=0),
+        np.mean([one.kept_by_class for one in outcomes], axis=0),
+    )
 
 
 def rank_key(policy: Policy, x: np.ndarray, y: np.ndarray, logits: np.ndarray | None) -> np.ndarray:

@@ -13,7 +13,17 @@ import numpy as np
 
 from nfl_pruning.realdata.fitted.fitting import FittedMixture, fit_components, widened
 from nfl_pruning.realdata.rounds.probing import folds
-from nfl_pruning.realdata.rounds.refits import ALL, Cell, Outcome, Rows, Setting, run_cells
+from nfl_pruning.realdata.rounds.refits import (
+    ALL,
+    Cell,
+    Outcome,
+    Reference,
+    Rows,
+    Setting,
+    mean_outcome,
+    refer,
+    run_cells,
+)
 
 MIXTURES = 3  # of different rounds' rows, for the spread of what is fitted
 TEST_ROWS = 6000  # drawn to test a refit to drawn rows
@@ -41,9 +51,11 @@ class Study:
         setting: what refits share.
         seed: of everything.
         n_rounds: parts of the rows, each of which is tested on in one round.
+        refits: of every cell in a round, with probes and lots of their own.
         workers: threads.
         tick: called after every round that is finished.
         splits: of the rounds.
+        references: of the rounds, once refits were measured.
         mixtures: fitted to the first rounds' rows.
         factors: by which their spread was corrected.
     """
@@ -52,9 +64,11 @@ class Study:
     setting: Setting
     seed: int
     n_rounds: int
+    refits: int = 1
     workers: int = field(default_factory=lambda: max(1, min(os.cpu_count() or 1, 8)))
     tick: Callable[[], Any] = lambda: None
     splits: list[Split] = field(init=False)
+    references: list[Reference] = field(init=False, default_factory=list)
     mixtures: list[FittedMixture] = field(init=False, default_factory=list)
     factors: list[float] = field(init=False, default_factory=lambda: [1.0])
 
@@ -82,15 +96,30 @@ class Study:
             return list(pool.map(run, list(jobs)))
 
     def measure(self, cells: Sequence[Cell]) -> Rounds:
-        """Real refits of every round."""
+        """Real refits of every round, compared with one to all of the round's rows."""
+        if not self.references:
+            self.references = self.parallel(partial(self._refer, i) for i in range(self.n_rounds))
 
         def one(number: int) -> dict[Cell, Outcome]:
-            split = self.splits[number]
-            rng = np.random.default_rng([self.seed, REAL, number])
-            train, test = self.rows.take(split.train), self.rows.take(split.test)
-            return run_cells(rng, train, test, cells, self.setting)
+            train, test = map(self.rows.take, self.splits[number])
+            found = [
+                run_cells(
+                    np.random.default_rng([self.seed, REAL, number, again]),
+                    train,
+                    test,
+                    cells,
+                    self.setting,
+                    reference=self.references[number],
+                )
+                for again in range(self.refits)
+            ]
+            return {cell: mean_outcome([each[cell] for each in found]) for cell in found[0]}
 
         return self.parallel(partial(one, i) for i in range(self.n_rounds))
+
+    def _refer(self, number: int) -> Reference:
+        train, test = map(self.rows.take, self.splits[number])
+        return refer(train, test, self.setting)
 
     def fit(self, components: int | None) -> None:
         """Mixtures fitted to the rows of the first rounds; the first chooses for all."""
