@@ -11,12 +11,14 @@ from nfl_pruning.probes import WeightsProbe
 from nfl_pruning.problem import Problem, Student
 from nfl_pruning.theory.mixture.factored import Factored
 from nfl_pruning.theory.mixture.geometry import Dense, Diagonal
+from nfl_pruning.theory.mixture.many_classes import corrected as correcting
 from nfl_pruning.theory.mixture.many_classes import search
 from nfl_pruning.theory.mixture.many_classes.kept_points import kept
 from nfl_pruning.theory.mixture.many_classes.many_probe import probe_reads
 from nfl_pruning.theory.mixture.many_classes.many_setting import refit_terms, setting_of
 from nfl_pruning.theory.mixture.many_classes.rounds import at_rest, pack, sizes
-from nfl_pruning.theory.mixture.many_classes.search import _Rounds, cheap_terms, solve_stage
+from nfl_pruning.theory.mixture.many_classes.search import cheap_terms, solve_stage, solve_stages
+from nfl_pruning.theory.mixture.many_classes.stepping import Rounds
 
 pytestmark = pytest.mark.usefixtures("float64")
 FEATURES = 80
@@ -42,6 +44,12 @@ def _problem(**changes):
     return base.replace(**changes)
 
 
+def _terms(setting, seed):
+    first, second = np.random.SeedSequence(seed).spawn(2)
+    (reads,), _ = probe_reads(setting, 2**9, [first], None, 1e-7)
+    return refit_terms(setting, reads, kept(setting, reads, 2**9, second))
+
+
 def _stage(setting, terms, tolerance=1e-6):
     return solve_stage(setting, terms, None, tolerance)
 
@@ -57,20 +65,17 @@ def _of_few_factors():
 
 @pytest.mark.parametrize("factored", [False, True])
 def test_corrected_rounds_end_where_exact_ones_do(factored, monkeypatch):
-    monkeypatch.setattr(search, "DEAR", 0.0)
+    monkeypatch.setattr(correcting, "DEAR", 0.0)
     problem = _problem()
     if factored:
         problem = _problem(probe="in-sample:0.05", inputs=_of_few_factors())
     setting = setting_of(problem)
     assert isinstance(setting.space.geometry, Factored if factored else Dense)
-    seeds = np.random.SeedSequence(1).spawn(2)
-    reads, _ = probe_reads(setting, 2**9, seeds[0], None, 1e-7)
-    assert reads is not None
-    terms = refit_terms(setting, reads, kept(setting, reads, 2**9, seeds[1]))
+    terms = _terms(setting, 1)
     corrected = _stage(setting, terms)
     cheap = cheap_terms(setting.space, terms)
     assert cheap is not None and not np.isscalar(corrected.shift)
-    uncorrected = _Rounds(setting, cheap).until(at_rest(terms, 2), 1e-6)
+    uncorrected = Rounds(setting, cheap).until(at_rest(terms, 2), 1e-6)
     monkeypatch.setattr(search, "cheap_terms", lambda *_: None)
     exact = _stage(setting, terms)
     assert corrected.converged and exact.converged and uncorrected.converged
@@ -84,6 +89,32 @@ def test_corrected_rounds_end_where_exact_ones_do(factored, monkeypatch):
 
     assert apart(corrected) < 2e-5
     assert apart(uncorrected) > 1e-2  # what the correction is for
+
+
+@pytest.mark.parametrize("factored", [False, True])
+def test_scrambles_that_share_a_correction_have_the_mean_of_those_that_do_not(factored, monkeypatch):
+    monkeypatch.setattr(correcting, "DEAR", 0.0)
+    problem = _problem()
+    if factored:
+        problem = _problem(probe="in-sample:0.05", inputs=_of_few_factors())
+    setting = setting_of(problem)
+    terms = [_terms(setting, seed) for seed in range(6)]
+    shared, _ = solve_stages(setting, terms, None, 1e-6)
+    monkeypatch.setattr(search, "together", lambda *_, **__: None)
+    apart, _ = solve_stages(setting, terms, None, 1e-6)
+    assert len(shared) == len(apart) == 6
+    ours, theirs = (
+        np.array([np.append(pack(s.state), s.state.intercept) for s in own])
+        for own in (shared, apart)
+    )
+    unit = theirs.std(axis=0, ddof=1)
+    noisy = unit > 1e-6
+    distance = np.abs(ours.mean(0) - theirs.mean(0))[noisy] / unit[noisy]
+    alone = np.abs(ours[0] - theirs.mean(0))[noisy] / unit[noisy]
+    assert distance.max() < 0.2 and np.median(distance) < 0.03
+    assert np.median(alone) > 0.2  # one scramble in place of their mean
+    ratio = ours.std(axis=0, ddof=1)[noisy] / unit[noisy]
+    assert 0.8 < np.median(ratio) < 1.5
 
 
 def test_a_class_that_keeps_nothing_is_named():

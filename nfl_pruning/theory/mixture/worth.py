@@ -231,7 +231,7 @@ def _gauss_legendre(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return nodes.ravel(), (half[:, None] * weight).ravel()
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)  # a solve of ten components asks for some ninety in turn
 def _uniform(dimensions: int, count: int, seed: int) -> np.ndarray:
     """Scrambled Sobol points inside the unit cube, shape (count, dimensions)."""
     points = qmc.Sobol(dimensions, rng=np.random.default_rng(seed)).random(count)

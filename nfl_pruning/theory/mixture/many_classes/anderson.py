@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 MEMORY = 8
 HEAVY, LIGHT = 0.15, 0.7  # share of the new value in the first steps, and later
 FIRST = 3
+
+Pair = tuple[np.ndarray, np.ndarray]
 
 
 class Found(NamedTuple):
@@ -26,6 +28,45 @@ class Found(NamedTuple):
     converged: bool
 
 
+class Secants:
+    """How a map's residual changed along the last steps.
+
+    They say what any map does that differs by a constant, and nearly what a similar one does.
+    """
+
+    def __init__(self, pairs: Sequence[Pair] = ()) -> None:
+        self.pairs = list(pairs)
+        self.last: Pair | None = None
+
+    def copy(self) -> Secants:
+        """The same pairs, which grow by themselves."""
+        return Secants(self.pairs)
+
+    def add(self, x: np.ndarray, f: np.ndarray) -> None:
+        """One more value x, shape (k,), and what the map changes there."""
+        if self.last is not None:
+            self.pairs = [*self.pairs[1 - MEMORY :], (x - self.last[0], f - self.last[1])]
+        self.last = x, f
+
+    def step(self, sizes: np.ndarray, share: float) -> np.ndarray:
+        """The next value: the last moved along the pairs so that the residual cancels best.
+
+        Args:
+            sizes: that changes are measured by, shape (k,).
+            share: of the change that is left which is taken.
+        """
+        assert self.last is not None
+        x, f = self.last
+        if not self.pairs:
+            return x + share * f
+        dx, df = (np.stack(part, 1) for part in zip(*self.pairs, strict=True))
+        weighted = df / sizes[:, None]
+        gram = weighted.T @ weighted
+        gram = gram + 1e-12 * np.trace(gram) * np.eye(len(gram))
+        gamma = np.linalg.solve(gram, weighted.T @ (f / sizes))
+        return x + share * f - (dx + share * df) @ gamma
+
+
 def fixed_point(
     answer: Callable[[np.ndarray], np.ndarray],
     start: np.ndarray,
@@ -34,6 +75,7 @@ def fixed_point(
     tolerance: float,
     most: int = 60,
     cautious: bool = True,
+    secants: Secants | None = None,
 ) -> Found:
     """X with answer(x) = x.
 
@@ -44,8 +86,10 @@ def fixed_point(
         tolerance: largest scaled change at the end.
         most: evaluations at most.
         cautious: damp the first steps heavily, as far from the end plain iteration oscillates.
+        secants: of a map beside this one; they grow by this one's.
     """
-    x, xs, fs = start, [], []
+    x, secants = start, secants or Secants()
+    secants.last = None
     best, since, error = np.inf, 0, np.inf
     for step in range(1, most + 1):
         f = answer(x) - x
@@ -58,32 +102,9 @@ def fixed_point(
         best, since = (error, 0) if error < 0.9 * best else (best, since + 1)
         if since > 25:
             return Found(x, error, step, False)
-        xs, fs = [*xs[-MEMORY:], x], [*fs[-MEMORY:], f]
+        secants.add(x, f)
         if cautious and step <= FIRST:
             x = x + HEAVY * 2 * f
             continue
-        x = mixed(xs, fs, sizes, LIGHT if cautious else 1.0)
+        x = secants.step(sizes, LIGHT if cautious else 1.0)
     return Found(x, error, most, False)
-
-
-def mixed(
-    xs: list[np.ndarray], fs: list[np.ndarray], sizes: np.ndarray, share: float
-) -> np.ndarray:
-    """The combination of the last steps whose residuals cancel best, moved along them.
-
-    Args:
-        xs: the last values, shape (k,) each, the present one at the end.
-        fs: what the map changes there.
-        sizes: that changes are measured by, shape (k,).
-        share: of the change that is taken.
-    """
-    x, f = xs[-1], fs[-1]
-    if len(xs) == 1:
-        return x + share * f
-    dx = np.stack([a - b for a, b in zip(xs[1:], xs[:-1], strict=True)], 1)
-    df = np.stack([a - b for a, b in zip(fs[1:], fs[:-1], strict=True)], 1)
-    weighted = df / sizes[:, None]
-    gram = weighted.T @ weighted
-    gram = gram + 1e-12 * np.trace(gram) * np.eye(len(gram))
-    gamma = np.linalg.solve(gram, weighted.T @ (f / sizes))
-    return x + share * f - (dx + share * df) @ gamma

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 
@@ -15,16 +17,19 @@ from nfl_pruning.theory.mixture.many_classes.many_setting import (
     setting_of,
 )
 from nfl_pruning.theory.mixture.many_classes.points import Points
-from nfl_pruning.theory.mixture.many_classes.search import TOLERANCE, ManyStage, fits, solve_stage
+from nfl_pruning.theory.mixture.many_classes.search import TOLERANCE, fits, solve_stages
+from nfl_pruning.theory.mixture.many_classes.stepping import ManyStage
 from nfl_pruning.theory.mixture.result import Answer, split, values_of
 from nfl_pruning.theory.mixture.worth import POINTS, Outputs
 
 ENTROPY = 20230213  # of all points: equal problems have equal answers
 SCRAMBLES = 6
+SCRAMBLES_DENSE = 8  # where covariances share no eigenvectors: a scramble costs points alone there
 FEWEST, MOST = 2**9, 2**14  # points of a component with one label
-FEWEST_DENSE = 2**10  # where covariances share no eigenvectors points cost less than rounds
+FEWEST_DENSE, MOST_AT_FIRST = 2**8, 2**11  # where covariances share no eigenvectors
+KEPT = 200  # points that a component keeps there at least, at first
 MORE = 8  # times as many points after a failure
-FINER = 2.0  # largest change of any unknown, scaled, over the tolerance of the test error
+FINER = 1.0  # largest change of any unknown, scaled, over the tolerance of the test error
 
 
 class Warm:
@@ -40,27 +45,33 @@ def solve_many_classes(problem: Problem, tolerance: float, warm: Warm | None = N
     with jax.enable_x64(True):
         setting = setting_of(problem)
     warm = warm or Warm()
-    n_points = FEWEST if setting.space.turn is None else FEWEST_DENSE
+    n_points = _at_first(setting)
     spreads: list[tuple[int, float]] = []
     while True:
         runs = _runs(setting, n_points, warm, tolerance)
-        failed = [run for run in runs if isinstance(run, Answer)]
-        if failed and n_points * MORE <= MOST:  # few points may have no solution of their own
-            n_points *= MORE
+        if isinstance(runs, Answer):
+            if n_points * MORE > MOST:
+                return runs
+            n_points *= MORE  # few points may have no solution of their own
             continue
-        if failed:
-            return failed[0]
-        good = [run for run in runs if not isinstance(run, Answer)]
-        table = {name: np.array([run[name] for run in good]) for name in good[0]}
+        table = {name: np.array([run[name] for run in runs]) for name in runs[0]}
         spreads.append((n_points, float(np.var(table["test_error"], ddof=1))))
-        error = _standard_error(spreads)
+        error = _standard_error(spreads, len(runs))
         if error <= 0.8 * tolerance or n_points >= MOST:
             break
         growth = 2 ** int(np.ceil(np.log2(min(max((error / (0.7 * tolerance)) ** 2, 1.5), 8.0))))
         n_points = min(n_points * growth, MOST)
     residual = float(table.pop("residual").max())
     values, observables = split({name: float(np.mean(row)) for name, row in table.items()})
-    return Answer(True, "", residual, error, values, observables, SCRAMBLES)
+    return Answer(True, "", residual, error, values, observables, len(runs))
+
+
+def _at_first(setting: ManySetting) -> int:
+    """Points to begin with; where rounds are dear, enough for a usual tolerance at once."""
+    if setting.space.turn is None:
+        return FEWEST
+    wanted = 2 ** int(np.ceil(np.log2(KEPT / setting.problem.keep_fraction)))
+    return int(np.clip(wanted, FEWEST_DENSE, MOST_AT_FIRST))
 
 
 def runs_at(
@@ -74,70 +85,84 @@ def runs_at(
     with jax.enable_x64(True):
         setting = setting_of(problem)
     runs = _runs(setting, n_points, warm, tolerance)
-    for run in runs:
-        if isinstance(run, Answer):
-            raise UnsupportedProblemError(run.flaw)
-    return [run for run in runs if not isinstance(run, Answer)]
+    if isinstance(runs, Answer):
+        raise UnsupportedProblemError(runs.flaw)
+    return runs
 
 
 def _runs(
     setting: ManySetting, n_points: int, warm: Warm, tolerance: float
-) -> list[dict[str, float] | Answer]:
-    """Every number from each scramble, up to the first that has no solution."""
-    runs: list[dict[str, float] | Answer] = []
-    for scramble in range(SCRAMBLES):
-        runs.append(_run(setting, n_points, scramble, warm, tolerance))
-        if isinstance(runs[-1], Answer):
-            break
+) -> list[dict[str, float]] | Answer:
+    """Every number from each scramble, or the first failure.
+
+    Scrambles of covariances without common eigenvectors are solved together (``corrected.py``),
+    others one after another, so that the points of one at a time are in memory.
+    """
+    dense = setting.space.turn is not None
+    rest = FINER * tolerance if dense else min(TOLERANCE, FINER * tolerance)
+    count = SCRAMBLES_DENSE if dense else SCRAMBLES
+    runs: list[dict[str, float]] = []
+    for group in [range(count)] if dense else [[scramble] for scramble in range(count)]:
+        found = _group(setting, n_points, group, warm, rest)
+        if isinstance(found, Answer):
+            return found
+        runs += found
     return runs
 
 
-def _standard_error(spreads: list[tuple[int, float]]) -> float:
-    """Standard error of the mean over the last scrambles, from spreads at all numbers of points.
+def _group(
+    setting: ManySetting, n_points: int, scrambles: Sequence[int], warm: Warm, rest: float
+) -> list[dict[str, float]] | Answer:
+    """Every number, from points of these scrambles."""
+    seeds = [np.random.SeedSequence([ENTROPY, n_points, one]).spawn(2) for one in scrambles]
+    reads, probe = probe_reads(setting, n_points, [one[0] for one in seeds], warm.probe, rest)
+    if not reads:
+        assert probe is not None
+        return _failed("the probe's own fit", probe)
+    warm.probe = probe or warm.probe
+    terms, masses = [], []
+    for read, (_, seed) in zip(reads, seeds, strict=True):
+        points = kept(setting, read, n_points, seed)
+        masses.append(_kept_mass(setting, points))
+        gone = _without_samples(setting, masses[-1])
+        if gone is not None:
+            return gone
+        terms.append(refit_terms(setting, read, points))
+    stages, stage = solve_stages(setting, terms, fits(warm.fit, terms[0]), rest)
+    if not stages[-1].converged:
+        return _failed("the fit", stages[-1])
+    warm.fit = stage
+    return [
+        _numbers(setting, one, mass, 1 + scramble)
+        for one, mass, scramble in zip(stages, masses, scrambles, strict=True)
+    ]
+
+
+def _numbers(
+    setting: ManySetting, stage: ManyStage, mass: np.ndarray, seed: int
+) -> dict[str, float]:
+    """Every number of a fit."""
+    basis = setting.outputs.matrix
+    outputs = Outputs(
+        np.asarray(stage.state.mean) @ basis,
+        np.einsum("ak,cab,bl->ckl", basis, np.asarray(stage.state.covariance), basis),
+    )
+    intercept = np.asarray(stage.state.intercept) @ basis
+    found = values_of(
+        setting.problem, setting.mixture, outputs, intercept, mass, seed=seed, points=POINTS // 4
+    )
+    return found | {"residual": stage.residual}
+
+
+def _standard_error(spreads: list[tuple[int, float]], count: int) -> float:
+    """Standard error of the mean over the last ``count`` scrambles, from all spreads seen.
 
     Few scrambles may lie close together by luck, and to stop there would favour such luck. The
     spread falls at least like 1 / points, so that what was seen with fewer counts as well.
     """
     last = spreads[-1][0]
     variance = np.mean([variance * n_points / last for n_points, variance in spreads])
-    return float(np.sqrt(variance / SCRAMBLES))
-
-
-def _run(
-    setting: ManySetting, n_points: int, scramble: int, warm: Warm, tolerance: float
-) -> dict[str, float] | Answer:
-    """Every number, from points of one scramble."""
-    seeds = np.random.SeedSequence([ENTROPY, n_points, scramble]).spawn(2)
-    rest = (
-        FINER * tolerance if setting.space.turn is not None else min(TOLERANCE, FINER * tolerance)
-    )
-    reads, probe = probe_reads(setting, n_points, seeds[0], warm.probe, rest)
-    if reads is None:
-        assert probe is not None
-        return _failed("the probe's own fit", probe)
-    if probe is not None:
-        warm.probe = probe
-    points = kept(setting, reads, n_points, seeds[1])
-    mass = _kept_mass(setting, points)
-    gone = _without_samples(setting, mass)
-    if gone is not None:
-        return gone
-    terms = refit_terms(setting, reads, points)
-    stage = solve_stage(setting, terms, fits(warm.fit, terms), rest)
-    if not stage.converged:
-        return _failed("the fit", stage)
-    warm.fit = stage
-    basis = setting.outputs.matrix
-    outputs = Outputs(
-        np.asarray(stage.state.mean) @ basis,
-        np.einsum("ak,cab,bl->ckl", basis, np.asarray(stage.state.covariance), basis),
-    )
-    mixture = setting.mixture
-    found = values_of(
-        setting.problem, mixture, outputs, np.asarray(stage.fit.intercept) @ basis, mass,
-        seed=1 + scramble, points=POINTS // 4,
-    )  # fmt: skip
-    return found | {"residual": stage.residual}
+    return float(np.sqrt(variance / count))
 
 
 def _kept_mass(setting: ManySetting, points: Points) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import jax
@@ -20,23 +21,36 @@ from nfl_pruning.theory.mixture.many_classes.many_setting import (
     terms_of,
 )
 from nfl_pruning.theory.mixture.many_classes.prox import Outputs
-from nfl_pruning.theory.mixture.many_classes.search import ManyStage, solve_stage
+from nfl_pruning.theory.mixture.many_classes.search import solve_stages
+from nfl_pruning.theory.mixture.many_classes.stepping import ManyStage
 from nfl_pruning.theory.mixture.selecting import only_stratum, samples_of
 
 
 def probe_reads(
     setting: ManySetting,
     n_points: int,
-    seed: np.random.SeedSequence,
+    seeds: Sequence[np.random.SeedSequence],
     near: ManyStage | None,
     tolerance: float,
-) -> tuple[LogitReads | None, ManyStage | None]:
-    """What the selection reads of the probe, and the probe's own fit where it was fitted."""
+) -> tuple[list[LogitReads], ManyStage | None]:
+    """What the selection reads of the probe, from each scramble of points.
+
+    Args:
+        setting: of the problem.
+        n_points: a component and label.
+        seeds: of the scrambles.
+        near: the probe's fit of a neighbouring problem.
+        tolerance: that a fit's rounds end at.
+
+    Returns:
+        The reads, and the probe's own fit where it was fitted: nothing is read of one that was not
+        solved for.
+    """
     problem, probe = setting.problem, setting.problem.probe
     if only_stratum(problem) is not None:
-        return no_reads(setting), None
+        return [no_reads(setting)] * len(seeds), None
     if isinstance(probe, WeightsProbe):
-        return fixed_reads(setting, probe), None
+        return [fixed_reads(setting, probe)] * len(seeds), None
     if not isinstance(probe, PilotProbe | InSampleProbe | CrossFitProbe):
         raise UnsupportedProblemError(
             f"The limit of a mixture is not known for the probe {probe.label!r}; it takes fixed "
@@ -44,13 +58,32 @@ def probe_reads(
         )
     spf = samples_of(problem)
     softmax = replace(setting, outputs=Outputs.of(setting.mixture.n_classes, squared=False))
-    points = everyone(softmax, n_points, seed)
-    terms = terms_of(softmax, no_reads(softmax), points, probe.ridge, spf)
-    stage = solve_stage(softmax, terms, near, tolerance, exact=True)
-    if not stage.converged:
-        return None, stage
-    fit, basis = stage.fit, softmax.outputs.matrix
-    geometry, rows = setting.space.geometry, np.asarray(fit.rows)
+    terms = [
+        terms_of(softmax, no_reads(softmax), everyone(softmax, n_points, seed), probe.ridge, spf)
+        for seed in seeds
+    ]
+    stages, stage = solve_stages(softmax, terms, near, tolerance, exact=True)
+    if not stages[-1].converged:
+        return [], stages[-1]
+    basis = softmax.outputs.matrix
+    reads = [
+        _fitted_reads(setting, probe, one, basis, n_points, seed)
+        for one, seed in zip(stages, seeds, strict=True)
+    ]
+    return reads, stage
+
+
+def _fitted_reads(
+    setting: ManySetting,
+    probe: PilotProbe | InSampleProbe | CrossFitProbe,
+    stage: ManyStage,
+    basis: np.ndarray,
+    n_points: int,
+    seed: np.random.SeedSequence,
+) -> LogitReads:
+    """What is read of a probe that was fitted."""
+    fit, geometry, spf = stage.fit, setting.space.geometry, samples_of(setting.problem)
+    rows = np.asarray(fit.rows)
     inverse, square = jax.tree.map(np.asarray, (fit.inverse, fit.square))
     mean = geometry.means @ rows.T + np.asarray(fit.intercept)
     covariance, step = np.array(stage.state.covariance), np.asarray(stage.state.step)
@@ -60,8 +93,8 @@ def probe_reads(
         law, square = fold_law(setting, fit, one, spf, n_points, seed.spawn(1)[0])
     noise = jax.tree.map(np.asarray, noise_of(geometry, inverse, square))
     if isinstance(probe, PilotProbe):
-        return LogitReads(Given(rows, noise), mean, covariance, basis), stage
+        return LogitReads(Given(rows, noise), mean, covariance, basis)
     given = Given(rows, noise, inverse)
     if law is None:
-        return LogitReads(given, mean, covariance, basis, step), stage
-    return LogitReads(given, mean, law.of_mean, basis, folds=law), stage
+        return LogitReads(given, mean, covariance, basis, step)
+    return LogitReads(given, mean, law.of_mean, basis, folds=law)

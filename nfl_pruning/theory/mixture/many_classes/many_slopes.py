@@ -17,7 +17,7 @@ from jax import Array
 from nfl_pruning.problem import Problem
 from nfl_pruning.theory.derivatives.implicit import implicit, safe_step
 from nfl_pruning.theory.mixture.limit import prepared
-from nfl_pruning.theory.mixture.many_classes.many import SCRAMBLES, Warm, runs_at
+from nfl_pruning.theory.mixture.many_classes.many import Warm, runs_at
 from nfl_pruning.theory.numbers import numbers_of, with_numbers
 
 N_POINTS = 2**11  # of a component with one label
@@ -51,7 +51,7 @@ def slopes_of(problem: Problem, name: str, keys: tuple[str, ...] = ("test_error"
 
     near, far = (at(1) - at(-1)) / (2 * step), (at(2) - at(-2)) / (4 * step)
     best = (4 * near - far) / 3
-    noise = best.std(axis=1, ddof=1) / np.sqrt(SCRAMBLES)
+    noise = best.std(axis=1, ddof=1) / np.sqrt(best.shape[1])
     bend = np.abs(best - near).mean(axis=1)
     return [Slope(float(v), float(e)) for v, e in zip(best.mean(axis=1), noise + bend, strict=True)]
 

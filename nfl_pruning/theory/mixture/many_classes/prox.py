@@ -19,7 +19,7 @@ from jax import Array
 from nfl_pruning.theory.mixture.geometry import Matrix
 
 MOST_STEPS = 200
-TOLERANCE = 1e-8  # of the gradient, relative to its parts
+TOLERANCE = 1e-7  # of the gradient, relative to its parts
 
 
 @lru_cache(maxsize=64)

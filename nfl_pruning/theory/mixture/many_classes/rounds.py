@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nfl_pruning.theory.mixture.closing import Fit, Given, Moments, State, close
-from nfl_pruning.theory.mixture.geometry import Matrix
+from nfl_pruning.theory.mixture.closing import Given, Moments, State, close
 from nfl_pruning.theory.mixture.many_classes.points import Points
 from nfl_pruning.theory.mixture.many_classes.prox import (
     Outputs,
@@ -109,42 +108,25 @@ def _inverse(matrix: Array) -> Array:
     return (vectors / jnp.maximum(values, floor)[..., None, :]) @ jnp.swapaxes(vectors, -1, -2)
 
 
-def one_round(
-    state: State, h: Matrix, terms: Terms, *, outputs: Outputs, free: bool
-) -> tuple[State, Fit, Array, Array]:
-    """What a law of the logits gives back.
+closed = jax.jit(close, static_argnames="free")
+
+
+@partial(jax.jit, static_argnames="outputs")
+def moments_of(
+    state: State, h: Array, points: Points, pseudo: Array, *, outputs: Outputs
+) -> tuple[Moments, Array, Array]:
+    """Moments of all components; a programme of its own, which every geometry shares.
 
     Args:
         state: the law.
         h: guesses of the fitted outputs, shape (C, R, N).
-        terms: of the equations.
+        points: kept samples.
+        pseudo: pseudo-inverse of Cov(z), shape (C, P, P).
         outputs: of the student.
-        free: whether its intercept is.
 
     Returns:
-        The new law, the fit, the fitted outputs and the largest gradient left in them.
+        The moments, the fitted outputs and the largest gradient left in them.
     """
-    moments, h, left = _moments(state, h, terms.points, terms.pseudo, outputs=outputs)
-    new, fit = _closed(
-        terms.geometry,
-        moments,
-        state.mean,
-        terms.given,
-        ridge=terms.ridge,
-        samples_per_feature=terms.samples_per_feature,
-        free=free,
-    )
-    return new, fit, h, left
-
-
-_closed = jax.jit(close, static_argnames="free")
-
-
-@partial(jax.jit, static_argnames="outputs")
-def _moments(
-    state: State, h: Array, points: Points, pseudo: Array, *, outputs: Outputs
-) -> tuple[Moments, Array, Array]:
-    """Moments of all components; a programme of its own, which every geometry shares."""
     explained = jnp.einsum("cap,cpq,cbq->cab", state.cross, pseudo, state.cross)
     spread = _root(state.covariance - explained)
     slope = jnp.einsum("cap,cpq->caq", state.cross, pseudo)
