@@ -92,7 +92,9 @@ def test_corrected_rounds_end_where_exact_ones_do(factored, monkeypatch):
 
 
 @pytest.mark.parametrize("factored", [False, True])
-def test_scrambles_that_share_a_correction_have_the_mean_of_those_that_do_not(factored, monkeypatch):
+def test_scrambles_that_share_a_correction_have_the_mean_of_those_that_do_not(
+    factored, monkeypatch
+):
     monkeypatch.setattr(correcting, "DEAR", 0.0)
     problem = _problem()
     if factored:

@@ -24,7 +24,8 @@ from nfl_pruning.theory.mixture.worth import POINTS, Outputs
 
 ENTROPY = 20230213  # of all points: equal problems have equal answers
 SCRAMBLES = 6
-SCRAMBLES_DENSE = 8  # where covariances share no eigenvectors: a scramble costs points alone there
+MORE_SCRAMBLES = 8  # where corrections are shared, so that a scramble costs its points alone
+LARGE = 512  # rows of outputs x features from which that is so
 FEWEST, MOST = 2**9, 2**14  # points of a component with one label
 FEWEST_DENSE, MOST_AT_FIRST = 2**8, 2**11  # where covariances share no eigenvectors
 KEPT = 200  # points that a component keeps there at least, at first
@@ -100,7 +101,8 @@ def _runs(
     """
     dense = setting.space.turn is not None
     rest = FINER * tolerance if dense else min(TOLERANCE, FINER * tolerance)
-    count = SCRAMBLES_DENSE if dense else SCRAMBLES
+    rows = len(setting.outputs.basis) * setting.mixture.n_features
+    count = MORE_SCRAMBLES if dense and rows >= LARGE else SCRAMBLES
     runs: list[dict[str, float]] = []
     for group in [range(count)] if dense else [[scramble] for scramble in range(count)]:
         found = _group(setting, n_points, group, warm, rest)
