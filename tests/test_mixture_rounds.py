@@ -101,10 +101,10 @@ def test_scrambles_that_share_a_correction_have_the_mean_of_those_that_do_not(
         problem = _problem(probe="in-sample:0.05", inputs=_of_few_factors())
     setting = setting_of(problem)
     terms = [_terms(setting, seed) for seed in range(6)]
-    shared, _ = solve_stages(setting, terms, None, 1e-6)
+    shared, _, mean = solve_stages(setting, terms, None, 1e-6)
     monkeypatch.setattr(search, "together", lambda *_, **__: None)
-    apart, _ = solve_stages(setting, terms, None, 1e-6)
-    assert len(shared) == len(apart) == 6
+    apart, _, none = solve_stages(setting, terms, None, 1e-6)
+    assert len(shared) == len(apart) == 6 and mean is not None and none is None
     ours, theirs = (
         np.array([np.append(pack(s.state), s.state.intercept) for s in own])
         for own in (shared, apart)

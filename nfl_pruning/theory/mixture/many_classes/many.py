@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -27,10 +28,19 @@ SCRAMBLES = 6
 MORE_SCRAMBLES = 8  # where corrections are shared, so that a scramble costs its points alone
 LARGE = 512  # rows of outputs x features from which that is so
 FEWEST, MOST = 2**9, 2**14  # points of a component with one label
-FEWEST_DENSE, MOST_AT_FIRST = 2**8, 2**11  # where covariances share no eigenvectors
+FEWEST_DENSE, MOST_AT_FIRST = 2**9, 2**11  # where covariances share no eigenvectors
 KEPT = 200  # points that a component keeps there at least, at first
+NOISE = 2.0  # times the variance that two levels' difference has to exceed
 MORE = 8  # times as many points after a failure
 FINER = 1.0  # largest change of any unknown, scaled, over the tolerance of the test error
+
+
+class Level(NamedTuple):
+    """Test errors from so many points: mean over scrambles and its variance."""
+
+    n_points: int
+    mean: float
+    variance: float
 
 
 class Warm:
@@ -46,8 +56,8 @@ def solve_many_classes(problem: Problem, tolerance: float, warm: Warm | None = N
     with jax.enable_x64(True):
         setting = setting_of(problem)
     warm = warm or Warm()
-    n_points = _at_first(setting)
-    spreads: list[tuple[int, float]] = []
+    n_points = _at_first(setting) // 2
+    levels: list[Level] = []
     while True:
         runs = _runs(setting, n_points, warm, tolerance)
         if isinstance(runs, Answer):
@@ -56,9 +66,10 @@ def solve_many_classes(problem: Problem, tolerance: float, warm: Warm | None = N
             n_points *= MORE  # few points may have no solution of their own
             continue
         table = {name: np.array([run[name] for run in runs]) for name in runs[0]}
-        spreads.append((n_points, float(np.var(table["test_error"], ddof=1))))
-        error = _standard_error(spreads, len(runs))
-        if error <= 0.8 * tolerance or n_points >= MOST:
+        row = table["test_error"]
+        levels.append(Level(n_points, float(row.mean()), float(row.var(ddof=1)) / len(row)))
+        error = _error(levels)
+        if (len(levels) > 1 and error <= 0.8 * tolerance) or n_points >= MOST:
             break
         growth = 2 ** int(np.ceil(np.log2(min(max((error / (0.7 * tolerance)) ** 2, 1.5), 8.0))))
         n_points = min(n_points * growth, MOST)
@@ -130,14 +141,35 @@ def _group(
         if gone is not None:
             return gone
         terms.append(refit_terms(setting, read, points))
-    stages, stage = solve_stages(setting, terms, fits(warm.fit, terms[0]), rest)
-    if not stages[-1].converged:
-        return _failed("the fit", stages[-1])
-    warm.fit = stage
-    return [
-        _numbers(setting, one, mass, 1 + scramble)
-        for one, mass, scramble in zip(stages, masses, scrambles, strict=True)
-    ]
+    found = solve_stages(setting, terms, fits(warm.fit, terms[0]), rest)
+    if not found.stages[-1].converged:
+        return _failed("the fit", found.stages[-1])
+    warm.fit = found.near
+
+    def numbers(stages: Sequence[ManyStage]) -> list[dict[str, float]]:
+        each = zip(stages, masses, scrambles, strict=False)
+        return [_numbers(setting, one, mass, 1 + scramble) for one, mass, scramble in each]
+
+    runs = numbers(found.stages)
+    if found.mean is None:
+        return runs
+    return _centred(runs, numbers([found.mean] * (len(runs) // 2)))
+
+
+def _centred(
+    runs: list[dict[str, float]], middle: list[dict[str, float]]
+) -> list[dict[str, float]]:
+    """The runs about the mean of others: numbers bend with the law, so that noise shifts a mean.
+
+    Args:
+        runs: of the scrambles' laws.
+        middle: of the law of their mean moments, by several integrations.
+    """
+    shift = {
+        name: float(np.mean([one[name] for one in middle]) - np.mean([one[name] for one in runs]))
+        for name in runs[0]
+    }
+    return [{name: value + shift[name] for name, value in run.items()} for run in runs]
 
 
 def _numbers(
@@ -156,15 +188,21 @@ def _numbers(
     return found | {"residual": stage.residual}
 
 
-def _standard_error(spreads: list[tuple[int, float]], count: int) -> float:
-    """Standard error of the mean over the last ``count`` scrambles, from all spreads seen.
+def _error(levels: Sequence[Level]) -> float:
+    """Error of the last level's mean: its standard error, and what more points may still change.
 
     Few scrambles may lie close together by luck, and to stop there would favour such luck. The
-    spread falls at least like 1 / points, so that what was seen with fewer counts as well.
+    variance falls at least like 1 / points, so that what was seen with fewer counts as well. A mean
+    is off by about 1 / points, which half as many points tell: they are off by that much more.
     """
-    last = spreads[-1][0]
-    variance = np.mean([variance * n_points / last for n_points, variance in spreads])
-    return float(np.sqrt(variance / count))
+    last = levels[-1]
+    variance = float(np.mean([one.variance * one.n_points / last.n_points for one in levels]))
+    if len(levels) < 2:
+        return float(np.sqrt(variance))
+    before = levels[-2]
+    apart = (last.mean - before.mean) ** 2 - NOISE * (last.variance + before.variance)
+    shift = max(apart, 0.0) / (last.n_points / before.n_points - 1) ** 2
+    return float(np.sqrt(variance + shift))
 
 
 def _kept_mass(setting: ManySetting, points: Points) -> np.ndarray:

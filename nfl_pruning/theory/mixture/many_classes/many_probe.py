@@ -62,7 +62,7 @@ def probe_reads(
         terms_of(softmax, no_reads(softmax), everyone(softmax, n_points, seed), probe.ridge, spf)
         for seed in seeds
     ]
-    stages, stage = solve_stages(softmax, terms, near, tolerance, exact=True)
+    stages, stage, _ = solve_stages(softmax, terms, near, tolerance, exact=True)
     if not stages[-1].converged:
         return [], stages[-1]
     basis = softmax.outputs.matrix

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from nfl_pruning.theory.mixture.closing import State
 from nfl_pruning.theory.mixture.many_classes.corrected import cheap_terms, corrected, together
@@ -17,6 +17,20 @@ LADDER = (100.0, 30.0, 10.0, 3.0, 1.0)
 UNRATED = 0.1  # of the tolerance, for whole covariances without corrections, which show a rate
 
 
+class Found(NamedTuple):
+    """A fit from several scrambles.
+
+    Attributes:
+        stages: of the scrambles, up to the first that was not solved for.
+        near: what a neighbouring problem may start from.
+        mean: from the mean of the scrambles' moments, where it was solved for.
+    """
+
+    stages: list[ManyStage]
+    near: ManyStage
+    mean: ManyStage | None = None
+
+
 def solve_stages(
     setting: ManySetting,
     terms: Sequence[Terms],
@@ -24,24 +38,19 @@ def solve_stages(
     tolerance: float = TOLERANCE,
     *,
     exact: bool = False,
-) -> tuple[list[ManyStage], ManyStage]:
-    """One fit from several scrambles of its points: :func:`solve_stage` of each.
-
-    Returns:
-        The scrambles' fits, up to the first that was not solved for, and what a neighbouring
-        problem may start from.
-    """
+) -> Found:
+    """One fit from several scrambles of its points: :func:`solve_stage` of each."""
     if len(terms) > 1:
         shared = together(setting, terms, near, tolerance, exact=exact)
         if shared is not None:
-            return shared
+            return Found(shared[0], shared[1], shared[1])
     found = []
     for one in terms:
         near = solve_stage(setting, one, near, tolerance, exact=exact)
         found.append(near)
         if not near.converged:
             break
-    return found, found[-1]
+    return Found(found, found[-1])
 
 
 def solve_stage(
