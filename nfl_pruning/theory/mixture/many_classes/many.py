@@ -28,8 +28,9 @@ SCRAMBLES = 6
 MORE_SCRAMBLES = 8  # where corrections are shared, so that a scramble costs its points alone
 LARGE = 512  # rows of outputs x features from which that is so
 FEWEST, MOST = 2**9, 2**14  # points of a component with one label
-FEWEST_DENSE, MOST_AT_FIRST = 2**9, 2**11  # where covariances share no eigenvectors
-KEPT = 200  # points that a component keeps there at least, at first
+FEWEST_DENSE, MOST_AT_FIRST = 2**8, 2**10  # where covariances share no eigenvectors
+KEPT = 100  # points that a component keeps there at least, at first
+ROUGH = 3.0  # times the tolerance of rounds with the first number of points
 NOISE = 2.0  # times the variance that two levels' difference has to exceed
 MORE = 8  # times as many points after a failure
 FINER = 1.0  # largest change of any unknown, scaled, over the tolerance of the test error
@@ -56,10 +57,10 @@ def solve_many_classes(problem: Problem, tolerance: float, warm: Warm | None = N
     with jax.enable_x64(True):
         setting = setting_of(problem)
     warm = warm or Warm()
-    n_points = _at_first(setting) // 2
+    n_points = _at_first(setting)
     levels: list[Level] = []
     while True:
-        runs = _runs(setting, n_points, warm, tolerance)
+        runs = _runs(setting, n_points, warm, tolerance if levels else ROUGH * tolerance)
         if isinstance(runs, Answer):
             if n_points * MORE > MOST:
                 return runs
@@ -79,7 +80,7 @@ def solve_many_classes(problem: Problem, tolerance: float, warm: Warm | None = N
 
 
 def _at_first(setting: ManySetting) -> int:
-    """Points to begin with; where rounds are dear, enough for a usual tolerance at once."""
+    """Points to begin with; where rounds are dear, half of what a usual tolerance takes."""
     if setting.space.turn is None:
         return FEWEST
     wanted = 2 ** int(np.ceil(np.log2(KEPT / setting.problem.keep_fraction)))
