@@ -23,7 +23,7 @@ from nfl_pruning.realdata.report.words import notes
 from nfl_pruning.realdata.rounds.combine import Evidence, best_cells, depart, left_over, predictions
 from nfl_pruning.realdata.rounds.looking import look, with_mixture
 from nfl_pruning.realdata.rounds.probing import scoring_cost
-from nfl_pruning.realdata.rounds.refits import ALL, Cell, Rows, Setting, feasible
+from nfl_pruning.realdata.rounds.refits import ALL, Cell, Rows, Setting
 from nfl_pruning.realdata.rounds.study import Rounds, Study
 from nfl_pruning.realdata.targets import TARGETS, column
 
@@ -53,9 +53,10 @@ class Advising:
         reasons, flags = before_fitting(seen)
         if reasons:
             return self._advice((), reasons, flags, seen, len(work.y))
-        study = self._study(work)
+        few = len(work.y) < FEW_ROWS
+        study = self._study(work, few)
         self.total = self._rounds(study)
-        first_cells = self.asked.first_cells(study.n_train, everything=len(work.y) < FEW_ROWS)
+        first_cells = self.asked.first_cells(study.n_train, everything=few)
         real = study.measure(first_cells)
         seen = replace(seen, **_accuracies(real))
         reasons += near_chance(seen, len(data.classes))
@@ -78,7 +79,7 @@ class Advising:
         """Predictions in two passes: the first says which cells are worth a check of their own."""
         study.calibrate(float(np.mean([1 - one.accuracy for one in column(real, ALL)])))
         n = len(study.rows.y)
-        cells = [cell for cell in self.asked.cells() if feasible(cell, study.n_train)]
+        cells = self.asked.feasible_cells(study.n_train)
         drawn = study.draws(self._draws(n), n, cells)
         small = study.draws(self._draws(n), study.n_train, first)
         evidence = Evidence(drawn, small, real, self.target, n)
@@ -102,11 +103,10 @@ class Advising:
         shown = () if reasons else found
         return self._advice(shown, reasons, [*flags, *more], seen, n, study, about)
 
-    def _study(self, work: Rows) -> Study:
+    def _study(self, work: Rows, few: bool) -> Study:
         setting = Setting(
             len(self.source.dataset.classes), self.source.probe.ridge, self.source.probe
         )
-        few = len(work.y) < FEW_ROWS
         rounds, refits = (8, 2) if few else (4, 1)
         return Study(work, setting, self.asked.seed, rounds, refits, tick=self._tick)
 

@@ -47,6 +47,10 @@ class Asked:
         """All data, and every policy at every fraction."""
         return [ALL, *((p, f) for f in self.keep_fractions for p in self.policies)]
 
+    def feasible_cells(self, n_train: int) -> list[Cell]:
+        """Those that can be pruned at all from so many rows."""
+        return [cell for cell in self.cells() if feasible(cell, n_train)]
+
     def first_cells(self, n_train: int, *, everything: bool = False) -> list[Cell]:
         """What is checked by real refits from the start.
 
@@ -58,7 +62,7 @@ class Asked:
             everything: whether every cell is checked.
         """
         if everything:
-            return [cell for cell in self.cells() if feasible(cell, n_train)]
+            return self.feasible_cells(n_train)
         fractions = self.keep_fractions
         ends = sorted({fractions[0], fractions[len(fractions) // 2]})
         found: list[Cell] = [ALL, *((RANDOM, f) for f in ends)]

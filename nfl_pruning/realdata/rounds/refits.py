@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import softmax
 
 from nfl_pruning.errors import InvalidArgumentError
 from nfl_pruning.realdata.policies import RANDOM, Policy
@@ -138,10 +139,10 @@ def run_cells(
             )
         start = start or fit
         counts = np.bincount(train.y[kept], minlength=setting.n_classes)
-        found[policy, fraction] = evaluate_fit(fit, test, counts)
+        shown = fit.logits(test.x)
+        found[policy, fraction] = outcome_of(shown, test.y, counts)
         if reference is not None:
-            chosen = fit.logits(test.x).argmax(axis=1)
-            told = reference.probabilities[np.arange(len(chosen)), chosen]
+            told = np.take_along_axis(reference.probabilities, shown.argmax(axis=1)[:, None], 1)
             expected[policy, fraction] = float(told.mean())
     return smoothed(found, expected) if expected else found
 
@@ -171,9 +172,7 @@ def smoothed(found: dict[Cell, Outcome], expected: dict[Cell, float]) -> dict[Ce
 def refer(train: Rows, test: Rows, setting: Setting) -> Reference:
     """The reference of a training set and its test rows."""
     fit = fit_softmax(train.x, train.y, setting.n_classes, ridge=setting.ridge, tolerance=TOLERANCE)
-    logits = fit.logits(test.x)
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return Reference(fit, odds / odds.sum(axis=1, keepdims=True))
+    return Reference(fit, softmax(fit.logits(test.x), axis=1))
 
 
 def mean_outcome(outcomes: Sequence[Outcome]) -> Outcome:
@@ -229,14 +228,13 @@ def feasible(cell: Cell, n: int) -> bool:
         return False
 
 
-def evaluate_fit(fit: Fit, test: Rows, counts: np.ndarray) -> Outcome:
-    """Accuracy and loss on test rows."""
-    logits = fit.logits(test.x)
-    right = logits.argmax(axis=1) == test.y
+def outcome_of(logits: np.ndarray, y: np.ndarray, counts: np.ndarray) -> Outcome:
+    """Accuracy and loss on test rows with labels y, of a fit to ``counts`` rows of each class."""
+    right = logits.argmax(axis=1) == y
     top = logits.max(axis=1, keepdims=True)
     total = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
-    loss = total - logits[np.arange(len(test.y)), test.y]
-    size = np.bincount(test.y, minlength=len(counts))
-    hits = np.bincount(test.y, weights=right, minlength=len(counts))
+    loss = total - logits[np.arange(len(y)), y]
+    size = np.bincount(y, minlength=len(counts))
+    hits = np.bincount(y, weights=right, minlength=len(counts))
     by_class = np.divide(hits, size, out=np.full(len(size), np.nan), where=size > 0)
     return Outcome(float(right.mean()), float(loss.mean()), by_class, counts)

@@ -62,7 +62,6 @@ class LowRankOperator:
         return LowRankOperator(-self.diagonal, core, self.lefts, self.rights)
 
 
-@jax.tree_util.register_pytree_node_class
 class Factored(NamedTuple):
     """Covariances of low rank plus a diagonal; operators are :class:`LowRankOperator`.
 
@@ -78,13 +77,6 @@ class Factored(NamedTuple):
     variances: Any
     factors: Any
     inner: Any
-
-    def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
-        return tuple(self), None
-
-    @classmethod
-    def tree_unflatten(cls, _: None, children: tuple[Any, ...]) -> Factored:
-        return cls(*children)
 
     def combine(self, a: Matrix) -> Operator:
         einsum = library_of(a).einsum

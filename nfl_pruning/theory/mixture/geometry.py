@@ -67,7 +67,6 @@ class Geometry(Protocol):
         ...
 
 
-@jax.tree_util.register_pytree_node_class
 class Diagonal(NamedTuple):
     """Covariances that share their eigenvectors; operators have shape (D, a, b).
 
@@ -82,13 +81,6 @@ class Diagonal(NamedTuple):
     means: Any
     eigenvalues: Any
     multiplicity: Any
-
-    def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
-        return tuple(self), None
-
-    @classmethod
-    def tree_unflatten(cls, _: None, children: tuple[Any, ...]) -> Diagonal:
-        return cls(*children)
 
     def combine(self, a: Matrix) -> Operator:
         return jnp.einsum("c,cab,ci->iab", self.weights, a, self.eigenvalues)
@@ -118,7 +110,6 @@ class Diagonal(NamedTuple):
         return jnp.einsum("ci,iab,ei->ceab", self.means, operator, self.means)
 
 
-@jax.tree_util.register_pytree_node_class
 class Dense(NamedTuple):
     """Any covariances; operators have shape (a, D, b, D), D = d.
 
@@ -130,13 +121,6 @@ class Dense(NamedTuple):
     weights: Any
     means: Any
     covariances: Any
-
-    def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
-        return tuple(self), None
-
-    @classmethod
-    def tree_unflatten(cls, _: None, children: tuple[Any, ...]) -> Dense:
-        return cls(*children)
 
     def combine(self, a: Matrix) -> Operator:
         return jnp.einsum("c,cab,cij->aibj", self.weights, a, self.covariances)

@@ -1,4 +1,4 @@
-"""Many classes: the law that one round of the equations gives back.
+"""Many classes: cheap rounds of the equations, corrected by dear ones.
 
 Where covariances share no eigenvectors a round costs the inverse of a matrix of (outputs x
 features), and the points next to nothing. There the rounds use the diagonals of the covariances in

@@ -17,7 +17,7 @@ LADDER = (100.0, 30.0, 10.0, 3.0, 1.0)
 UNRATED = 0.1  # of the tolerance, for whole covariances without corrections, which show a rate
 
 
-class Found(NamedTuple):
+class Stages(NamedTuple):
     """A fit from several scrambles.
 
     Attributes:
@@ -38,19 +38,20 @@ def solve_stages(
     tolerance: float = TOLERANCE,
     *,
     exact: bool = False,
-) -> Found:
+) -> Stages:
     """One fit from several scrambles of its points: :func:`solve_stage` of each."""
     if len(terms) > 1:
         shared = together(setting, terms, near, tolerance, exact=exact)
         if shared is not None:
-            return Found(shared[0], shared[1], shared[1])
+            stages, mean = shared
+            return Stages(stages, mean, mean)
     found = []
     for one in terms:
         near = solve_stage(setting, one, near, tolerance, exact=exact)
         found.append(near)
         if not near.converged:
             break
-    return Found(found, found[-1])
+    return Stages(found, found[-1])
 
 
 def solve_stage(
